@@ -1,0 +1,40 @@
+"""The errors that a user can cause and mend: one line each, never a traceback from the command line."""
+
+from __future__ import annotations
+
+
+class JaxregError(Exception):
+    """Something the user can mend. The message is one line: what was given, what is allowed, what to do. Exit code 1."""
+
+    exit_code = 1
+
+
+class ConfigError(JaxregError):
+    """A refused configuration: `--flag=value: what is allowed`."""
+
+    def __init__(self, flag: str, value: object, allowed: str) -> None:
+        self.flag, self.value, self.allowed = flag, value, allowed
+        super().__init__(f"--{flag}={value}: {allowed}")
+
+
+class DataError(JaxregError):
+    """A dataset that cannot be had, with what to do instead."""
+
+
+class RunFolderError(JaxregError):
+    """A run folder that is in use, foreign, unwritable, or holds another configuration."""
+
+
+class CheckpointError(JaxregError):
+    """A checkpoint that could not be written, or a folder in which only damaged ones are left."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the run saved its state and left in order
+    """Training stopped in order before its end, after a checkpoint where a run folder is kept.
+
+    `exit_code` is 75 for --max_minutes, 130 for SIGINT and 143 for SIGTERM.
+    """
+
+    def __init__(self, reason: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(reason)

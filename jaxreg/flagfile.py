@@ -1,0 +1,83 @@
+"""Configurations as text: the values a flag may be given, and the flagfile that repeats a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
+from jaxreg.errors import ConfigError
+
+# Flags that may differ between a run and its resumption.
+NOT_COMPARED = frozenset(field.name for field in dataclasses.fields(RunConfig))
+# Flags that say where a run is kept, which a flagfile that repeats it leaves out.
+_NOT_WRITTEN = ("workdir", "resume", "overwrite")
+
+
+def parse_values(name: str, text: str) -> tuple[Any, ...]:
+    """The values of a hyperparameter: `0.1`, `0.1,1`, `log:1e-3:1:7` or `lin:0:2:9` (ends included), `32,64x64`.
+
+    Raises:
+      ConfigError: for an empty list, a malformed range, or a value of the wrong kind.
+    """
+    if not text.strip():
+        raise ConfigError(name, text, "an empty list; give at least one value")
+    kind = FIELDS[name].metadata["kind"]
+    if kind in (int, float) and text.strip().partition(":")[0] in ("log", "lin"):
+        return _range(name, text, kind)
+    return tuple(_value(name, part.strip(), kind, text) for part in text.split(","))
+
+
+def flag_lines(experiment: Experiment) -> list[str]:
+    """The experiment as `--name=value` lines, complete but for its run folder; unset values are left out."""
+    lines = []
+    for name in FIELDS:
+        values = experiment.axes.get(name, (getattr(experiment.hparams, name),))
+        if values != (None,):
+            lines.append(f"--{name}={','.join(map(describe, values))}")
+    lines += [f"--zip={','.join(names)}" for names in experiment.zip]
+    parts: list[Experiment | DataConfig | RunConfig] = [experiment, experiment.data, experiment.run]
+    for part in parts:
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if field.metadata and value is not None and field.name not in _NOT_WRITTEN:
+                lines.append(f"--{field.name}={describe(value)}")
+    return lines
+
+
+def compared_lines(experiment: Experiment) -> list[str]:
+    """The lines that must be equal for a run to be resumed."""
+    return [line for line in flag_lines(experiment) if line[2:].partition("=")[0] not in NOT_COMPARED]
+
+
+def _value(name: str, part: str, kind: type, text: str) -> Any:
+    if not part:
+        raise ConfigError(name, text, "an empty value in the list")
+    if kind is str:
+        return part
+    try:
+        if kind is tuple:
+            return () if part == "none" else tuple(int(size) for size in part.split("x"))
+        return int(part) if kind is int else float(part)
+    except ValueError:
+        allowed = FIELDS[name].metadata["rule"].allowed
+        raise ConfigError(name, text, f"{part} is not a value; {allowed}") from None
+
+
+def _range(name: str, text: str, kind: type) -> tuple[Any, ...]:
+    spacing, *parts = text.strip().split(":")
+    remedy = f"a range is {spacing}:first:last:count, such as {'log:1e-3:1:7' if spacing == 'log' else 'lin:0:2:9'}"
+    try:
+        first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
+    except (ValueError, IndexError):
+        raise ConfigError(name, text, remedy) from None
+    if len(parts) != 3 or count < 2 or not (math.isfinite(first) and math.isfinite(last)):
+        raise ConfigError(name, text, f"{remedy}, with two or more values")
+    if spacing == "log" and not (first > 0 and last > 0):
+        raise ConfigError(name, text, "both ends of a log range must be > 0")
+    values = np.geomspace(first, last, count) if spacing == "log" else np.linspace(first, last, count)
+    rounded = [float(f"{value:.12g}") for value in values]
+    return tuple(round(value) for value in rounded) if kind is int else tuple(rounded)
