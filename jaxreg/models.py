@@ -1,0 +1,102 @@
+"""Networks as two functions: init(key, hparams, ...) -> params and forward(params, hparams, inputs) -> outputs.
+
+`mlp()` is the fully connected network of the studies. Any other pair of functions can stand in its place, among them a
+Flax Linen module (`from_linen`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxreg import initializers
+from jaxreg.config import Hparams
+
+Params = Any  # a pytree of float32 arrays
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "elu": jax.nn.elu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "identity": lambda x: x,
+}
+
+
+class Model(NamedTuple):
+    """A network.
+
+    Attributes:
+      init: (key, hparams, input_shape, num_classes) -> params.
+      forward: (params, hparams, inputs [batch, features]) -> (logits [batch, classes], activations, one array
+        [batch, units] per hidden layer, first layer first).
+    """
+
+    init: Callable[[Array, Hparams, tuple[int, ...], int], Params]
+    forward: Callable[[Params, Hparams, Array], tuple[Array, tuple[Array, ...]]]
+
+
+def mlp(initializer: initializers.Initializer | None = None) -> Model:
+    """The multilayer perceptron a_l = activation(a_{l-1} W_l + b_l), logits = a_L W + b.
+
+    Params are a tuple of layers, each {"weights": [in, out], "bias": [out]}. Layer l draws its weights with
+    `fold_in(key, l)`, so the draw of a layer does not depend on the layers after it. Biases start at 0, except under
+    `init="torch"`.
+
+    Args:
+      initializer: used in place of the scheme that `hparams.init` names.
+    """
+
+    def init(key: Array, hparams: Hparams, input_shape: tuple[int, ...], num_classes: int) -> Params:
+        make_weights = initializer or initializers.INITIALIZERS[hparams.init]
+        sizes = (math.prod(input_shape), *hparams.hidden_sizes, num_classes)
+        variance = 0.0 if hparams.init_variance is None else hparams.init_variance
+
+        def layer(number: int, shape: tuple[int, int]) -> dict[str, Array]:
+            layer_key = jax.random.fold_in(key, number)
+            weights = make_weights(jax.random.fold_in(layer_key, 0), shape, variance)
+            bias = jnp.zeros(shape[1:])
+            if hparams.init == "torch" and initializer is None:
+                bias = initializers.torch_bias(jax.random.fold_in(layer_key, 1), shape, variance)
+            return {"weights": weights, "bias": bias}
+
+        return tuple(layer(number, shape) for number, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True)))
+
+    def forward(params: Params, hparams: Hparams, inputs: Array) -> tuple[Array, tuple[Array, ...]]:
+        activation = ACTIVATIONS[hparams.activation]
+        activations: list[Array] = []
+        for layer in params[:-1]:
+            inputs = activation(_affine(layer, inputs))
+            activations.append(inputs)
+        return _affine(params[-1], inputs), tuple(activations)
+
+    return Model(init, forward)
+
+
+def from_linen(module: Any) -> Model:
+    """A Flax Linen module that maps flattened inputs [batch, features] to logits; it reports no activations."""
+
+    def init(key: Array, _hparams: Hparams, input_shape: tuple[int, ...], _num_classes: int) -> Params:
+        return module.init(key, jnp.zeros((1, math.prod(input_shape))))
+
+    def forward(params: Params, _hparams: Hparams, inputs: Array) -> tuple[Array, tuple[Array, ...]]:
+        return module.apply(params, inputs), ()
+
+    return Model(init, forward)
+
+
+def weights_mask(params: Params) -> Any:
+    """True for weights, which penalties and decay act on, and False for biases: a weight has two axes or more."""
+    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
+
+
+def _affine(layer: dict[str, Array], inputs: Array) -> Array:
+    return inputs @ layer["weights"] + jnp.expand_dims(layer["bias"], 0)
