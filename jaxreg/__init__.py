@@ -1,0 +1,32 @@
+"""Whole sweeps of small networks as one compiled JAX program: see README.md for a tour."""
+
+from jaxreg.config import DataConfig, Experiment, Hparams, RunConfig
+from jaxreg.data import Data, from_arrays
+from jaxreg.data import load as load_data
+from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
+from jaxreg.hardware import use_all_cores
+from jaxreg.models import Model, from_linen, mlp
+from jaxreg.run import run
+from jaxreg.study import Study
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "Data",
+    "DataConfig",
+    "DataError",
+    "Experiment",
+    "Hparams",
+    "JaxregError",
+    "Model",
+    "RunConfig",
+    "RunFolderError",
+    "Stopped",
+    "Study",
+    "from_arrays",
+    "from_linen",
+    "load_data",
+    "mlp",
+    "run",
+    "use_all_cores",
+]

@@ -1,0 +1,91 @@
+"""What a run has measured so far, on the host: arrays [configs, seeds, ...] of each group, NaN where nothing is yet."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxreg.population import Check
+from jaxreg.sweeps import Group
+from jaxreg.training import Metrics, StepMetrics, TrainState
+
+FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+CHECK_VARIABLES = (
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "test_batch_loss",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The members of a group that one call of its program trains: slices of its configs and seeds."""
+
+    group: int
+    configs: slice
+    seeds: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Members without padding: (configs, seeds)."""
+        return self.configs.stop - self.configs.start, self.seeds.stop - self.seeds.start
+
+    @property
+    def size(self) -> int:
+        """Members without padding."""
+        return self.shape[0] * self.shape[1]
+
+
+class History:
+    """The measurements of one group.
+
+    `arrays` is what a checkpoint keeps. Curves are [configs, seeds, recorded steps], checks [configs, seeds, checks],
+    everything else [configs, seeds]; `seconds` [checks] is the training time of the whole group up to each check.
+    """
+
+    def __init__(self, group: Group, num_seeds: int, record_every: int) -> None:
+        members = (len(group.configs), num_seeds)
+        checks = len(group.check_steps)
+        recorded = -(-group.num_steps // record_every)
+        self.record_every = record_every
+        self.arrays: dict[str, np.ndarray[Any, Any]] = {
+            name: np.full((*members, recorded), np.nan, np.float32) for name in ("train_loss", "train_objective")
+        }
+        self.arrays |= {name: np.full((*members, checks), np.nan, np.float32) for name in CHECK_VARIABLES}
+        self.arrays |= {name: np.full(members, np.nan, np.float32) for name in ("final_train_loss", "train_accuracy")}
+        self.arrays |= {name: np.full(members, -1, np.int32) for name in ("best_check", "diverged_step")}
+        self.arrays["checks_done"] = np.zeros(members, np.int32)
+        self.arrays["seconds"] = np.zeros(checks, np.float64)
+
+    def record_steps(self, block: Block, first: int, last: int, metrics: StepMetrics) -> None:
+        """The batch losses of steps first ... last - 1, given as [seeds, steps, configs]."""
+        every = self.record_every
+        start = -(-first // every)
+        stop = -(-last // every)
+        for name, values in (("train_loss", metrics.loss), ("train_objective", metrics.objective)):
+            recorded = np.asarray(values)[:, start * every - first : last - first : every]
+            members = np.moveaxis(recorded, (0, 1, 2), (1, 2, 0))[: block.shape[0], : block.shape[1]]
+            self.arrays[name][block.configs, block.seeds, start:stop] = members
+
+    def record_check(self, block: Block, number: int, check: Check, state: TrainState, seconds: float) -> None:
+        """The check `number` of a block, given as [seeds, configs], after so many seconds of training it."""
+        values = dict(zip(CHECK_VARIABLES, (*check.validation, *check.test, check.test_batch.loss), strict=True))
+        for name, value in values.items():
+            self.arrays[name][block.configs, block.seeds, number] = self._members(block, value)
+        for name in ("best_check", "diverged_step"):
+            self.arrays[name][block.configs, block.seeds] = self._members(block, getattr(state, name))
+        self.arrays["checks_done"][block.configs, block.seeds] = number + 1
+        self.arrays["seconds"][number] += seconds
+
+    def record_end(self, block: Block, train: Metrics) -> None:
+        """The whole training set after the last step of a block; given as [seeds, configs]."""
+        self.arrays["final_train_loss"][block.configs, block.seeds] = self._members(block, train.loss)
+        self.arrays["train_accuracy"][block.configs, block.seeds] = self._members(block, train.accuracy)
+
+    @staticmethod
+    def _members(block: Block, values: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(values).T[: block.shape[0], : block.shape[1]]

@@ -1,0 +1,220 @@
+"""Many members in one compiled program: the only place that maps over members.
+
+Arrays of a population are [seeds, configs, ...]. Seeds lie outside: the members of one seed share their batches, so that
+XLA turns their first layers into one matrix product [batch, in] x [in, configs * hidden]. Devices divide the seeds or the
+configs; the data is replicated on each of them and passed as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxreg.batches import Cursor, batch_indices
+from jaxreg.config import Hparams
+from jaxreg.layout import Layout
+from jaxreg.training import (
+    INIT,
+    TEST_ORDER,
+    TRAIN_ORDER,
+    Metrics,
+    Problem,
+    StepMetrics,
+    TrainState,
+    evaluate,
+    init_state,
+    keep_best,
+    member_key,
+    update,
+)
+
+
+class Examples(NamedTuple):
+    """A set on the device: inputs [examples, features] and labels [examples]."""
+
+    inputs: Array
+    labels: Array
+
+
+class Population(NamedTuple):
+    """Who is trained: hyperparameters [configs] and seeds [seeds]."""
+
+    hparams: Hparams
+    seeds: Array
+
+
+class Check(NamedTuple):
+    """What a check measures of each member, [seeds, configs]."""
+
+    validation: Metrics
+    test: Metrics
+    test_batch: Metrics
+
+
+class Compiled(NamedTuple):
+    """The compiled programs of a population; arguments as in `Programs`."""
+
+    init: Callable[..., TrainState]
+    train: Callable[..., tuple[TrainState, StepMetrics]]
+    check: Callable[..., tuple[TrainState, Check]]
+    evaluate: Callable[..., Metrics]
+    train_bytes: int  # of memory that a call of `train` takes on each device, arguments included
+
+
+class Programs:
+    """The functions of one group at one width, mapped over its members and divided among the devices.
+
+    `init`, `train`, `check` and `evaluate` are pure and jitted; `train` and `check` give their state's memory away.
+    """
+
+    def __init__(
+        self, problem: Problem, layout: Layout, base_seed: int, input_shape: tuple[int, ...], num_classes: int
+    ) -> None:
+        self.layout = layout
+        self._problem, self._base_seed = problem, base_seed
+        self._input_shape, self._num_classes = input_shape, num_classes
+        self._mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: layout.devices]), ("members",))
+        by_seed = layout.split == "seeds"
+        everywhere, divided = PartitionSpec(), PartitionSpec("members")
+        members = divided if by_seed else PartitionSpec(None, "members")
+        curves = divided if by_seed else PartitionSpec(None, None, "members")
+        people = (everywhere, divided) if by_seed else (divided, everywhere)
+        self.replicated = NamedSharding(self._mesh, everywhere)
+        self.members = NamedSharding(self._mesh, members)
+        self.people = Population(*(NamedSharding(self._mesh, spec) for spec in people))  # type: ignore[arg-type]
+
+        def mapped(fn: Callable[..., Any], in_specs: tuple[Any, ...], out_specs: Any, donate: tuple[int, ...]) -> Any:
+            in_specs = (*in_specs, *[everywhere] * (fn.__code__.co_argcount - 1 - len(in_specs)))
+            fn = jax.shard_map(fn, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+            return jax.jit(fn, donate_argnums=donate)
+
+        population = Population(*people)  # type: ignore[arg-type]
+        self.init = mapped(self._init, (population,), members, ())
+        self.train = mapped(self._train, (members, population), (members, curves), (0,))
+        self.check = mapped(self._check, (members, population), (members, members), (0,))
+        self.evaluate = mapped(self._evaluate, (members, population), members, ())
+
+    def place(self, hparams: Hparams, seeds: Sequence[int]) -> Population:
+        """The population on its devices; the last seed fills up to the width."""
+        filled = [*seeds, *[seeds[-1]] * (self.layout.seeds - len(seeds))]
+        placed: Population = jax.device_put(Population(hparams, np.array(filled, np.uint32)), self.people)
+        return placed
+
+    def state_shapes(self, population: Population) -> TrainState:
+        """The shapes of a state, with its placement: what a checkpoint is restored to."""
+        shapes: TrainState = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.members),
+            jax.eval_shape(self.init, population),
+        )
+        return shapes
+
+    def compile(self, population: Population, train: Examples, validation: Examples, test: Examples) -> Compiled:
+        """Compiles everything before the first step, one training program among it."""
+        state = self.state_shapes(population)
+        number, cursor = np.int32(0), Cursor(np.uint32(0), np.uint32(0))
+        lowered = (
+            self.init.lower(population),
+            self.train.lower(state, population, train, cursor, number, number),
+            self.check.lower(state, population, validation, test, cursor, number),
+            self.evaluate.lower(state, population, train),
+        )
+        with ThreadPoolExecutor() as pool:
+            compiled = list(pool.map(lambda program: program.compile(), lowered))
+        memory = compiled[1].memory_analysis()
+        taken = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+        return Compiled(*compiled, train_bytes=taken - memory.alias_size_in_bytes)
+
+    def _over_seeds(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """fn for each seed: the leading axis of every argument."""
+        if self.layout.over_seeds == "vmap":
+            return jax.vmap(fn)(*args)
+        return jax.lax.map(lambda one: fn(*one), args)
+
+    def _init(self, population: Population) -> TrainState:
+        def one_seed(seed: Array) -> TrainState:
+            key = member_key(self._base_seed, seed, INIT)
+            return jax.vmap(lambda h: init_state(key, h, self._problem, self._input_shape, self._num_classes))(
+                population.hparams
+            )
+
+        return self._over_seeds(one_seed, population.seeds)
+
+    def _train(
+        self, states: TrainState, population: Population, train: Examples, cursor: Cursor, step: Array, stop: Array
+    ) -> tuple[TrainState, StepMetrics]:
+        """`chunk_steps` steps from `step` on, of which those before `stop` are taken; metrics [seeds, steps, configs]."""
+        hparams = population.hparams
+        num_examples, batch_size = train.labels.shape[0], hparams.batch_size
+        num_steps = self.layout.chunk_steps
+        steps = step + jnp.arange(num_steps, dtype=jnp.int32)
+        step_all = jax.vmap(update, in_axes=(0, 0, None, None, None, None, None))
+
+        def one_seed(states: TrainState, seed: Array) -> tuple[TrainState, StepMetrics]:
+            key = member_key(self._base_seed, seed, TRAIN_ORDER)
+
+            def gathered(states: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, StepMetrics]:
+                step, rows = x
+                inputs, labels = (jnp.take(a, rows, axis=0, mode="clip") for a in train)
+                return step_all(states, hparams, self._problem, inputs, labels, step, step < stop)
+
+            def full_batch(states: TrainState, step: Array) -> tuple[TrainState, StepMetrics]:
+                return step_all(states, hparams, self._problem, *train, step, step < stop)
+
+            if batch_size == num_examples:
+                return jax.lax.scan(full_batch, states, steps)
+            rows = batch_indices(key, cursor, num_steps, batch_size, num_examples)
+            return jax.lax.scan(gathered, states, (steps, rows))
+
+        return self._over_seeds(one_seed, states, population.seeds)
+
+    def _check(
+        self,
+        states: TrainState,
+        population: Population,
+        validation: Examples,
+        test: Examples,
+        test_cursor: Cursor,
+        check: Array,
+    ) -> tuple[TrainState, Check]:
+        """Both held-out sets, and one batch of the test set; a better validation loss keeps the parameters."""
+        hparams, block = population.hparams, self.layout.eval_block
+        num_test = test.labels.shape[0]
+        batch_size = min(hparams.batch_size, num_test)
+
+        def one_seed(states: TrainState, seed: Array) -> tuple[TrainState, Check]:
+            key = member_key(self._base_seed, seed, TEST_ORDER)
+            rows = batch_indices(key, test_cursor, 1, batch_size, num_test)[0]
+            test_batch = Examples(*(jnp.take(a, rows, axis=0, mode="clip") for a in test))
+
+            def one(state: TrainState, hparams: Hparams) -> tuple[TrainState, Check]:
+                measured = Check(
+                    *(
+                        evaluate(state.params, hparams, self._problem, *examples, block)
+                        for examples in (validation, test, test_batch)
+                    )
+                )
+                return keep_best(state, measured.validation, check), _nan_if(state.diverged_step >= 0, measured)
+
+            return jax.vmap(one)(states, hparams)
+
+        return self._over_seeds(one_seed, states, population.seeds)
+
+    def _evaluate(self, states: TrainState, population: Population, examples: Examples) -> Metrics:
+        """A whole set, at the end."""
+
+        def one(state: TrainState, hparams: Hparams) -> Metrics:
+            measured = evaluate(state.params, hparams, self._problem, *examples, self.layout.eval_block)
+            return _nan_if(state.diverged_step >= 0, measured)
+
+        return self._over_seeds(lambda states, _: jax.vmap(one)(states, population.hparams), states, population.seeds)
+
+
+def _nan_if(condition: Array, metrics: Any) -> Any:
+    return jax.tree.map(lambda value: jnp.where(condition, jnp.nan, value), metrics)

@@ -1,0 +1,336 @@
+"""The host loop: everything that touches a clock, a disk or a screen, between compiled chunks of steps.
+
+A run trains its groups one after another, and a group block by block where its members do not fit at once. Between
+chunks the loop records what was measured, checks on the validation and test sets, and keeps checkpoints.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from jaxreg.batches import Cursor, cursor_at
+from jaxreg.checkpoints import Checkpoints, Found
+from jaxreg.config import Experiment
+from jaxreg.data import Data
+from jaxreg.errors import CheckpointError, Stopped
+from jaxreg.history import Block, History
+from jaxreg.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes
+from jaxreg.population import Compiled, Examples, Population, Programs
+from jaxreg.signals import SignalGuard
+from jaxreg.sweeps import Group, Sweep
+from jaxreg.training import Problem, TrainState, init_state
+
+_log = logging.getLogger("jaxreg")
+
+_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+_TIME_LIMIT_EXIT_CODE = 75
+
+
+class Progress(Protocol):
+    """Is told how many member-steps have been taken, of how many, and in which group."""
+
+    def __call__(self, done: int, total: int, doing: str) -> None: ...  # noqa: D102
+
+
+class Cost:
+    """What a run has used: `seconds` over all sessions of a resumed run, `train_compilations` in this one."""
+
+    def __init__(self) -> None:
+        self.seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0, "write": 0.0}
+        self.train_compilations = 0
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Adds the time that the block takes to `seconds[what]`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - start
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """How far a run has come: `step` steps into block `block` of group `group`."""
+
+    group: int = 0
+    block: int = 0
+    step: int = 0
+
+
+class Runner:
+    """Trains a sweep on a dataset.
+
+    Attributes:
+      sweep: who is trained.
+      histories: what was measured so far, per group.
+      layouts: how each group is laid out: chosen here, or as recorded by the run that is resumed.
+      cost: time and compilations.
+      params: the last and the best parameters of every finished block, [seeds, configs, ...] on the host.
+      member_steps: steps of single members taken so far.
+      checkpoints, guard, progress, on_check: set before `run` to keep checkpoints, heed signals, show progress, and be
+        called after every check.
+    """
+
+    def __init__(self, experiment: Experiment, sweep: Sweep, data: Data, problem: Problem) -> None:
+        self.sweep = sweep
+        self._experiment, self._data, self._problem = experiment, data, problem
+        self.checkpoints: Checkpoints | None = None
+        self.guard: SignalGuard | None = None
+        self.progress: Progress | None = None
+        self.on_check: Callable[[Runner], None] | None = None
+        self.cost = Cost()
+        self.member_steps = 0
+        self.histories = [History(group, len(sweep.seeds), sweep.record_every) for group in sweep.groups]
+        self.layouts = [plan_layout(group, sweep, data, problem, experiment) for group in sweep.groups]
+        self.params: dict[str, Any] = {}
+        self._examples: dict[int, list[Examples]] = {}
+        self._started = self._last_saved = time.monotonic()
+
+    def run(self) -> None:
+        """Trains every member to its end, from the last checkpoint on if there is one.
+
+        Raises:
+          Stopped: by a signal or the time limit, after a checkpoint.
+          CheckpointError: no checkpoint could be written or read.
+        """
+        found = self.checkpoints.latest() if self.checkpoints else None
+        position, state = self._take_over(found) if found else (Position(), None)
+        with jax.default_matmul_precision(self._experiment.matmul_precision):
+            while position.group < len(self.sweep.groups):
+                programs, compiled = self._compile(position.group, shrink=found is None)
+                for number, block in enumerate(self._blocks(position.group)):
+                    if number < position.block:
+                        continue
+                    self._train_block(block, position, compiled, self._place(programs, block), state)
+                    position, state = Position(position.group, number + 1), None
+                position, found = Position(position.group + 1), None
+            self._save(position, None)
+
+    def _train_block(
+        self, block: Block, position: Position, compiled: Compiled, population: Population, state: Any
+    ) -> None:
+        group, layout, history = self.sweep.groups[block.group], self.layouts[block.group], self.histories[block.group]
+        train, validation, test = self._on_devices(layout.devices)
+        num_test = test.labels.shape[0]
+        seconds = 0.0  # of training since the last check
+
+        def check(state: Any, step: int) -> Any:
+            with self.cost.timed("evaluate"):
+                number = group.check_steps.index(step)
+                cursor = cursor_at(number, min(group.shared.batch_size, num_test), num_test)
+                state, measured = compiled.check(state, population, validation, test, _uint32(cursor), np.int32(number))
+                history.record_check(block, number, jax.device_get(measured), state, seconds)
+            if self.on_check:
+                with self.cost.timed("write"):
+                    self.on_check(self)
+            return state
+
+        step = position.step
+        if state is None:
+            state = check(compiled.init(population), 0)
+        while step < group.num_steps:
+            position = dataclasses.replace(position, step=step)
+            if step > 0 and self._save_is_due(group, step):
+                self._save(position, state)
+            self._leave_if_asked(position, state)
+
+            before, first = time.perf_counter(), step
+            cursor = _uint32(cursor_at(first, group.shared.batch_size, train.labels.shape[0]))
+            step = self._next_stop(group, layout, first)
+            state, metrics = compiled.train(state, population, train, cursor, np.int32(first), np.int32(step))
+            history.record_steps(block, first, step, jax.device_get(metrics))
+            took = time.perf_counter() - before
+            self.cost.seconds["train"] += took
+            seconds += took
+            if step in group.check_steps:
+                state = check(state, step)
+                seconds = 0.0
+            self.member_steps += block.size * (step - first)
+            if self.progress:
+                doing = f"group {block.group + 1} of {len(self.sweep.groups)}"
+                self.progress(self.member_steps, self.total_member_steps, doing)
+
+        with self.cost.timed("evaluate"):
+            history.record_end(block, jax.device_get(compiled.evaluate(state, population, train)))
+        kept = {"params": state.params, "best_params": state.best_params}
+        self.params[_name(position.group, position.block)] = jax.device_get(kept)
+
+    # Members, programs and data --------------------------------------------------------------------------------------
+
+    @property
+    def total_member_steps(self) -> int:
+        """Steps of all members together."""
+        return sum(len(group.configs) * len(self.sweep.seeds) * group.num_steps for group in self.sweep.groups)
+
+    def _blocks(self, number: int) -> list[Block]:
+        layout = self.layouts[number]
+        num_configs, num_seeds = len(self.sweep.groups[number].configs), len(self.sweep.seeds)
+        return [
+            Block(
+                number,
+                slice(config, min(config + layout.configs, num_configs)),
+                slice(seed, min(seed + layout.seeds, num_seeds)),
+            )
+            for seed in range(0, num_seeds, layout.seeds)
+            for config in range(0, num_configs, layout.configs)
+        ]
+
+    def _finished(self, position: Position) -> Iterator[tuple[int, Block]]:
+        """The blocks before a position, each with its number within its group."""
+        for group in range(min(position.group + 1, len(self.sweep.groups))):
+            for number, block in enumerate(self._blocks(group)):
+                if group < position.group or number < position.block:
+                    yield number, block
+
+    def _compile(self, number: int, *, shrink: bool) -> tuple[Programs, Compiled]:
+        """The compiled programs of a group; at half the width as long as they do not fit in memory."""
+        while True:
+            layout = self.layouts[number]
+            devices = jax.local_devices()[: layout.devices]
+            with self.cost.timed("compile"):
+                programs = self._programs(number)
+                population = self._place(programs, self._blocks(number)[0])
+                compiled = programs.compile(population, *self._on_devices(layout.devices))
+            self.cost.train_compilations += 1
+            fits = compiled.train_bytes * layout.devices <= MEMORY_SHARE * memory_bytes(devices)
+            if fits or not shrink or layout.width == 1:
+                return programs, compiled
+            _log.info("%d members at once do not fit in memory; trying half as many", layout.width)
+            self.layouts[number] = plan_layout(
+                self.sweep.groups[number], self.sweep, self._data, self._problem, self._experiment, layout.width // 2
+            )
+
+    def _programs(self, number: int) -> Programs:
+        data, base_seed = self._data, self._experiment.base_seed
+        return Programs(self._problem, self.layouts[number], base_seed, data.input_shape, data.num_classes)
+
+    def _place(self, programs: Programs, block: Block) -> Population:
+        hparams = self.sweep.groups[block.group].stacked(block.configs.start, programs.layout.configs)
+        return programs.place(hparams, self.sweep.seeds[block.seeds])
+
+    def _on_devices(self, devices: int) -> list[Examples]:
+        """The three sets, replicated on the first devices of this process."""
+        if devices not in self._examples:
+            mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), ("members",))
+            everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+            splits = (self._data.train, self._data.validation, self._data.test)
+            self._examples = {devices: [jax.device_put(Examples(*split), everywhere) for split in splits]}
+        return self._examples[devices]
+
+    # Stops and checkpoints -------------------------------------------------------------------------------------------
+
+    def _next_stop(self, group: Group, layout: Layout, step: int) -> int:
+        """The end of the next chunk: no further than the next check, the next checkpoint and the last step."""
+        stops = [step + layout.chunk_steps, _next_multiple(step, group.eval_every), group.num_steps]
+        if self._experiment.run.checkpoint_every:
+            stops.append(_next_multiple(step, self._experiment.run.checkpoint_every))
+        return min(stops)
+
+    def _save_is_due(self, group: Group, step: int) -> bool:
+        if self.checkpoints is None:
+            return False
+        if self.guard and self.guard.take_save_request():
+            return True
+        if self._experiment.run.checkpoint_every:
+            return step % self._experiment.run.checkpoint_every == 0
+        return step in group.check_steps and time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
+
+    def _leave_if_asked(self, position: Position, state: Any) -> None:
+        minutes = self._experiment.run.max_minutes
+        if self.guard and self.guard.stop is not None:
+            reason, exit_code = "stopped by a signal", self.guard.exit_code
+        elif minutes and time.monotonic() - self._started > 60 * minutes:
+            reason, exit_code = f"stopped after --max_minutes={minutes:g}", _TIME_LIMIT_EXIT_CODE
+        else:
+            return
+        self._save(position, state)
+        raise Stopped(f"{reason} at step {position.step} of {self._experiment.name}", exit_code)
+
+    def _save(self, position: Position, state: Any) -> None:
+        if self.checkpoints is None:
+            return
+        about = {
+            "position": dataclasses.asdict(position),
+            "layouts": [dataclasses.asdict(layout) for layout in self.layouts],
+            "seconds": self.cost.seconds,
+        }
+        with self.cost.timed("write"):
+            steps = sum(self.sweep.groups[block.group].num_steps for _, block in self._finished(position))
+            self.checkpoints.save(steps + position.step, self._kept(state), about)
+        self._last_saved = time.monotonic()
+
+    def _kept(self, state: Any) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {"state": state, "params": self.params, "histories": [history.arrays for history in self.histories]}
+
+    def _take_over(self, found: Found) -> tuple[Position, Any]:
+        """Takes over all that a checkpoint holds; where it stood, and the state of the block it stood in."""
+        self.layouts = [Layout(**layout) for layout in found.about["layouts"]]
+        missing = max(layout.devices for layout in self.layouts) - jax.local_device_count()
+        if missing > 0:
+            raise CheckpointError(f"the run was begun on {missing} more devices than there are here; resume it there")
+        self.cost.seconds |= found.about["seconds"]
+        position = Position(**found.about["position"])
+
+        def shapes(block: Block) -> TrainState:
+            programs = self._programs(block.group)
+            return programs.state_shapes(self._place(programs, block))
+
+        for number, block in self._finished(position):
+            ended = shapes(block)
+            ended_params = {"params": ended.params, "best_params": ended.best_params}
+            self.params[_name(block.group, number)] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), ended_params)
+        state = shapes(self._blocks(position.group)[position.block]) if position.step else None
+        kept = found.restore(self._kept(state))
+        self.params = kept["params"]
+        for history, arrays in zip(self.histories, kept["histories"], strict=True):
+            history.arrays = arrays
+        self.member_steps = sum(block.size * self.sweep.groups[block.group].num_steps for _, block in self._finished(position))
+        if position.step:
+            self.member_steps += position.step * self._blocks(position.group)[position.block].size
+        _log.info("going on from the checkpoint at step %d", found.step)
+        return position, kept["state"]
+
+
+def plan_layout(
+    group: Group, sweep: Sweep, data: Data, problem: Problem, experiment: Experiment, max_members: int = 0
+) -> Layout:
+    """The layout of a group from the shapes of its state; nothing is allocated."""
+    state = jax.eval_shape(
+        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
+    )
+    shared = group.shared
+    return choose_layout(
+        num_seeds=len(sweep.seeds),
+        num_configs=len(group.configs),
+        batch_size=shared.batch_size,
+        num_features=math.prod(data.input_shape),
+        layer_sizes=(*shared.hidden_sizes, data.num_classes),
+        num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
+        state_bytes=sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
+        eval_every=group.eval_every,
+        max_members=max_members or experiment.members_per_program,
+        data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
+    )
+
+
+def _name(group: int, block: int) -> str:
+    return f"group_{group}_block_{block}"
+
+
+def _next_multiple(step: int, every: int) -> int:
+    return step // every * every + every
+
+
+def _uint32(cursor: Cursor) -> Cursor:
+    return Cursor(*(np.uint32(part) for part in cursor))

@@ -1,0 +1,66 @@
+"""What is particular to a question: its words, its figures, and the numbers that its source reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import xarray as xr
+
+from jaxreg.measures import setting_dims, setting_label
+from jaxreg.replication import Reported
+from jaxreg.reporting import figures
+from jaxreg.reporting.page import ReportFigure
+from jaxreg.reporting.tables import best_setting, percent
+from jaxreg.statistics import mean_interval
+
+
+def default_answer(results: xr.Dataset) -> str:
+    """The setting that is best on validation, with its test accuracy."""
+    setting = best_setting(results)
+    if setting is None:
+        return "No member has a validation accuracy: all of them diverged."
+    accuracy = mean_interval(results["final_test_accuracy"].sel(setting)).map(lambda value: value.item())
+    reached = percent(float(accuracy["mean"]), float(accuracy["low"]), float(accuracy["high"]))
+    where = f"{setting_label(setting)} is best on validation; its" if setting else "The"
+    return f"{where} test accuracy is {reached} (n = {int(accuracy['n'])})."
+
+
+def default_figures(results: xr.Dataset) -> list[ReportFigure]:
+    """Test loss and accuracy along training, and the final test accuracy against each axis."""
+    drawn = [
+        ReportFigure(
+            "test_loss", "Test loss along training, all settings.", figures.curves(results, "test_loss", log_y=True)
+        ),
+        ReportFigure(
+            "test_accuracy", "Test accuracy along training, all settings.", figures.curves(results, "test_accuracy")
+        ),
+    ]
+    for axis in setting_dims(results):
+        caption = f"Test accuracy after the last step against {axis}."
+        drawn.append(ReportFigure(f"accuracy_against_{axis}", caption, figures.value_against(results, axis)))
+    return drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A question and how its answer is shown.
+
+    Attributes:
+      name: that of the experiment and its run folders.
+      title, question: for people.
+      source: where the question and the reported numbers come from.
+      reported: numbers of the source that a run is compared with.
+      answer: results -> the answer in a sentence or two.
+      figures: results -> figures, each named after the figure of the source that it stands for.
+      notes: assumptions and limits that a reader of the report must know.
+    """
+
+    name: str = "run"
+    title: str = "A sweep"
+    question: str = "Which setting trains best?"
+    source: str = ""
+    reported: tuple[Reported, ...] = ()
+    answer: Callable[[xr.Dataset], str] = default_answer
+    figures: Callable[[xr.Dataset], Sequence[ReportFigure]] = default_figures
+    notes: tuple[str, ...] = ()
