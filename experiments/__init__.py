@@ -1,0 +1,1 @@
+"""The experiments: one module per question, run as `python -m experiments.NAME --flagfile=...`."""

@@ -1,0 +1,106 @@
+"""Shared flags, made from the fields of the configuration, and the experiment that they ask for.
+
+Flags live in a `FlagValues` of their own, so that nothing is defined by importing this module. All values are taken as
+text and parsed here: a refusal names the flag, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags as absl_flags
+
+from jaxreg.config import FIELDS, DataConfig, Experiment, Hparams, RunConfig, describe
+from jaxreg.errors import ConfigError
+from jaxreg.flagfile import parse_values
+
+FlagValues = absl_flags.FlagValues
+
+
+def make_flags() -> FlagValues:
+    """All shared flags, grouped by subject."""
+    values = FlagValues()
+    _define(values, "flagfile", "", "Read flags from this file; later flags win.", "run")
+    _define(values, "undefok", "", "Flags that may be unknown, comma between.", "run")
+    absl_flags.DEFINE_flag(absl_flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values, "run")
+    for name, field in FIELDS.items():
+        default = "" if field.default is None else describe(field.default)
+        _define(values, name, default, field.metadata["help"], field.metadata["subject"])
+    help = "Axes that advance together, comma between; repeatable."
+    parser, serializer = absl_flags.ArgumentParser(), absl_flags.ArgumentSerializer()
+    absl_flags.DEFINE_flag(absl_flags.MultiFlag(parser, serializer, "zip", [], help), values, "sweep")
+    for part in (Experiment, DataConfig, RunConfig):
+        for option in dataclasses.fields(part):
+            if not option.metadata:
+                continue
+            subject, help = option.metadata["subject"], option.metadata["help"]
+            if option.metadata["kind"] is bool:
+                absl_flags.DEFINE_flag(absl_flags.BooleanFlag(option.name, option.default, help), values, subject)
+            else:
+                default = "" if option.default is None else describe(option.default)
+                _define(values, option.name, default, help, subject)
+    return values
+
+
+def to_experiment(name: str, values: FlagValues) -> Experiment:
+    """The experiment that parsed flags ask for: a list of values makes an axis, a single value is what all share.
+
+    Raises:
+      ConfigError: for a malformed value, list, range or zip.
+    """
+    hparams: dict[str, Any] = {}
+    axes: dict[str, Sequence[Any]] = {}
+    for field in FIELDS:
+        if values[field].present or values[field].value:
+            chosen = parse_values(field, values[field].value)
+            if len(chosen) > 1:
+                axes[field] = chosen
+            else:
+                hparams[field] = chosen[0]
+    return Experiment(
+        name=name,
+        hparams=Hparams(**hparams),
+        axes=axes,
+        zip=tuple(tuple(part.strip() for part in names.split(",")) for names in values["zip"].value),
+        data=DataConfig(**_options(DataConfig, values)),
+        run=RunConfig(**_options(RunConfig, values)),
+        **_options(Experiment, values),
+    )
+
+
+def help_text(values: FlagValues) -> str:
+    """The flags by subject, with their defaults."""
+    lines = []
+    for subject, flags in values.flags_by_module_dict().items():
+        lines.append(f"\n{subject}:")
+        for flag in flags:
+            default = f" [{flag.serialize().partition('=')[2] or flag.default}]" if flag.default else ""
+            lines.append(f"  --{flag.name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+def _define(values: FlagValues, name: str, default: str, help: str, subject: str) -> None:
+    parser, serializer = absl_flags.ArgumentParser(), absl_flags.ArgumentSerializer()
+    absl_flags.DEFINE_flag(absl_flags.Flag(parser, serializer, name, default, help), values, subject)
+
+
+def _options(part: type[Any], values: FlagValues) -> dict[str, Any]:
+    """The options of one configuration, as values of their fields."""
+    return {
+        field.name: _option(field.name, field.metadata, values[field.name].value)
+        for field in dataclasses.fields(part)
+        if field.metadata
+    }
+
+
+def _option(name: str, metadata: Mapping[str, Any], text: Any) -> Any:
+    if isinstance(text, bool):
+        return text
+    if not text:
+        return None
+    try:
+        return metadata["kind"](text)
+    except ValueError:
+        raise ConfigError(name, text, metadata["rule"].allowed) from None

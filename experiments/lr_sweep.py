@@ -1,0 +1,101 @@
+"""Which learning rate? Seven rates from 0.001 to 1, ten seeds each, in one compiled program."""
+
+from __future__ import annotations
+
+import sys
+
+import xarray as xr
+
+from experiments import cli
+from jaxreg.measures import setting_dims, setting_label, steps_to_train, value_label
+from jaxreg.replication import Reported, compare
+from jaxreg.reporting import figures
+from jaxreg.reporting.page import ReportFigure
+from jaxreg.reporting.tables import best_setting
+from jaxreg.study import Study, default_answer, default_figures
+
+SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 1000, "num_steps": 10_000, "schedule": "constant"}
+READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
+REPORTED = tuple(
+    Reported(f"A5-{rate:g}-{quantity}", variable, {"learning_rate": rate, **SOURCE}, fitted=True)
+    for rate in (0.001, 0.005, 0.01)
+    for quantity, variable in READ_OFF.items()
+)
+TRAINED = 0.85  # test accuracy at which a network counts as trained
+
+
+def answer(results: xr.Dataset) -> str:
+    """The best rate, and how the number of steps to train depends on it."""
+    if "learning_rate" not in results.dims:
+        return default_answer(results)
+    chosen, _ = _one_line(results)
+    steps = steps_to_train(chosen, TRAINED).median("seed")
+    reached = steps.where(steps < float("inf"), drop=True)
+    never = [value_label(rate) for rate in steps["learning_rate"].values if rate not in reached["learning_rate"]]
+    words = [default_answer(results)]
+    if reached.size:
+        rates, counts = reached["learning_rate"].values, reached.values
+        each = ", ".join(f"{count:.0f} steps at {value_label(rate)}" for rate, count in zip(rates, counts, strict=True))
+        words.append(f"A test accuracy of {TRAINED:g} is first seen (median over seeds) after {each}.")
+    if never:
+        words.append(f"Half of the seeds or more never reach it at {', '.join(never)}.")
+    return " ".join(words)
+
+
+def draw(results: xr.Dataset) -> list[ReportFigure]:
+    """The figures of the source's part 5; of a run that sweeps other axes too, at their best setting on validation."""
+    if "learning_rate" not in results.dims:
+        return default_figures(results)
+    chosen, where = _one_line(results)
+    comparison = compare(results, REPORTED)
+    printed = comparison[comparison["variable"] == "final_test_accuracy"]
+    steps = steps_to_train(results, TRAINED)
+    return [
+        ReportFigure(
+            "fig36_test_loss",
+            "Test loss against steps, all settings in one plot (the source's figure 36).",
+            figures.curves(results, "test_loss", log_y=True),
+        ),
+        ReportFigure(
+            "fig36_test_accuracy",
+            "Test accuracy against steps, all settings in one plot (the source's figure 36).",
+            figures.curves(results, "test_accuracy"),
+        ),
+        ReportFigure(
+            "accuracy_against_learning_rate",
+            "Final test accuracy against learning rate, with the numbers that the source prints.",
+            figures.value_against(results, "learning_rate", reported=printed if len(printed) else None),
+        ),
+        ReportFigure(
+            "steps_against_learning_rate",
+            f"Steps until the test accuracy first reaches {TRAINED:g}, against learning rate (the source's claim that "
+            "a larger rate needs fewer steps).",
+            figures.value_against(steps, "learning_rate", "steps_to_train", log_y=True),
+        ),
+        ReportFigure(
+            "fig29_35_each_rate",
+            f"Loss and accuracy against steps, a column for each learning rate{where} (the source's figures 29-35).",
+            figures.panels(chosen, "learning_rate"),
+        ),
+    ]
+
+
+def _one_line(results: xr.Dataset) -> tuple[xr.Dataset, str]:
+    """The results with learning_rate as the only axis, and in words at which setting of the others."""
+    best = best_setting(results) or {dim: results[dim].values[0] for dim in setting_dims(results)}
+    others = {dim: value for dim, value in best.items() if dim != "learning_rate"}
+    return results.sel(others), f" at {setting_label(others)}, the best on validation" if others else ""
+
+
+STUDY = Study(
+    name="lr_sweep",
+    title="Learning rate",
+    question="Which learning rate trains the network best, and does a larger one need fewer steps?",
+    source="Report 000, part 5, figures 29-36.",
+    reported=REPORTED,
+    answer=answer,
+    figures=draw,
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.main(STUDY))
