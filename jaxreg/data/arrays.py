@@ -1,0 +1,123 @@
+"""What training reads: splits of inputs and labels, checked, because JAX takes bad labels without a word."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxreg.errors import DataError
+
+
+class Split(NamedTuple):
+    """Examples with their classes."""
+
+    inputs: npt.NDArray[np.float32]  # [examples, features]
+    labels: npt.NDArray[np.int32]  # [examples], in [0, num_classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A classification data set in memory. `input_shape` is that of one example before it was flattened, row-major."""
+
+    train: Split
+    validation: Split
+    test: Split
+    name: str
+    input_shape: tuple[int, ...]  # (28, 28), (8, 8), (32, 32, 3); its product is the number of features
+    num_classes: int
+    class_names: tuple[str, ...]
+
+
+def from_arrays(
+    train: tuple[npt.ArrayLike, npt.ArrayLike],
+    validation: tuple[npt.ArrayLike, npt.ArrayLike],
+    test: tuple[npt.ArrayLike, npt.ArrayLike],
+    name: str = "own data",
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Data:
+    """The user's own arrays as `Data`.
+
+    Inputs are cast to float32 and flattened per example, nothing else: scale them first (pixels/255).
+
+    Args:
+      train: Inputs [examples, ...] and labels [examples], whole numbers in [0, num_classes).
+      validation: The same, for early stopping and for choosing between settings.
+      test: The same, only reported.
+      name: What tables and figures call it.
+      num_classes: Number of classes, at least 2; by default one more than the largest label, or len(class_names).
+      class_names: A name per class; by default "0", "1", ...
+
+    Raises:
+      DataError: where shapes disagree, a split is empty, an input is not finite in float32, or a label is not a whole
+        number in [0, num_classes). (JAX would take label -1 as the last class and clamp one that is too large.)
+    """
+    parts = {"train": train, "validation": validation, "test": test}
+    images = {part: _finite(f"{name}: {part} inputs", x) for part, (x, _) in parts.items()}
+    labels = {part: _whole(f"{name}: {part} labels", y) for part, (_, y) in parts.items()}
+    input_shape = images["train"].shape[1:]
+    for part, x in images.items():
+        if x.shape[1:] != input_shape:
+            raise DataError(f"{name}: {part} examples have shape {x.shape[1:]}, train examples {input_shape}")
+        if labels[part].shape != x.shape[:1]:
+            raise DataError(f"{name}: {part} has {len(x)} inputs but {len(labels[part])} labels; give one each")
+    if num_classes is None:
+        num_classes = len(class_names) if class_names else 1 + max(int(y.max()) for y in labels.values())
+    if num_classes < 2:
+        raise DataError(f"{name}: num_classes={num_classes}; a classification needs at least 2")
+    if class_names is not None and len(class_names) != num_classes:
+        raise DataError(f"{name}: {len(class_names)} class_names for num_classes={num_classes}; give one each")
+    for part, y in labels.items():
+        check_labels(f"{name}: {part} labels", y, num_classes)
+    splits = {
+        part: Split(x.reshape(len(x), math.prod(input_shape)), labels[part].astype(np.int32))
+        for part, x in images.items()
+    }
+    names = tuple(map(str, range(num_classes) if class_names is None else class_names))
+    return Data(**splits, name=name, input_shape=input_shape, num_classes=num_classes, class_names=names)
+
+
+def check_labels(what: str, labels: npt.NDArray[np.integer], num_classes: int) -> None:
+    """Raises DataError where a label lies outside [0, num_classes)."""
+    lowest, highest = labels.min(), labels.max()
+    if lowest < 0 or highest >= num_classes:
+        raise DataError(f"{what} lie in [{lowest}, {highest}]; {num_classes} classes allow 0 to {num_classes - 1}")
+
+
+def _finite(what: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    array = _array(what, values)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{what} have dtype {array.dtype}; give real numbers")
+    if array.ndim < 2 or array.size == 0:
+        raise DataError(f"{what} have shape {array.shape}; give [examples, features], at least one of each")
+    with np.errstate(over="ignore"):
+        inputs = array.astype(np.float32)
+    finite = np.isfinite(inputs)
+    if not finite.all():
+        raise DataError(f"{what} are not all finite in float32: see example {np.argwhere(~finite)[0, 0]}")
+    return inputs
+
+
+def _whole(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    array = _array(what, values)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{what} have dtype {array.dtype}; give whole numbers")
+    if array.ndim != 1 or array.size == 0:
+        raise DataError(f"{what} have shape {array.shape}; give [examples], at least one (for one-hot, its argmax)")
+    with np.errstate(invalid="ignore"):
+        whole = array.astype(np.int64)
+    if not np.array_equal(whole, array):
+        raise DataError(f"{what} are not all whole numbers: {array[whole != array][0]} is among them")
+    return whole
+
+
+def _array(what: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{what} are not an array: {error}".splitlines()[0]) from error

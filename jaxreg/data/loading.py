@@ -1,0 +1,75 @@
+"""From a `DataConfig` to arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxreg.config import DataConfig, check_value
+from jaxreg.data import digits
+from jaxreg.data.arrays import Data, Split
+from jaxreg.data.images import Images, Pixels, input_shape, to_split
+from jaxreg.data.prepared import find_data_dir, load_prepared, prepared_sets
+from jaxreg.errors import ConfigError
+
+DOWNLOADABLE = ("mnist", "fashion_mnist")
+VALIDATION_SIZES = {"digits": 300, "mnist": 5000, "fashion_mnist": 5000}  # others: a tenth of the training split
+
+
+def load(config: DataConfig) -> Data:
+    """The data set in memory; pixels in [0, 1], the last `validation_size` training examples held out for validation.
+
+    Raises:
+      ConfigError: for an unknown dataset, a data_dir that does not exist, a downsample factor that does not divide the
+        image, a validation_size that leaves nothing to train on.
+      DataError: for a set that cannot be had or read; it says what to do instead.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value is not None:
+            check_value(field.name, value, field.metadata["rule"])
+    images = digits.read_digits() if config.dataset == "digits" else _read_tfds(config)
+    brightest = digits.BRIGHTEST if config.dataset == "digits" else 255
+    train_size = len(images.train_labels) - _validation_size(config, len(images.train_labels))
+    held_out, rest = slice(train_size, None), slice(train_size)
+
+    def split(pixels: Pixels, labels: npt.NDArray[np.int32]) -> Split:
+        return to_split(pixels, labels, brightest, config.downsample)
+
+    return Data(
+        train=split(images.train_pixels[rest], images.train_labels[rest]),
+        validation=split(images.train_pixels[held_out], images.train_labels[held_out]),
+        test=split(images.test_pixels, images.test_labels),
+        name=config.dataset,
+        input_shape=input_shape(images.train_pixels, config.downsample),
+        num_classes=len(images.class_names),
+        class_names=tuple(map(str, images.class_names)),
+    )
+
+
+def _read_tfds(config: DataConfig) -> Images:
+    """The set as prepared in data_dir; MNIST and Fashion-MNIST are downloaded and prepared where they are not."""
+    name, data_dir = config.dataset, find_data_dir(config.data_dir)
+    prepared = prepared_sets(data_dir)
+    if name not in prepared:
+        if name not in DOWNLOADABLE:
+            known = ["digits", *DOWNLOADABLE, *(other for other in prepared if other not in DOWNLOADABLE)]
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            allowed = f"must be one of {', '.join(known)}, or be prepared by tfds (array_record) in {data_dir}{hint}"
+            raise ConfigError("dataset", name, allowed)
+        from jaxreg.data import preparation  # imports tfds: seconds
+
+        prepared[name] = preparation.prepare(name, data_dir)
+    return load_prepared(name, prepared[name])
+
+
+def _validation_size(config: DataConfig, available: int) -> int:
+    default = VALIDATION_SIZES.get(config.dataset, max(1, available // 10))
+    size = default if config.validation_size is None else config.validation_size
+    if size >= available:
+        raise ConfigError("validation_size", size, f"must be below {available}, the size of the training split")
+    return size

@@ -1,0 +1,137 @@
+"""Image classification sets that tensorflow-datasets has prepared: found by their files, decoded through tfds."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxreg.data.arrays import check_labels
+from jaxreg.data.cache import cached
+from jaxreg.data.images import Images, Pixels
+from jaxreg.errors import ConfigError, DataError
+
+RECORDS_AT_ONCE = 4096
+VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names, by channels
+
+
+def find_data_dir(given: str | None) -> Path:
+    """The folder of `--data_dir`, else of TFDS_DATA_DIR, else tfds's default, which need not exist yet.
+
+    Raises:
+      ConfigError: where a folder was named that does not exist.
+    """
+    named = given or os.environ.get("TFDS_DATA_DIR")
+    folder = Path(named or "~/tensorflow_datasets").expanduser()
+    if named and not folder.is_dir():
+        source = "" if given else " (from TFDS_DATA_DIR)"
+        raise ConfigError("data_dir", named, f"no such folder{source}; create it, or name one that tfds has prepared")
+    return folder
+
+
+def prepared_sets(data_dir: Path) -> dict[str, Path]:
+    """The folder of the newest version of each set, by name (`mnist`, with a configuration `emnist/balanced`)."""
+    newest: dict[str, tuple[tuple[int, ...], Path]] = {}
+    for info in (*data_dir.glob("*/*/dataset_info.json"), *data_dir.glob("*/*/*/dataset_info.json")):
+        folder = info.parent
+        if match := VERSION.fullmatch(folder.name):
+            name = folder.parent.relative_to(data_dir).as_posix()
+            version = tuple(map(int, match.groups()))
+            newest[name] = max(newest.get(name, (version, folder)), (version, folder))
+    return {name: folder for name, (_, folder) in sorted(newest.items())}
+
+
+def load_prepared(name: str, folder: Path) -> Images:
+    """The decoded set, from the cache where this very set was decoded before.
+
+    Raises:
+      DataError: where it is not an image classification set with a train and a test split, or is damaged.
+    """
+    key = f"{name.replace('/', '-')}-{folder.name}-{fingerprint(folder)}"
+    return cached(key, lambda: decode(name, folder))
+
+
+def fingerprint(folder: Path) -> str:
+    """A digest of what the set says of itself and of the names and sizes of its files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        if path.suffix == ".json":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def decode(name: str, folder: Path) -> Images:
+    """Reads the set through tfds, in its order; tfds's own decoder would import TensorFlow, so Pillow decodes."""
+    try:
+        stored_as = json.loads((folder / "dataset_info.json").read_bytes()).get("fileFormat")
+        if stored_as == "tfrecord":
+            raise DataError(
+                f"{folder} is stored as tfrecord, which only TensorFlow reads; "
+                "prepare it with --file_format=array_record in another --data_dir"
+            )
+        return _decode(name, folder)
+    except (OSError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError) as error:
+        raise DataError(
+            f"{name} cannot be read from {folder} ({one_line(error)}); if it is damaged, delete it and prepare it again"
+        ) from error
+
+
+def _decode(name: str, folder: Path) -> Images:
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(folder)
+    features = builder.info.features
+    fields = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    image_keys = [key for key, feature in fields.items() if type(feature) is tfds.features.Image]
+    label_keys = [key for key, feature in fields.items() if isinstance(feature, tfds.features.ClassLabel)]
+    missing = {"train", "test"} - set(builder.info.splits)
+    if len(image_keys) != 1 or len(label_keys) != 1 or missing:
+        raise DataError(
+            f"--dataset={name}: needs one image, one class label, and the splits train and test; "
+            f"it has {len(image_keys)}, {len(label_keys)} and {', '.join(sorted(builder.info.splits))}"
+        )
+    (image_key,), (label_key,) = image_keys, label_keys
+    shape, dtype = fields[image_key].shape, np.dtype(fields[image_key].np_dtype)
+    if dtype != np.uint8 or shape[-1] not in MODES:
+        raise DataError(f"--dataset={name}: images of shape {shape} and dtype {dtype}; 8-bit grey or colour is read")
+    class_names = fields[label_key].names
+
+    def read(split: str) -> tuple[Pixels, npt.NDArray[np.int32]]:
+        source = builder.as_data_source(split, decoders={image_key: tfds.decode.SkipDecoding()})
+        images, labels = [], []
+        for start in range(0, len(source), RECORDS_AT_ONCE):
+            stop = min(start + RECORDS_AT_ONCE, len(source))
+            for example in source.__getitems__(list(range(start, stop))):
+                images.append(_pixels(example[image_key], shape[-1]))
+                labels.append(example[label_key])
+        sizes = {image.shape for image in images}
+        if len(sizes) != 1:
+            raise DataError(f"--dataset={name}: {split} has images of {len(sizes)} sizes; jaxreg needs a single one")
+        check_labels(f"--dataset={name}: {split} labels", np.array(labels), len(class_names))
+        return np.stack(images), np.array(labels, np.int32)
+
+    return Images(*read("train"), *read("test"), np.array(class_names))
+
+
+def _pixels(encoded: Any, channels: int) -> Pixels:
+    """One encoded image -> [height, width, channels]."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(encoded))
+    pixels = np.asarray(image if image.mode == MODES[channels] else image.convert(MODES[channels]))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error, with its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
