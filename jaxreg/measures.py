@@ -1,0 +1,61 @@
+"""What is read off labelled results: which settings a sweep holds, their names, and how long training took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+REPLICATES_AND_TIME = ("seed", "step", "check", "layer", "bin")
+
+
+def setting_dims(results: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
+    """The swept dimensions, in order: all but seed, step, check, layer and bin."""
+    arrays = results.data_vars.values() if isinstance(results, xr.Dataset) else [results]
+    dims = dict.fromkeys(str(dim) for array in arrays for dim in array.dims)
+    return tuple(dim for dim in dims if dim not in REPLICATES_AND_TIME)
+
+
+def settings(results: xr.Dataset, dims: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+    """Each setting, last dimension fastest: its values by name (zipped ones included) and its part of the results.
+
+    `dims` are the dimensions to go through, `setting_dims(results)` by default.
+    """
+    dims = setting_dims(results) if dims is None else dims
+    names = [str(name) for name, coord in results.coords.items() if coord.dims and set(coord.dims) <= set(dims)]
+    names.sort(key=lambda name: dims.index(str(results[name].dims[0])))
+    for index in np.ndindex(*(results.sizes[dim] for dim in dims)):
+        part = results.isel(dict(zip(dims, index, strict=True)))
+        yield {name: part[name].item() for name in names}, part
+
+
+def setting_label(setting: Mapping[str, Any]) -> str:
+    """A setting in one line: "learning_rate=0.1, init_variance=0.01"."""
+    return ", ".join(f"{name}={value_label(value)}" for name, value in setting.items())
+
+
+def value_label(value: Any, digits: int = 6) -> str:
+    """A value of an axis as it is shown: whole numbers and text as they are, others in so many significant digits."""
+    if isinstance(value, float):
+        return f"{value:g}" if value.is_integer() else f"{value:.{digits}g}"
+    return str(value)
+
+
+def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray:
+    """Steps to the first check with test accuracy >= threshold, […, seed]; never is +inf (censored, ranked last).
+
+    A member that diverged counts by what it reached before. `attrs["threshold"]` keeps the threshold.
+    """
+    reached = results["test_accuracy"] >= threshold
+    steps = results["check_step"].where(reached).min("check").fillna(np.inf)
+    return (
+        steps.transpose(*(dim for dim in reached.dims if dim != "check"))
+        .rename("steps_to_train")
+        .assign_attrs(
+            units="steps",
+            description=f"steps to the first check with test accuracy >= {threshold:g}",
+            threshold=threshold,
+        )
+    )

@@ -1,0 +1,88 @@
+"""The numbers that the sources report, beside what the run gives at the same settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from jaxreg.measures import setting_dims, setting_label, settings
+from jaxreg.statistics import prediction_interval
+
+COLUMNS = (
+    *("id", "setting", "quantity", "reported", "mean", "sd", "n", "low", "high", "inside", "fitted", "note"),
+    "variable",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reported:
+    """One number of a source: its row in reported.csv, and the variable and setting of the results that stand for it.
+
+    `setting` names swept axes and fixed hyperparameters alike; all must agree for a comparison. `fitted` marks a number
+    that was used to choose the settings: it is no evidence.
+    """
+
+    id: str
+    variable: str
+    setting: Mapping[str, Any]
+    fitted: bool = False
+
+
+def reported_numbers() -> pd.DataFrame:
+    """All numbers of the sources, indexed by id: source, experiment, setting, quantity, value, note."""
+    with importlib.resources.files("jaxreg").joinpath("reported.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file, index_col="id", keep_default_na=False, dtype={"source": str})
+
+
+def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
+    """The reported numbers against the 95 % prediction interval for ONE run, mean ± t · s · √(1 + 1/n) over seeds.
+
+    Returns:
+      One row per reported number and setting of the run that agrees with it: several where the run sweeps an axis of
+      which the source says nothing, none where the run does not hold the setting. Columns: id, setting (text),
+      quantity, reported, mean, sd, n (seeds that count), low, high, inside (None below two seeds), fitted, note,
+      variable, and each setting by name.
+
+    Raises:
+      ValueError: an id that reported.csv does not hold, a variable or setting name that the results do not hold.
+    """
+    numbers = reported_numbers()
+    rows: list[dict[str, Any]] = []
+    for entry in reported:
+        _check(entry, numbers, results)
+        number = numbers.loc[entry.id]
+        for setting, part in settings(results, setting_dims(results[entry.variable])):
+            if not all(_agree(part[name].item(), value) for name, value in entry.setting.items()):
+                continue
+            one_run = prediction_interval(part[entry.variable]).map(lambda value: value.item())
+            low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
+            inside = bool(low <= number["value"] <= high) if n >= 2 else None
+            rows.append(
+                {"id": entry.id, "setting": setting_label({**entry.setting, **setting}), "quantity": number["quantity"]}
+                | {"reported": number["value"], "mean": float(one_run["mean"]), "sd": float(one_run["sd"]), "n": int(n)}
+                | {"low": low, "high": high, "inside": inside, "fitted": entry.fitted, "note": number["note"]}
+                | {"variable": entry.variable, **entry.setting, **setting}
+            )
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*COLUMNS, *names]))).astype({"inside": object})
+
+
+def _check(entry: Reported, numbers: pd.DataFrame, results: xr.Dataset) -> None:
+    if entry.id not in numbers.index:
+        raise ValueError(f"{entry.id}: no such id in reported.csv")
+    missing = [name for name in (entry.variable, *entry.setting) if name not in results.variables]
+    if missing:
+        raise ValueError(f"{entry.id}: the results hold no {', '.join(missing)}")
+
+
+def _agree(ours: Any, theirs: Any) -> bool:
+    """Equal, numbers within a relative 1e-6: float32 coordinates stand for the decimal they were given as."""
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return math.isclose(ours, theirs, rel_tol=1e-6)
+    return bool(ours == theirs)

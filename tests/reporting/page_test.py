@@ -1,0 +1,315 @@
+"""The report page: parsed as HTML, it is self-contained, well formed for people and screen readers, and complete."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html.parser
+import itertools
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from jaxreg.reporting import page
+from jaxreg.reporting.page import ReportFigure, write_report
+from tests.synthetic import make_meta, make_results
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+@dataclasses.dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str | None]
+    text: str = ""
+
+    def has_class(self, name: str) -> bool:
+        return name in (self.attributes.get("class") or "").split()
+
+
+class Page(html.parser.HTMLParser):
+    """All elements in order, each with the text inside it; fails on tags that do not nest."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self._open: list[Element] = []
+        self.feed(source)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, dict(attrs))
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop().tag == tag
+        self.handle_data(" " if tag in ("th", "td") else "")
+
+    def handle_data(self, data: str) -> None:
+        for element in self._open:
+            element.text += data
+
+    def all(self, *tags: str) -> list[Element]:
+        return [element for element in self.elements if element.tag in tags]
+
+    @property
+    def text(self) -> str:
+        """What is read, runs of any white space as one space."""
+        return " ".join(self.all("body")[0].text.split())
+
+
+def a_figure() -> Figure:
+    figure = Figure(figsize=(4, 3))
+    axes = figure.subplots()
+    axes.plot([0, 1], [1, 0])
+    axes.set(xlabel="step", ylabel="test loss (nats)")
+    return figure
+
+
+def a_comparison(**changes: Any) -> pd.DataFrame:
+    row = {"id": "A5-0.01-test", "setting": "learning_rate=0.01", "quantity": "test accuracy", "reported": 0.853}
+    row |= {"mean": 0.85, "sd": 0.002, "n": 5, "low": 0.841, "high": 0.859, "inside": True, "fitted": False, "note": ""}
+    return pd.DataFrame([row | changes]).astype({"inside": object})
+
+
+def report(path: Path, **changes: Any) -> Page:
+    content: dict[str, Any] = {
+        "title": "Learning-rate sweep",
+        "question": "How does the learning rate shape training?",
+        "answer": "A larger rate needs fewer steps.\n\nThe largest diverges.",
+        "source": "000 part 5, figures 29 to 36",
+        "results": make_results(diverged=2, num_checks=5),
+        "meta": make_meta(),
+        "figures": [ReportFigure("curves", "Test loss against step (figure 36).", a_figure())],
+        "comparison": a_comparison(),
+        "flags": "--learning_rate=0.001,0.01,0.1,1\n--seeds=5\n",
+    }
+    write_report(path / "report.html", **(content | changes))
+    return Page((path / "report.html").read_text(encoding="utf-8"))
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "no_axes": {"results": make_results(axes={}, num_checks=5), "comparison": None},
+    "one_seed": {
+        "results": make_results(seeds=1, num_checks=5),
+        "comparison": a_comparison(low=np.nan, high=np.nan, n=1),
+    },
+    "all_diverged": {"results": make_results(axes={}, seeds=2, diverged=2, num_checks=5)},
+    "three_axes": {
+        "results": make_results(
+            axes={"learning_rate": [0.1, 1.0], "init": ["normal", "he"], "momentum": [0.0, 0.9]},
+            zipped={"batch_size": ("learning_rate", [10, 100])},
+            num_checks=5,
+        )
+    },
+    "bare": {"figures": [], "comparison": None, "meta": {}, "source": "", "flags": ""},
+}
+
+
+@pytest.fixture(params=VARIANTS, scope="module")
+def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return report(tmp_path_factory.mktemp("report"), **VARIANTS[request.param])
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return report(tmp_path_factory.mktemp("report"))
+
+
+def test_nothing_is_loaded_from_elsewhere(variant: Page) -> None:
+    for element in variant.elements:
+        for name in ("src", "href", "srcset", "data", "action"):
+            address = element.attributes.get(name) or "#"
+            assert address.startswith(("#", "data:")), f"<{element.tag} {name}={address[:40]}>"
+    assert not variant.all("link", "iframe", "object")
+    styles = "".join(element.text for element in variant.all("style"))
+    assert "url(" not in styles
+    assert "@import" not in styles
+
+
+def test_headings_are_in_order(variant: Page) -> None:
+    levels = [int(element.tag[1]) for element in variant.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below - above <= 1 for above, below in itertools.pairwise(levels))
+
+
+def test_images_tables_and_links_are_accessible(variant: Page) -> None:
+    assert all((image.attributes.get("alt") or "").strip() for image in variant.all("img"))
+    assert all(head.attributes.get("scope") in ("row", "col") for head in variant.all("th"))
+    assert len(variant.all("caption")) == len(variant.all("table"))
+    assert len(variant.all("main")) == len(variant.all("header")) == len(variant.all("nav")) == 1
+    assert variant.all("html")[0].attributes["lang"] == "en-GB"
+    ids = [element.attributes["id"] for element in variant.elements if "id" in element.attributes]
+    assert len(set(ids)) == len(ids)
+    targets = [element.attributes.get("href") or "" for element in variant.all("a")]
+    targets += [
+        f"#{element.attributes['aria-labelledby']}"
+        for element in variant.elements
+        if "aria-labelledby" in element.attributes
+    ]
+    assert {target.removeprefix("#") for target in targets} <= set(ids)
+
+
+def test_rows_are_as_wide_as_their_heads(variant: Page) -> None:
+    width, cells = 0, 0
+    for element in [*variant.all("table", "tr", "th", "td"), Element("table", {})]:
+        if element.tag in ("table", "tr"):
+            assert cells in (0, width) or width == 0
+            width = 0 if element.tag == "table" else (width or cells)
+            cells = 0
+        cells += element.tag in ("th", "td")
+
+
+def test_no_number_is_shown_as_nan_or_none(variant: Page) -> None:
+    shown = "".join(element.text for element in variant.all("header", "section"))
+    assert not {"nan", "None", "inf"} & set(shown.replace("(", " ").split())
+
+
+def test_text_is_escaped(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script> & \"quoted\""
+    comparison = a_comparison(setting=evil, note=evil)
+    figures = [ReportFigure("curves", evil, a_figure())]
+    texts = dict.fromkeys(("title", "question", "answer", "source", "flags"), evil)
+    meta = make_meta() | {"command": evil}
+    read = report(tmp_path, **texts, notes=[evil], comparison=comparison, figures=figures, meta=meta)
+    assert len(read.all("script")) == 1
+    assert read.text.count(evil) == len(texts) + 5
+    assert read.all("title")[0].text.startswith(evil)
+
+
+def test_question_and_answer_come_first(plain: Page) -> None:
+    paragraphs = [element.text for element in plain.all("h1", "p")][:4]
+    assert paragraphs == [
+        "Learning-rate sweep",
+        "How does the learning rate shape training?",
+        "A larger rate needs fewer steps.",
+        "The largest diverges.",
+    ]
+
+
+def test_numbers_are_those_of_the_results_and_the_best_on_validation_is_marked(tmp_path: Path) -> None:
+    results = make_results(num_checks=5)
+    results["final_validation_accuracy"][:] = [
+        [0.50, 0.51, 0.52, 0.53, 0.54],
+        [0.71, 0.73, 0.72, 0.71, 0.73],
+        [0.61, 0.63, 0.62, 0.61, 0.63],
+        [0.40, 0.41, 0.42, 0.43, 0.44],
+    ]
+    results["final_test_accuracy"][0] = 0.99
+    read = report(tmp_path, results=results)
+    (best,) = [row for row in read.all("tr") if row.has_class("best")]
+    assert best.text.split()[:6] == ["best", "0.01", "72.0", "%", "±", "1.2"]
+    assert "mean over 5 seeds ± half the width of its 95 % interval" in read.text
+
+
+def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
+    read = report(tmp_path, results=make_results(seeds=1, num_checks=5), comparison=None)
+    assert "±" not in read.text
+    assert "one seed gives no interval" in read.text
+
+
+def test_comparison_gives_the_verdict_in_words(plain: Page, tmp_path: Path) -> None:
+    assert "85.30 % 85.00 % 84.10 to 85.90 % 5 inside" in plain.text
+    assert page.FITTED not in plain.text
+    assert "outside" in report(tmp_path, comparison=a_comparison(reported=0.9, inside=False)).text
+    one_seed = a_comparison(n=1, low=np.nan, high=np.nan, inside=None)
+    assert "no interval from one value" in report(tmp_path, comparison=one_seed).text
+
+
+def test_fitted_numbers_are_marked_as_no_evidence(tmp_path: Path) -> None:
+    comparison = pd.concat([a_comparison(fitted=True), a_comparison(id="other")])
+    read = report(tmp_path, comparison=comparison)
+    (fitted,) = [row for row in read.all("tr") if row.has_class("fitted")]
+    assert "A5-0.01-test" in fitted.text
+    assert "fitted: used to choose the settings, no evidence" in fitted.text
+
+
+def test_diverged_members_are_listed(plain: Page, tmp_path: Path) -> None:
+    assert "2 of 20 members diverged" in plain.text
+    assert "learning_rate seed step 1 0 100 1 1 100" in plain.text
+    assert "No member of 20 diverged" in report(tmp_path, results=make_results(num_checks=5)).text
+
+
+def test_many_settings_are_cut_and_counted(tmp_path: Path) -> None:
+    results = make_results(axes={"learning_rate": list(range(300))}, seeds=2, num_checks=3)
+    read = report(tmp_path, results=results, figures=[], comparison=None)
+    assert "130 are left out here, all are in summary.csv" in read.text
+    assert len(read.all("tr")) < 200
+
+
+def test_receipt_and_reproduction(tmp_path: Path) -> None:
+    meta = make_meta()
+    meta["git"]["dirty"] = True
+    text = report(tmp_path, meta=meta).text
+    for part in ("1 600 member-steps/s", "668 MiB", "wall time 20.0 s", "12.5 s", "cpu x 2", "over seeds map"):
+        assert part in text
+    for part in (meta["command"], f"{meta['git']['commit']}, with uncommitted changes", "jax 0.10.2"):
+        assert part in text
+    assert "not finished (interrupted)" in report(tmp_path, meta=meta | {"status": "interrupted"}).text
+
+
+def test_figures_are_inlined_with_caption_and_alternative_text(plain: Page) -> None:
+    (image,) = plain.all("img")
+    kind, _, data = (image.attributes["src"] or "").partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert ET.fromstring(base64.b64decode(data)).tag.endswith("svg")
+    assert image.attributes["alt"] == "Plot: test loss (nats) against step."
+    assert plain.all("figcaption")[0].text == "Test loss against step (figure 36)."
+
+
+def test_a_heavy_figure_becomes_a_bitmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MAX_SVG_BYTES", 100)
+    (image,) = report(tmp_path).all("img")
+    assert (image.attributes["src"] or "").startswith("data:image/png;base64,")
+
+
+def test_the_same_report_has_the_same_bytes_and_replaces_the_old_one(tmp_path: Path) -> None:
+    report(tmp_path)
+    first = (tmp_path / "report.html").read_bytes()
+    report(tmp_path)
+    assert (tmp_path / "report.html").read_bytes() == first
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.6414, "0.641"),
+        (2.2102, "2.21"),
+        (0.9999, "1.00"),
+        (-0.5, "\u22120.500"),
+        (20_000.0, "20\u202f000"),
+        (1234567.0, "1.23 · 10^6"),
+        (2e-7, "2.00 · 10^\u22127"),
+        (np.inf, "∞"),
+        (np.nan, "\u2013"),
+    ],
+)
+def test_significant(value: float, text: str) -> None:
+    assert page.significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.42, "0.42 s"), (59.94, "59.9 s"), (59.97, "1 min 0 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")],
+)
+def test_seconds(value: float, text: str) -> None:
+    assert page.seconds(value).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(500, "500 B"), (700_000_000, "668 MiB"), (2**30, "1.0 GiB"), (1_073_741_000, "1.0 GiB")]
+)
+def test_size(value: float, text: str) -> None:
+    assert page.size(value).replace("\u00a0", " ") == text
