@@ -1,4 +1,4 @@
-"""The command line of every experiment: flags in, run folder out, one line and an exit code where something is wrong."""
+"""The command line of every experiment: flags in, run folder out; one line and an exit code if something is wrong."""
 
 from __future__ import annotations
 

@@ -28,19 +28,14 @@ def make_flags() -> FlagValues:
     for name, field in FIELDS.items():
         default = "" if field.default is None else describe(field.default)
         _define(values, name, default, field.metadata["help"], field.metadata["subject"])
-    help = "Axes that advance together, comma between; repeatable."
-    parser, serializer = absl_flags.ArgumentParser(), absl_flags.ArgumentSerializer()
-    absl_flags.DEFINE_flag(absl_flags.MultiFlag(parser, serializer, "zip", [], help), values, "sweep")
+    _define(values, "zip", [], "Axes that advance together, comma between; repeatable.", "sweep")
     for part in (Experiment, DataConfig, RunConfig):
         for option in dataclasses.fields(part):
             if not option.metadata:
                 continue
-            subject, help = option.metadata["subject"], option.metadata["help"]
-            if option.metadata["kind"] is bool:
-                absl_flags.DEFINE_flag(absl_flags.BooleanFlag(option.name, option.default, help), values, subject)
-            else:
-                default = "" if option.default is None else describe(option.default)
-                _define(values, option.name, default, help, subject)
+            preset: Any = "" if option.default is None else option.default
+            preset = preset if isinstance(preset, bool) else describe(preset)
+            _define(values, option.name, preset, option.metadata["help"], option.metadata["subject"])
     return values
 
 
@@ -53,8 +48,9 @@ def to_experiment(name: str, values: FlagValues) -> Experiment:
     hparams: dict[str, Any] = {}
     axes: dict[str, Sequence[Any]] = {}
     for field in FIELDS:
-        if values[field].present or values[field].value:
-            chosen = parse_values(field, values[field].value)
+        text = str(values[field].value)
+        if values[field].present or text:
+            chosen = parse_values(field, text)
             if len(chosen) > 1:
                 axes[field] = chosen
             else:
@@ -63,7 +59,7 @@ def to_experiment(name: str, values: FlagValues) -> Experiment:
         name=name,
         hparams=Hparams(**hparams),
         axes=axes,
-        zip=tuple(tuple(part.strip() for part in names.split(",")) for names in values["zip"].value),
+        zip=tuple(tuple(part.strip() for part in names.split(",")) for names in values["zip"].value or ()),
         data=DataConfig(**_options(DataConfig, values)),
         run=RunConfig(**_options(RunConfig, values)),
         **_options(Experiment, values),
@@ -81,9 +77,17 @@ def help_text(values: FlagValues) -> str:
     return "\n".join(lines)
 
 
-def _define(values: FlagValues, name: str, default: str, help: str, subject: str) -> None:
-    parser, serializer = absl_flags.ArgumentParser(), absl_flags.ArgumentSerializer()
-    absl_flags.DEFINE_flag(absl_flags.Flag(parser, serializer, name, default, help), values, subject)
+def _define(values: FlagValues, name: str, default: Any, help: str, subject: str) -> None:
+    """A flag of text: on or off where the default is a bool, repeatable where it is a list."""
+    parser: Any = absl_flags.ArgumentParser()
+    serializer: Any = absl_flags.ArgumentSerializer()
+    if isinstance(default, bool):
+        flag: absl_flags.Flag[Any] = absl_flags.BooleanFlag(name, default, help)
+    elif isinstance(default, list):
+        flag = absl_flags.MultiFlag(parser, serializer, name, default, help)
+    else:
+        flag = absl_flags.Flag(parser, serializer, name, default, help)
+    absl_flags.DEFINE_flag(flag, values, subject)
 
 
 def _options(part: type[Any], values: FlagValues) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 ROUNDS = 8
 _MIN_BITS = 8  # with fewer, the halves are too small for all orders of a tiny range to be equally likely
@@ -21,8 +22,8 @@ _MIN_BITS = 8  # with fewer, the halves are too small for all orders of a tiny r
 class Cursor(NamedTuple):
     """A position in the stream. It counts beyond 32 bits: (epoch, offset within it), 0 <= offset < N."""
 
-    epoch: Array | int
-    offset: Array | int
+    epoch: ArrayLike
+    offset: ArrayLike
 
 
 def cursor_at(step: int, batch_size: int, num_examples: int) -> Cursor:
@@ -33,8 +34,8 @@ def cursor_at(step: int, batch_size: int, num_examples: int) -> Cursor:
 def permute(positions: Array, round_keys: Array, num_examples: int) -> Array:
     """The keyed bijection of {0, ..., num_examples - 1}, at `positions`.
 
-    An alternating Feistel network (Luby & Rackoff 1988) over the smallest power of two that holds the range, walked along
-    its cycles until it is back inside (Black & Rogaway 2002, section 4).
+    An alternating Feistel network (Luby & Rackoff 1988) over the smallest power of two that holds the range, walked
+    along its cycles until it is back inside (Black & Rogaway 2002, section 4).
 
     Args:
       positions: uint32, any shape, each < num_examples.

@@ -1,8 +1,9 @@
-"""The vocabulary: what a member is trained with (`Hparams`) and what a run does (`Experiment`, `DataConfig`, `RunConfig`).
+"""The vocabulary: what a member is trained with (`Hparams`) and what a run does (`Experiment` and its parts).
 
-`Hparams` is the one list of hyperparameters. A field is either *traced*, a number that every member has for itself inside
-one compiled program, or *static*, a choice that decides array shapes or code and so splits a sweep into groups. Flags,
-axes, groups, result coordinates and their documentation are derived from these fields: a new hyperparameter is one line.
+`Hparams` is the one list of hyperparameters. A field is either *traced*, a number that every member has for itself
+inside one compiled program, or *static*, a choice that decides array shapes or code and so splits a sweep into groups.
+Flags, axes, groups, result coordinates and their documentation are derived from these fields: a new hyperparameter is
+one more field.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop")
 SCHEDULES = ("constant", "inverse_time", "exponential", "cosine")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 
+DEFAULT_NUM_STEPS = 1000
 MAX_STEPS = 2**31 - 1  # steps are int32 on the device
 
 
@@ -49,9 +51,7 @@ def number(lowest: float = -math.inf, highest: float = math.inf, *, above: bool 
 
     def holds(value: Any) -> bool:
         x = _float32(value)
-        return (
-            math.isfinite(x) and (x > lowest if above else x >= lowest) and (x < highest if below else x <= highest)
-        )
+        return math.isfinite(x) and (x > lowest if above else x >= lowest) and (x < highest if below else x <= highest)
 
     return Rule(holds, f"must be a finite number {' and '.join(words)}".rstrip())
 
@@ -78,7 +78,7 @@ SIZES = Rule(
 def hyperparameter(
     default: Any, kind: type, rule: Rule, subject: str, help: str, *, static: bool = False, used_by: str = ""
 ) -> Any:
-    """A field of `Hparams`. `used_by="optimizer=momentum,nesterov"` names the only choices in which it has an effect."""
+    """A field of `Hparams`; `used_by="optimizer=momentum,nesterov"` names the only choices in which it acts."""
     metadata = {"kind": kind, "rule": rule, "subject": subject, "help": help, "static": static, "used_by": used_by}
     return flax.struct.field(pytree_node=not static, default=default, metadata=metadata)
 
@@ -175,7 +175,9 @@ class Hparams:
 class DataConfig:
     """Which examples, and how they are split."""
 
-    dataset: str = option("digits", str, "data", "digits, mnist, fashion_mnist, or an image set that tfds has prepared.")
+    dataset: str = option(
+        "digits", str, "data", "digits, mnist, fashion_mnist, or an image set that tfds has prepared."
+    )
     data_dir: str | None = option(
         None, str, "data", "Folder of tensorflow-datasets; falls back to TFDS_DATA_DIR, then to tfds's default."
     )
@@ -303,7 +305,9 @@ def validate(experiment: Experiment) -> None:
     for name in experiment.axes:
         if name not in FIELDS:
             nearest = difflib.get_close_matches(name, FIELDS, n=1)
-            raise ConfigError(name, "...", "not a hyperparameter" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+            raise ConfigError(
+                name, "...", "not a hyperparameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
+            )
     _validate_zip(experiment)
     last = experiment.first_seed + experiment.seeds - 1
     if last >= 2**32:

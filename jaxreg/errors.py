@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class JaxregError(Exception):
-    """Something the user can mend. The message is one line: what was given, what is allowed, what to do. Exit code 1."""
+    """Something the user can mend. The message is one line: what was given, what is allowed, what to do."""
 
     exit_code = 1
 

@@ -12,10 +12,12 @@ import platformdirs
 def use_all_cores() -> None:
     """Gives JAX one CPU device per core, which trains sweeps faster than one device with threads.
 
-    Has an effect only before JAX is first used. A number that was set already (`jax_num_cpu_devices`, or the environment
-    variable JAX_NUM_CPU_DEVICES) stays.
+    Has an effect only before JAX is first used. A number that was set already (`jax_num_cpu_devices`, or the
+    environment variable JAX_NUM_CPU_DEVICES) stays.
     """
-    if jax.config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    if jax.config.read("jax_num_cpu_devices") < 1 and "host_platform_device_count" not in os.environ.get(
+        "XLA_FLAGS", ""
+    ):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with contextlib.suppress(RuntimeError):  # JAX has been used
             jax.config.update("jax_num_cpu_devices", cores)
@@ -23,7 +25,7 @@ def use_all_cores() -> None:
 
 def keep_compilations() -> None:
     """Turns on JAX's persistent compilation cache, in the user's cache folder unless one is set already."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.read("jax_compilation_cache_dir") is None:
         folder = os.path.join(platformdirs.user_cache_dir("jaxreg"), "compilations")  # noqa: PTH118 - a string is asked for
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -25,12 +25,12 @@ def zeros(_key: Array, shape: tuple[int, int], _variance: ArrayLike) -> Array:
 
 def normal(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
     """w ~ N(0, variance)."""
-    return jnp.sqrt(variance) * jax.random.normal(key, shape)
+    return jnp.sqrt(variance) * _draw(jax.random.normal(key, shape))
 
 
 def uniform(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
     """w ~ U(-a, a) with a = sqrt(3 variance), which has that variance."""
-    return jnp.sqrt(3.0 * jnp.asarray(variance)) * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    return jnp.sqrt(3.0 * jnp.asarray(variance)) * _draw(jax.random.uniform(key, shape, minval=-1.0, maxval=1.0))
 
 
 def lecun(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
@@ -50,18 +50,23 @@ def he(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
 
 def orthogonal(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
     """Orthonormal rows or columns, whichever are fewer, times sqrt(variance) (Saxe et al. 2014)."""
-    return jnp.sqrt(variance) * jax.nn.initializers.orthogonal()(key, shape)
+    return jnp.sqrt(variance) * _draw(jax.nn.initializers.orthogonal()(key, shape))
 
 
 def torch(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
-    """w ~ sqrt(variance) U(-a, a) with a = 1/sqrt(in): the default of PyTorch's Linear, whose own variance is 1/(3 in)."""
+    """w ~ sqrt(variance) U(-a, a), a = 1/sqrt(in): PyTorch's default for Linear, whose own variance is 1/(3 in)."""
     return uniform(key, shape, jnp.asarray(variance) / (3.0 * shape[0]))
 
 
 def torch_bias(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
     """Biases [out] drawn like the weights of a layer [in, out] under `torch`."""
     bound = jnp.sqrt(variance) / math.sqrt(shape[0])
-    return bound * jax.random.uniform(key, shape[1:], minval=-1.0, maxval=1.0)
+    return bound * _draw(jax.random.uniform(key, shape[1:], minval=-1.0, maxval=1.0))
+
+
+def _draw(values: Array) -> Array:
+    """A standard draw; the barrier keeps XLA from fusing it with its scale, which would round it by the width."""
+    return jax.lax.optimization_barrier(values)
 
 
 INITIALIZERS: dict[str, Initializer] = {

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import psutil
@@ -63,7 +64,7 @@ def choose_layout(
     eval_every: int,
     max_members: int,
     data_bytes: int,
-    devices: list[Any] | None = None,
+    devices: Sequence[jax.Device],
 ) -> Layout:
     """The layout for a group of num_seeds x num_configs members.
 
@@ -72,15 +73,14 @@ def choose_layout(
 
     Args:
       num_seeds, num_configs: what the group holds.
-      batch_size, num_features, layer_sizes: shapes of a step; layer_sizes are those of the hidden layers and the output.
-      num_parameters: per member.
+    Devices divide the seeds or the configs, whichever leaves fewer members on the fullest one. On a CPU the seeds of
+    a device are trained one after another (small working sets stay in its cache), on accelerators side by side.
       state_bytes: of one member's TrainState.
       eval_every: steps between checks.
       max_members: at most so many members at once; 0 for as many as fit in memory.
       data_bytes: the dataset on each device.
-      devices: default all of this process.
+      devices: those to use at most.
     """
-    devices = jax.local_devices() if devices is None else devices
     platform = devices[0].platform
     over_seeds: Literal["vmap", "map"] = "map" if platform == "cpu" else "vmap"
 
@@ -108,7 +108,7 @@ def choose_layout(
 
 
 def _divide(num_devices: int, seeds: int, configs: int) -> tuple[int, Literal["seeds", "configs"]]:
-    """How many devices share a block, and along which axis: the fewest members on the fullest device, then fewest devices."""
+    """How many devices share a block, and which axis: fewest members on the fullest device, then fewest devices."""
     candidates: list[tuple[int, int, Literal["seeds", "configs"]]] = []
     for count in range(1, num_devices + 1):
         candidates.append((math.ceil(seeds / count) * configs, count, "seeds"))
@@ -133,7 +133,7 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def memory_bytes(devices: list[Any]) -> int:
+def memory_bytes(devices: Sequence[jax.Device]) -> int:
     """The memory of all devices together. On a CPU they share the machine's, or its control group's.
 
     The total, not what is free at the moment: the same command shall choose the same layout each time.

@@ -6,6 +6,7 @@ Flax Linen module (`from_linen`).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -68,7 +69,7 @@ def mlp(initializer: initializers.Initializer | None = None) -> Model:
                 bias = initializers.torch_bias(jax.random.fold_in(layer_key, 1), shape, variance)
             return {"weights": weights, "bias": bias}
 
-        return tuple(layer(number, shape) for number, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True)))
+        return tuple(layer(number, shape) for number, shape in enumerate(itertools.pairwise(sizes)))
 
     def forward(params: Params, hparams: Hparams, inputs: Array) -> tuple[Array, tuple[Array, ...]]:
         activation = ACTIVATIONS[hparams.activation]

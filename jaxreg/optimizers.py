@@ -13,7 +13,7 @@ import optax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxreg.config import Hparams
+from jaxreg.config import DEFAULT_NUM_STEPS, Hparams
 from jaxreg.models import weights_mask
 
 RMSPROP_EPS = 1e-8
@@ -49,7 +49,7 @@ def make_schedule(hparams: Hparams) -> Callable[[ArrayLike], Array]:
     sum rate = infinity and sum rate^2 < infinity.
     """
     warmup = jnp.asarray(hparams.warmup_steps, jnp.float32)
-    rest = jnp.maximum(hparams.num_steps - warmup, 1.0)
+    rest = jnp.maximum((hparams.num_steps or DEFAULT_NUM_STEPS) - warmup, 1.0)
     tau = jnp.where(jnp.asarray(hparams.decay_steps) > 0, hparams.decay_steps, rest)
 
     def schedule(count: ArrayLike) -> Array:

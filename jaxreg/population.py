@@ -1,8 +1,8 @@
 """Many members in one compiled program: the only place that maps over members.
 
-Arrays of a population are [seeds, configs, ...]. Seeds lie outside: the members of one seed share their batches, so that
-XLA turns their first layers into one matrix product [batch, in] x [in, configs * hidden]. Devices divide the seeds or the
-configs; the data is replicated on each of them and passed as an argument.
+Arrays of a population are [seeds, configs, ...]. Seeds lie outside: the members of one seed share their batches, so
+that XLA turns their first layers into one matrix product [batch, in] x [in, configs * hidden]. Devices divide the seeds
+or the configs; the data is replicated on each of them and passed as an argument.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
 from jaxreg.batches import Cursor, batch_indices
 from jaxreg.config import Hparams
@@ -47,7 +48,7 @@ class Population(NamedTuple):
     """Who is trained: hyperparameters [configs] and seeds [seeds]."""
 
     hparams: Hparams
-    seeds: Array
+    seeds: ArrayLike
 
 
 class Check(NamedTuple):
@@ -129,7 +130,8 @@ class Programs:
             compiled = list(pool.map(lambda program: program.compile(), lowered))
         memory = compiled[1].memory_analysis()
         taken = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-        return Compiled(*compiled, train_bytes=taken - memory.alias_size_in_bytes)
+        init, step, checked, ended = compiled
+        return Compiled(init, step, checked, ended, taken - memory.alias_size_in_bytes)
 
     def _over_seeds(self, fn: Callable[..., Any], *args: Any) -> Any:
         """fn for each seed: the leading axis of every argument."""
@@ -149,7 +151,7 @@ class Programs:
     def _train(
         self, states: TrainState, population: Population, train: Examples, cursor: Cursor, step: Array, stop: Array
     ) -> tuple[TrainState, StepMetrics]:
-        """`chunk_steps` steps from `step` on, of which those before `stop` are taken; metrics [seeds, steps, configs]."""
+        """`chunk_steps` steps from `step` on, those before `stop` being taken; metrics [seeds, steps, configs]."""
         hparams = population.hparams
         num_examples, batch_size = train.labels.shape[0], hparams.batch_size
         num_steps = self.layout.chunk_steps

@@ -37,8 +37,8 @@ _DESCRIPTIONS = {
 def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment: Experiment) -> xr.Dataset:
     """The measurements of all groups on the grid of the sweep.
 
-    Dimensions are the swept hyperparameters by name, then `seed`, then `step` or `check`. Groups of fewer steps or checks
-    are padded with NaN. A coordinate that is the same along a dimension does not have it.
+    Dimensions are the swept hyperparameters by name, then `seed`, then `step` or `check`. Groups of fewer steps or
+    checks are padded with NaN. A coordinate that is the same along a dimension does not have it.
     """
     axes = tuple(dimension.name for dimension in sweep.dimensions)
     members = (*axes, "seed")
@@ -55,8 +55,9 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
         flat = np.full((len(sweep.settings), len(sweep.seeds), *(lengths[d] for d in last)), empty, example.dtype)
         for group, history in zip(sweep.groups, histories, strict=True):
             values = history.arrays[name]
-            flat[(list(group.settings), slice(None), *(slice(n) for n in values.shape[2:]))] = values
-        variables[name] = (*members, *last), flat.reshape(*sweep.shape, *flat.shape[1:])
+            at: Any = (list(group.settings), slice(None), *(slice(n) for n in values.shape[2:]))
+            flat[at] = values
+        variables[name] = (*members, *last), flat.reshape((*sweep.shape, *flat.shape[1:]))
 
     best = variables["best_check"][1]
     variables["stopped_check"] = members, np.full_like(best, -1)
@@ -84,7 +85,9 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     """Writes results.nc, whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     compressed = {
-        name: {"zlib": True, "complevel": 1} for name, values in dataset.data_vars.items() if values.ndim and values.size
+        name: {"zlib": True, "complevel": 1}
+        for name, values in dataset.data_vars.items()
+        if values.ndim and values.size
     }
     dataset.to_netcdf(temporary, engine="h5netcdf", encoding=compressed)
     with temporary.open("rb") as file:
@@ -101,7 +104,9 @@ def load(path: Path) -> xr.Dataset:
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path}: cannot be read as results of jaxreg; give the folder of a finished run") from error
+        raise RunFolderError(
+            f"{path}: cannot be read as results of jaxreg; give the folder of a finished run"
+        ) from error
     if "experiment" not in dataset.attrs or "diverged_step" not in dataset:
         raise RunFolderError(f"{path}: holds something else than results of jaxreg")
     return dataset
@@ -142,7 +147,7 @@ def _per_setting(sweep: Sweep, by_group: Any) -> Values:
     flat = np.empty((len(sweep.settings), *by_group.shape[1:]), by_group.dtype)
     for group, value in zip(sweep.groups, by_group, strict=True):
         flat[list(group.settings)] = value
-    return flat.reshape(*sweep.shape, *by_group.shape[1:])
+    return flat.reshape((*sweep.shape, *by_group.shape[1:]))
 
 
 def _without_constant(dims: tuple[str, ...], values: Values, keep: str = "") -> tuple[tuple[str, ...], Values]:

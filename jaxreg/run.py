@@ -71,8 +71,8 @@ def run(
       study: the words and figures of the report.
 
     Returns:
-      A Dataset whose dimensions are the swept hyperparameters by name, `seed`, and `step` or `check`; every variable has
-      `units` and a `description`.
+      A Dataset whose dimensions are the swept hyperparameters by name, `seed`, and `step` or `check`; every variable
+      has `units` and a `description`.
 
     Raises:
       ConfigError: a value that is not allowed, before anything is compiled or written.
@@ -94,7 +94,7 @@ def execute(
     own: Sequence[Any] = (),
     keep: bool = True,
 ) -> Outcome:
-    """Like `run`; with `keep` a run folder is left in any case. `own` is what the user gave that is not in the flags."""
+    """Like `run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
     validate(experiment)
     for line in sweeps.remarks(experiment):
         _log.warning(line)

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -224,7 +224,7 @@ class Runner:
             mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), ("members",))
             everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
             splits = (self._data.train, self._data.validation, self._data.test)
-            self._examples = {devices: [jax.device_put(Examples(*split), everywhere) for split in splits]}
+            self._examples = {devices: [Examples(*jax.device_put(tuple(split), everywhere)) for split in splits]}
         return self._examples[devices]
 
     # Stops and checkpoints -------------------------------------------------------------------------------------------
@@ -295,7 +295,9 @@ class Runner:
         self.params = kept["params"]
         for history, arrays in zip(self.histories, kept["histories"], strict=True):
             history.arrays = arrays
-        self.member_steps = sum(block.size * self.sweep.groups[block.group].num_steps for _, block in self._finished(position))
+        self.member_steps = sum(
+            block.size * self.sweep.groups[block.group].num_steps for _, block in self._finished(position)
+        )
         if position.step:
             self.member_steps += position.step * self._blocks(position.group)[position.block].size
         _log.info("going on from the checkpoint at step %d", found.step)
@@ -303,9 +305,15 @@ class Runner:
 
 
 def plan_layout(
-    group: Group, sweep: Sweep, data: Data, problem: Problem, experiment: Experiment, max_members: int = 0
+    group: Group,
+    sweep: Sweep,
+    data: Data,
+    problem: Problem,
+    experiment: Experiment,
+    max_members: int = 0,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Layout:
-    """The layout of a group from the shapes of its state; nothing is allocated."""
+    """The layout of a group on `devices` (default all), from the shapes of its state; nothing is allocated."""
     state = jax.eval_shape(
         lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
     )
@@ -321,6 +329,7 @@ def plan_layout(
         eval_every=group.eval_every,
         max_members=max_members or experiment.members_per_program,
         data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
+        devices=jax.local_devices() if devices is None else devices,
     )
 
 
@@ -333,4 +342,4 @@ def _next_multiple(step: int, every: int) -> int:
 
 
 def _uint32(cursor: Cursor) -> Cursor:
-    return Cursor(*(np.uint32(part) for part in cursor))
+    return Cursor(np.asarray(cursor.epoch, np.uint32), np.asarray(cursor.offset, np.uint32))

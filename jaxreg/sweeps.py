@@ -14,10 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxreg.config import FIELDS, MAX_STEPS, STATIC, TRACED, Experiment, Hparams, describe
+from jaxreg.config import DEFAULT_NUM_STEPS, FIELDS, MAX_STEPS, STATIC, TRACED, Experiment, Hparams, describe
 from jaxreg.errors import ConfigError
 
-DEFAULT_NUM_STEPS = 1000
 _RECORD_BYTES = 256e6  # for the two curves of batch losses
 _CHECKS = 20
 
@@ -112,7 +111,7 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
     """
     dimensions = _dimensions(experiment)
     single = {name: values[0] for name, values in experiment.axes.items() if len(values) == 1}
-    shared = experiment.hparams.replace(**single)
+    shared = dataclasses.replace(experiment.hparams, **single)
     settings = []
     for point in itertools.product(*(range(len(dimension)) for dimension in dimensions)):
         chosen = {
@@ -120,7 +119,7 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
             for dimension, i in zip(dimensions, point, strict=True)
             for name, values in dimension.values.items()
         }
-        settings.append(resolve(shared.replace(**chosen), num_examples))
+        settings.append(resolve(dataclasses.replace(shared, **chosen), num_examples))
 
     members: dict[tuple[Any, ...], list[int]] = {}
     for number, hparams in enumerate(settings):
@@ -151,7 +150,7 @@ def resolve(hparams: Hparams, num_examples: int) -> Hparams:
     variance = hparams.init_variance
     if variance is None:
         variance = 0.01 if hparams.init in ("normal", "uniform") else 1.0
-    return hparams.replace(num_steps=num_steps or DEFAULT_NUM_STEPS, init_variance=variance)
+    return dataclasses.replace(hparams, num_steps=num_steps or DEFAULT_NUM_STEPS, init_variance=variance)
 
 
 def remarks(experiment: Experiment) -> list[str]:
@@ -173,7 +172,7 @@ def remarks(experiment: Experiment) -> list[str]:
 
 
 def hyperparameter_table(sweep: Sweep) -> dict[str, np.ndarray[Any, Any]]:
-    """Every hyperparameter over the grid, shape `sweep.shape`: numbers, or text for the static choices that are names."""
+    """Every hyperparameter over the grid, shape `sweep.shape`: numbers, or text for choices by name."""
     table = {}
     for name in (*STATIC, *TRACED):
         column = [getattr(hparams, name) for hparams in sweep.settings]

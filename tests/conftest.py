@@ -1,0 +1,33 @@
+"""Strictness that all tests share: two CPU devices, no silent broadcasting, no cache of another run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compilations and decoded data are cached for the session only, so that tests start from nothing."""
+    folder = tmp_path_factory.mktemp("cache")
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compilations"))
+    before = os.environ.get("JAXREG_CACHE_DIR")
+    os.environ["JAXREG_CACHE_DIR"] = str(folder / "data")
+    yield
+    if before is None:
+        del os.environ["JAXREG_CACHE_DIR"]
+    else:
+        os.environ["JAXREG_CACHE_DIR"] = before
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that leaves a run folder leaves it in its own place."""
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,227 @@
+"""What a sweep promises, each promise a property of real runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxreg.batches import Cursor, batch_indices, cursor_at
+from jaxreg.checkpoints import Checkpoints
+from jaxreg.errors import Stopped
+from jaxreg.results import make_dataset
+from jaxreg.runner import Runner
+from jaxreg.signals import SignalGuard
+from jaxreg.training import TRAIN_ORDER, member_key
+from tests.training_run import assert_same_bits, assert_within_tolerance, data_of, experiment, runner, train
+
+RATES = [0.03, 0.1, 0.3]
+
+
+@pytest.fixture(scope="module")
+def whole() -> xr.Dataset:
+    """Three rates, two seeds, one device, one chunk per check."""
+    return train(experiment({"learning_rate": RATES}, seeds=2))
+
+
+class StopAfter(SignalGuard):
+    """A guard that asks to leave once it has been looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    @property  # type: ignore[override]
+    def stop(self) -> int | None:
+        self.looks -= 1
+        return 15 if self.looks < 0 else None
+
+    @stop.setter
+    def stop(self, value: int | None) -> None:
+        pass
+
+
+# 1. Solo = swept
+
+
+def test_a_member_draws_the_same_numbers_alone_and_in_a_sweep() -> None:
+    swept = initial_state(runner(experiment({"learning_rate": RATES, "init_variance": [0.01, 0.3]}, seeds=3)))
+    alone = initial_state(runner(experiment(learning_rate=0.1, init_variance=0.3, first_seed=2)))
+    for in_sweep, solo in zip(jax.tree.leaves(swept.params), jax.tree.leaves(alone.params), strict=True):
+        np.testing.assert_array_equal(in_sweep[2, 3], solo[0, 0])  # configs: the rate is the slower of the two axes
+
+
+def test_a_member_alone_follows_its_curve_in_the_sweep(whole: xr.Dataset) -> None:
+    alone = train(experiment(learning_rate=0.1, first_seed=1))
+    assert_within_tolerance(alone.isel(seed=0), whole.sel(learning_rate=0.1, seed=1))
+
+
+def test_neighbours_do_not_change_a_bit_at_the_same_width(whole: xr.Dataset) -> None:
+    among_others = train(experiment({"learning_rate": [2.0, 0.1, 1e30]}, seeds=2))
+    assert (among_others["diverged_step"].sel(learning_rate=1e30) >= 0).all()
+    assert_same_bits(among_others.sel(learning_rate=0.1), whole.sel(learning_rate=0.1))
+
+
+# 2. Paired
+
+
+def test_members_of_a_seed_start_from_one_draw_and_see_one_batch(whole: xr.Dataset) -> None:
+    first = whole["train_loss"].isel(step=0).values
+    assert (first == first[:1]).all()
+    assert first[0, 0] != first[0, 1]
+
+
+def test_a_larger_variance_scales_the_same_draw() -> None:
+    state = initial_state(runner(experiment({"init_variance": [0.01, 0.04, 0.0]})))
+    weights = state.params[0]["weights"][0]
+    np.testing.assert_allclose(weights[1], 2 * weights[0], rtol=1e-6)
+    assert (weights[2] == 0).all()
+
+
+def test_all_batch_sizes_of_a_seed_read_one_stream() -> None:
+    key = member_key(0, 3, TRAIN_ORDER)
+    small = batch_indices(key, Cursor(0, 0), 12, 5, 23)
+    large = batch_indices(key, Cursor(0, 0), 4, 15, 23)
+    np.testing.assert_array_equal(small.ravel(), large.ravel())
+
+
+# 3. Resume = uninterrupted
+
+
+@pytest.mark.parametrize("looks", [1, 3, 8, 30], ids=lambda looks: f"stopped at look {looks}")
+def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(looks: int, tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": RATES, "batch_size": [10, 20]}, seeds=2, members_per_program=3)
+    layout = {"chunk_steps": 2}
+    uninterrupted = train(asked, **layout)
+
+    stopped = runner(asked, **layout)
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(looks)
+    with pytest.raises(Stopped) as stop:
+        stopped.run()
+    assert stop.value.exit_code == 143
+
+    resumed = runner(asked, **layout)
+    resumed.checkpoints = Checkpoints(tmp_path, "same")
+    resumed.run()
+    assert 0 < resumed.member_steps == resumed.total_member_steps
+    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
+
+
+def test_a_resumed_run_keeps_the_recorded_layout(tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": RATES})
+    stopped = runner(asked, chunk_steps=3, devices=2)
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(2)
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = runner(asked, devices=1)
+    resumed.checkpoints = Checkpoints(tmp_path, "same")
+    resumed.run()
+    assert resumed.layouts == stopped.layouts != runner(asked, devices=1).layouts
+
+
+def test_a_finished_run_has_its_parameters_in_its_checkpoint(tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": RATES}, seeds=2)
+    finished = runner(asked)
+    finished.checkpoints = Checkpoints(tmp_path, "same")
+    finished.run()
+    again = runner(asked)
+    again.checkpoints = Checkpoints(tmp_path, "same")
+    again.run()
+    assert again.cost.train_compilations == 0
+    for kept, made in zip(jax.tree.leaves(again.params), jax.tree.leaves(finished.params), strict=True):
+        np.testing.assert_array_equal(kept, made)
+
+
+# 4. Chunked or sharded = whole
+
+
+@pytest.mark.parametrize("chunk_steps", [1, 2, 60])
+def test_steps_cut_into_chunks_give_the_same_bits(whole: xr.Dataset, chunk_steps: int) -> None:
+    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2), chunk_steps=chunk_steps), whole)
+
+
+@pytest.mark.parametrize("members", [1, 2, 4], ids=lambda members: f"{members} at once")
+def test_members_cut_into_blocks_agree(whole: xr.Dataset, members: int) -> None:
+    assert_within_tolerance(train(experiment({"learning_rate": RATES}, seeds=2, members_per_program=members)), whole)
+
+
+@pytest.mark.parametrize(
+    "layout", [{"split": "seeds", "configs": 3, "seeds": 2}, {"split": "configs", "configs": 4, "seeds": 2}]
+)
+@pytest.mark.parametrize("over_seeds", ["vmap", "map"])
+def test_two_devices_agree_with_one(whole: xr.Dataset, layout: dict[str, Any], over_seeds: str) -> None:
+    asked = experiment({"learning_rate": RATES}, seeds=2)
+    assert_within_tolerance(train(asked, devices=2, over_seeds=over_seeds, **layout), whole)
+
+
+# 5. One training program per group and width
+
+
+def test_one_program_per_group_whatever_the_chunks(compilations: list[str]) -> None:
+    def compiled(**asked: Any) -> tuple[int, int]:
+        made = runner(experiment({"learning_rate": RATES, "batch_size": [10, 20]}, **asked), chunk_steps=7)
+        compilations.clear()
+        made.run()
+        return made.cost.train_compilations, len(compilations)
+
+    few = compiled(num_steps=8, eval_every=8)
+    many = compiled(num_steps=57, eval_every=10, first_seed=5)
+    assert few[0] == many[0] == 2
+    assert few[1] == many[1] > 0
+
+
+@pytest.fixture
+def compilations() -> Any:
+    """A list that grows by one for each compilation."""
+    events: list[str] = []
+
+    def listen(event: str, _duration: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+# 6. A member that halts changes nobody else
+
+
+def test_a_diverged_member_keeps_its_last_finite_state_and_leaves_the_others_alone() -> None:
+    shape = {"hidden_sizes": (32, 32, 32), "activation": "relu"}
+    beside = runner(experiment({"learning_rate": [0.01, 1e6]}, seeds=2, **shape))
+    beside.run()
+    calm = train(experiment({"learning_rate": [0.01, 0.02]}, seeds=2, **shape))
+    results = make_dataset(beside.sweep, beside.histories, data_of(experiment()), experiment())
+    assert_same_bits(results.sel(learning_rate=0.01), calm.sel(learning_rate=0.01))
+
+    halted = results.sel(learning_rate=1e6)
+    assert (halted["diverged_step"] >= 0).all()
+    assert (results["diverged_step"].sel(learning_rate=0.01) == -1).all()
+    assert np.isnan(halted["final_test_loss"]).all()
+    assert np.isfinite(halted["best_validation_loss"]).all()
+    for loss, step in zip(halted["train_loss"].values, halted["diverged_step"].values, strict=True):
+        assert np.isfinite(loss[:step]).all()
+        assert np.isnan(loss[step + 1 :]).all()
+    for leaf in jax.tree.leaves(beside.params):
+        assert np.isfinite(leaf).all()
+
+
+# 7. The same command twice
+
+
+def test_the_same_experiment_twice_gives_the_same_bits(whole: xr.Dataset) -> None:
+    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2)), whole)
+
+
+def test_the_cursor_counts_beyond_32_bits() -> None:
+    assert cursor_at(100_000, 55_000, 60_000) == Cursor(91_666, 40_000)
+
+
+def initial_state(made: Runner) -> Any:
+    programs = made._programs(0)
+    return jax.device_get(programs.init(made._place(programs, made._blocks(0)[0])))
