@@ -12,7 +12,6 @@ from rich.console import Console
 from experiments.flags import help_text, make_flags, to_experiment
 from jaxreg.errors import JaxregError, Stopped
 from jaxreg.hardware import use_all_cores
-from jaxreg.reporting.tables import print_table
 from jaxreg.run import execute
 from jaxreg.study import Study
 
@@ -43,6 +42,8 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     finally:
         log.removeHandler(handler)
+    from jaxreg.reporting.tables import print_table  # slow to import, and not needed for a refusal
+
     print_table(outcome.results, console)
     if outcome.folder is not None:
         for name in ("report.html", "results.nc"):

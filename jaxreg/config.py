@@ -329,9 +329,10 @@ def _validate_zip(experiment: Experiment) -> None:
                 raise ConfigError("zip", text, f"{name} is not a hyperparameter{hint}")
             if name in zipped:
                 raise ConfigError("zip", text, f"{name} is zipped twice")
+            zipped.append(name)
+        for name in names:
             if name not in experiment.axes:
                 raise ConfigError("zip", text, f"--{name} has one value; give it a list")
-            zipped.append(name)
         lengths = {name: len(experiment.axes[name]) for name in names}
         if len(names) < 2:
             raise ConfigError("zip", text, "give two or more names, comma between")

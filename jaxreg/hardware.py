@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Any
 
 import jax
 import platformdirs
+
+_config: Any = jax.config  # its attributes are made at run time
 
 
 def use_all_cores() -> None:
@@ -15,17 +18,15 @@ def use_all_cores() -> None:
     Has an effect only before JAX is first used. A number that was set already (`jax_num_cpu_devices`, or the
     environment variable JAX_NUM_CPU_DEVICES) stays.
     """
-    if jax.config.read("jax_num_cpu_devices") < 1 and "host_platform_device_count" not in os.environ.get(
-        "XLA_FLAGS", ""
-    ):
+    if _config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with contextlib.suppress(RuntimeError):  # JAX has been used
-            jax.config.update("jax_num_cpu_devices", cores)
+            _config.update("jax_num_cpu_devices", cores)
 
 
 def keep_compilations() -> None:
     """Turns on JAX's persistent compilation cache, in the user's cache folder unless one is set already."""
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    if _config.jax_compilation_cache_dir is None:
         folder = os.path.join(platformdirs.user_cache_dir("jaxreg"), "compilations")  # noqa: PTH118 - a string is asked for
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        _config.update("jax_compilation_cache_dir", folder)
+        _config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -73,8 +73,9 @@ def choose_layout(
 
     Args:
       num_seeds, num_configs: what the group holds.
-    Devices divide the seeds or the configs, whichever leaves fewer members on the fullest one. On a CPU the seeds of
-    a device are trained one after another (small working sets stay in its cache), on accelerators side by side.
+      batch_size, num_features: shape of a batch.
+      layer_sizes: those of the hidden layers and the output.
+      num_parameters: per member.
       state_bytes: of one member's TrainState.
       eval_every: steps between checks.
       max_members: at most so many members at once; 0 for as many as fit in memory.
@@ -102,8 +103,8 @@ def choose_layout(
     longest = max(1, min(_MAX_CHUNK_STEPS, int(_CHUNK_SECONDS / seconds), by_memory, eval_every))
     chunk_steps = math.ceil(eval_every / math.ceil(eval_every / longest))
 
-    at_once = (seeds if over_seeds == "vmap" else 1) * configs * (num_features + sum(layer_sizes))
-    eval_block = min(1024, max(64, _EVAL_FLOATS // at_once))
+    side_by_side = (seeds if over_seeds == "vmap" else 1) * configs
+    eval_block = min(1024, max(64, _EVAL_FLOATS // (num_features + side_by_side * sum(layer_sizes))))
     return Layout(seeds, configs, num_devices, split, over_seeds, chunk_steps, eval_block)
 
 

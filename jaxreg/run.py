@@ -17,17 +17,13 @@ from typing import Any
 import xarray as xr
 
 from jaxreg import hardware, models, results, runfolder, sweeps
-from jaxreg.checkpoints import Checkpoints
 from jaxreg.config import Experiment, validate
 from jaxreg.constraints import Constraint
 from jaxreg.data import Data, load
 from jaxreg.flagfile import compared_lines, flag_lines
 from jaxreg.initializers import Initializer
 from jaxreg.penalties import Penalty
-from jaxreg.replication import compare
-from jaxreg.reporting import figures, page, tables
 from jaxreg.reporting.console import progress_bar
-from jaxreg.reporting.tensorboard import ScalarWriter
 from jaxreg.runner import Runner
 from jaxreg.signals import SignalGuard
 from jaxreg.study import Study
@@ -127,6 +123,9 @@ def execute(
             device=runfolder.device_description(),
             members=sweep.num_members,
         )
+        from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
+        from jaxreg.reporting.tables import write_summary
+
         scalars = _Scalars(experiment, data, folder.path / "tensorboard")
         runner.checkpoints = Checkpoints(folder.path / "checkpoints", folder.configuration)
         runner.on_check = scalars.write_sometimes
@@ -139,7 +138,7 @@ def execute(
             scalars.write(runner)
             dataset = _dataset(runner, data, experiment)
             results.save(dataset, folder.path / "results.nc")
-            tables.write_summary(dataset, folder.path / "summary.csv")
+            write_summary(dataset, folder.path / "summary.csv")
         folder.update(**_cost(runner), **_counts(dataset))
     if settings.report:
         _report(dataset, study, folder.path, folder.meta, flags_text)
@@ -150,6 +149,8 @@ class _Scalars:
     """TensorBoard scalars while training runs: at checks, but at most every few seconds."""
 
     def __init__(self, experiment: Experiment, data: Data, folder: Path) -> None:
+        from jaxreg.reporting.tensorboard import ScalarWriter
+
         self._experiment, self._data, self._last = experiment, data, -math.inf
         most = experiment.run.tensorboard_max_runs if experiment.run.tensorboard else 0
         self._writer = ScalarWriter(folder, most)
@@ -175,6 +176,9 @@ class _Scalars:
 
 def _report(dataset: xr.Dataset, study: Study, folder: Path, meta: Mapping[str, Any], flags_text: str) -> None:
     """Draws the figures of a study into `folder`/figures and writes `folder`/report.html."""
+    from jaxreg.replication import compare
+    from jaxreg.reporting import figures, page
+
     drawn = study.figures(dataset)
     for figure in drawn:
         figures.save(figure.figure, folder / "figures", figure.name)

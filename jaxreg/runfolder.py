@@ -25,6 +25,7 @@ import jax
 
 from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import strict_json, write_atomically
+from jaxreg.flagfile import NOT_COMPARED
 
 # All that a run writes, and so all that --overwrite deletes.
 WRITTEN = (
@@ -38,11 +39,6 @@ WRITTEN = (
     "report.html",
     "log.txt",
 )
-# Flags that say where and how a run is kept and shown, not what it computes.
-NOT_COMPARED = ("workdir", "resume", "overwrite", "progress", "report", "checkpoint_every", "max_minutes", "profile")
-NOT_COMPARED_PREFIX = "tensorboard"
-# Flags that may be larger when a finished run is resumed: only what is new is trained.
-MAY_GROW = ("seeds",)
 STATUSES = ("running", "done", "interrupted", "failed")
 PACKAGES = ("jaxreg", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "xarray")
 
@@ -68,8 +64,7 @@ def open_run_folder(
     Args:
       flags_text: what becomes flags.cfg, lines `--name=value` and `#` comments.
       configuration: hash of what has to agree for a run to be resumed.
-      resume: go on with the run in the folder. It must have the same configuration, or be done and differ only in a
-        larger --seeds.
+      resume: go on with the run in the folder. It must have the same configuration.
       overwrite: delete what the run in the folder wrote, and start over.
 
     Raises:
@@ -99,15 +94,13 @@ class RunFolder:
     """An open run folder. On leaving the `with` block its status is noted and its lock released.
 
     `path`: the folder. `meta`: what meta.json holds, of the run so far where one is resumed. `resumed`: whether there
-    is a run to go on with. `finished`: whether that run is done, so that nothing is left to do. `grown`: flags that are
-    larger than in the finished run that is resumed, name -> (there, here).
+    is a run to go on with. `finished`: whether that run is done, so that nothing is left to do.
     """
 
     def __init__(self, path: Path, flags_text: str, configuration: str, experiment: str) -> None:
         self.path, self.flags_text, self.configuration = path.absolute(), flags_text, configuration
         self.meta: dict[str, Any] = {"experiment": experiment}
         self.resumed = self.finished = self.started = False
-        self.grown: dict[str, tuple[str, str]] = {}
         self._lock_file: IO[str] | None = None
         self._made: list[Path] = []  # folders that this call made, innermost first
         self._early_log = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=sys.maxsize, flushOnClose=False)
@@ -125,7 +118,7 @@ class RunFolder:
         self.update(status="running", ended=None)
         write_atomically(self.path / "flags.cfg", self.flags_text)
         self._open_log()
-        if self.resumed and not self.grown and not any((self.path / "checkpoints").glob("[0-9]*")):
+        if self.resumed and not any((self.path / "checkpoints").glob("[0-9]*")):
             _log.info("%s holds no checkpoint yet: training starts from the beginning", self.path)
 
     def update(self, **meta: Any) -> None:
@@ -239,28 +232,20 @@ class RunFolder:
         flags_there = flags_file.read_text("utf-8", "replace") if flags_file.exists() else self.flags_text
         differing = flag_differences(flags_there, self.flags_text)
         same = there.get("configuration") == self.configuration
-        if resume and not same and _only_grew(differing):
-            if there["status"] != "done":
-                first = ", ".join(f"--{name}={value}" for name, (value, _) in differing.items())
-                raise RunFolderError(
-                    f"--workdir={self.path}: only a finished run can grow and this one is {there['status']}; --resume "
-                    f"it with {first} first"
-                )
-            self.grown = differing
-        elif not same:
+        if not same:
             hashes = f"hash {there.get('configuration')} there, {self.configuration} here"
             shown = _in_words(differing) or hashes
             raise RunFolderError(
                 f"--workdir={self.path}: holds another configuration ({shown}); choose another folder, or --overwrite "
                 "to delete that run"
             )
-        elif not resume:
+        if not resume:
             raise RunFolderError(
                 f"--workdir={self.path}: holds this very run (status {there['status']}); --resume to go on with it, or "
                 "--overwrite to delete it"
             )
         self.meta, self.resumed = there, True
-        self.finished = there["status"] == "done" and not self.grown
+        self.finished = there["status"] == "done"
 
 
 def default_workdir(experiment: str, root: Path = Path("runs")) -> Path:
@@ -279,7 +264,7 @@ def flag_differences(there: str, here: str) -> dict[str, tuple[str, str]]:
     return {
         name: (old.get(name, "absent"), new.get(name, "absent"))
         for name in old | new
-        if old.get(name) != new.get(name) and name not in NOT_COMPARED and not name.startswith(NOT_COMPARED_PREFIX)
+        if old.get(name) != new.get(name) and name not in NOT_COMPARED
     }
 
 
@@ -287,13 +272,6 @@ def _flags(text: str) -> dict[str, str]:
     lines = (line.strip() for line in text.splitlines())
     parts = [line.lstrip("-").partition("=") for line in lines if line.startswith("-")]
     return {name.strip(): value.strip() if equals else "true" for name, equals, value in parts}
-
-
-def _only_grew(differing: dict[str, tuple[str, str]]) -> bool:
-    return bool(differing) and all(
-        name in MAY_GROW and old.isdecimal() and new.isdecimal() and int(old) < int(new)
-        for name, (old, new) in differing.items()
-    )
 
 
 def _in_words(differing: dict[str, tuple[str, str]], most: int = 5) -> str:

@@ -12,13 +12,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
 
 from jaxreg.batches import Cursor, cursor_at
-from jaxreg.checkpoints import Checkpoints, Found
 from jaxreg.config import Experiment
 from jaxreg.data import Data
 from jaxreg.errors import CheckpointError, Stopped
@@ -28,6 +27,9 @@ from jaxreg.population import Compiled, Examples, Population, Programs
 from jaxreg.signals import SignalGuard
 from jaxreg.sweeps import Group, Sweep
 from jaxreg.training import Problem, TrainState, init_state
+
+if TYPE_CHECKING:
+    from jaxreg.checkpoints import Checkpoints, Found
 
 _log = logging.getLogger("jaxreg")
 

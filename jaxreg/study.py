@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from jaxreg.measures import setting_dims, setting_label
-from jaxreg.replication import Reported
-from jaxreg.reporting import figures
-from jaxreg.reporting.page import ReportFigure
-from jaxreg.reporting.tables import best_setting, percent
-from jaxreg.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from jaxreg.replication import Reported
+    from jaxreg.reporting.page import ReportFigure
 
 
 def default_answer(results: xr.Dataset) -> str:
     """The setting that is best on validation, with its test accuracy."""
+    from jaxreg.reporting.tables import best_setting, percent  # scipy and matplotlib are slow to import
+    from jaxreg.statistics import mean_interval
+
     setting = best_setting(results)
     if setting is None:
         return "No member has a validation accuracy: all of them diverged."
@@ -28,6 +31,9 @@ def default_answer(results: xr.Dataset) -> str:
 
 def default_figures(results: xr.Dataset) -> list[ReportFigure]:
     """Test loss and accuracy along training, and the final test accuracy against each axis."""
+    from jaxreg.reporting import figures
+    from jaxreg.reporting.page import ReportFigure
+
     drawn = [
         ReportFigure(
             "test_loss", "Test loss along training, all settings.", figures.curves(results, "test_loss", log_y=True)

@@ -180,21 +180,10 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
     assert not names(tmp_path)
 
 
-def test_a_finished_run_grows_by_seeds_only(tmp_path: Path) -> None:
+def test_another_number_of_seeds_is_another_configuration(tmp_path: Path) -> None:
+    write_run(tmp_path)
     more = FLAGS.replace("seeds=3", "seeds=5")
-    write_run(tmp_path, Stopped("", 75))
-    assert "--resume it with --seeds=3 first" in refusal(tmp_path, more, "more", resume=True)
-    write_run(tmp_path, resume=True)
-    assert "--seeds=3 there, 5 here" in refusal(tmp_path, more, "more")
-    assert "--seeds=3 there, 2 here" in refusal(tmp_path, FLAGS.replace("=3", "=2"), "fewer", resume=True)
-    with opened(tmp_path, more, "more", resume=True) as folder:
-        assert folder.grown == {"seeds": ("3", "5")}
-        assert folder.resumed
-        assert not folder.finished
-        folder.start()
-    assert (tmp_path / "flags.cfg").read_text() == more
-    with opened(tmp_path, more, "more", resume=True) as folder:
-        assert folder.finished
+    assert "--seeds=3 there, 5 here" in refusal(tmp_path, more, "more", resume=True)
 
 
 def test_overwrite_deletes_what_a_run_writes_and_no_more(tmp_path: Path) -> None:

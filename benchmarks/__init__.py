@@ -1,0 +1,1 @@
+"""What is claimed about speed, reproducible by one command each."""

@@ -1,0 +1,146 @@
+"""The step loop against the machine's own matrix products, in one run: `python -m benchmarks.engine`.
+
+Work unit: member-steps per second. Limit: the float32 rate of the two large products of a step, [batch, in] x [in,
+members * hidden] and its transpose for the gradient, at the very shapes of the workload, in the fastest of three ways.
+A step's useful operations are 4 B in H + 6 B H out per member. Loop and products are timed in turn, several times, and
+compared pair by pair, because a shared machine drifts.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from jaxreg.batches import Cursor
+from jaxreg.config import Experiment, Hparams
+from jaxreg.data import from_arrays
+from jaxreg.hardware import use_all_cores
+from jaxreg.runner import Runner
+from jaxreg.sweeps import make_sweep
+from jaxreg.training import Problem
+
+FEATURES, CLASSES, EXAMPLES = 784, 10, 55_000
+
+# name: rates, seeds, batch, hidden
+WORKLOADS = {
+    "W1: 7 rates, batch 1000, hidden 32": (7, 1, 1000, 32),
+    "W2: 64 rates, batch 32, hidden 32": (64, 1, 32, 32),
+    "W3: 64 rates, batch 1, hidden 32": (64, 1, 1, 32),
+    "W4: 7 rates x 10 seeds, batch 1000, hidden 32": (7, 10, 1000, 32),
+}
+
+
+def main(argv: list[str]) -> int:
+    """Prints a row per workload; returns 0."""
+    values = flags.FlagValues()
+    flags.DEFINE_integer("repeats", 7, "Timed repeats of loop and product, in turn.", 1, flag_values=values)
+    flags.DEFINE_string("only", "", "Only workloads whose name begins so.", flag_values=values)
+    values(argv)
+    use_all_cores()
+    rng = np.random.default_rng(0)
+    inputs = rng.random((EXAMPLES, FEATURES), np.float32)
+    labels = rng.integers(0, CLASSES, EXAMPLES)
+    small = (inputs[:1000], labels[:1000])
+    data = from_arrays((inputs, labels), small, small)
+    table = Table(title=f"{jax.local_device_count()} x {jax.devices()[0].device_kind}")
+    for heading in ("workload", "member-steps/s", "GFLOP/s", "product GFLOP/s", "of the limit", "lowest to highest"):
+        table.add_column(heading, justify="left" if heading == "workload" else "right")
+    for name, shape in WORKLOADS.items():
+        if name.startswith(str(values["only"].value)):
+            table.add_row(name, *measure(data, *shape, int(values["repeats"].value or 0)))
+    Console(width=140).print(table)
+    return 0
+
+
+def measure(data: Any, rates: int, seeds: int, batch: int, hidden: int, repeats: int) -> list[str]:
+    """One workload as cells of the table."""
+    axes = {"learning_rate": np.geomspace(1e-3, 1, rates).tolist()}
+    shared = Hparams(hidden_sizes=(hidden,), batch_size=batch, num_steps=100_000)
+    experiment = Experiment(hparams=shared, axes=axes, seeds=seeds, eval_every=100_000)
+    runner = Runner(experiment, make_sweep(experiment, EXAMPLES), data, Problem())
+    programs, compiled = runner._compile(0, shrink=False)
+    layout = runner.layouts[0]
+    population = runner._place(programs, runner._blocks(0)[0])
+    train = runner._on_devices(layout.devices)[0]
+    state, step = compiled.init(population), 0
+
+    def loop() -> None:
+        nonlocal state, step
+        cursor = Cursor(np.uint32(0), np.uint32(0))
+        stop = step + layout.chunk_steps
+        state, metrics = compiled.train(state, population, train, cursor, np.int32(step), np.int32(stop))
+        jax.block_until_ready(metrics)
+        step = stop
+
+    products, product_operations = matrix_products(batch, rates * hidden)
+    operations = rates * seeds * (4 * batch * FEATURES * hidden + 6 * batch * hidden * CLASSES) * layout.chunk_steps
+    times = interleaved([loop, *products], repeats)
+    fastest = 1 + np.median(times[:, 1:], axis=0).argmin()
+    achieved = operations / times[:, 0] / 1e9
+    limit = product_operations / times[:, fastest] / 1e9
+    ratios = achieved / limit
+    speed = rates * seeds * layout.chunk_steps / np.median(times[:, 0])
+    return [
+        f"{speed:,.0f}",
+        f"{np.median(achieved):.1f}",
+        f"{np.median(limit):.1f}",
+        f"{np.median(ratios):.2f}",
+        f"{ratios.min():.2f} to {ratios.max():.2f}",
+    ]
+
+
+def matrix_products(batch: int, width: int) -> tuple[list[Callable[[], None]], float]:
+    """Functions that run the two large products of a step many times, and their operations.
+
+    Three ways, of which the fastest counts: JAX on one device with its threads, JAX with the members divided among all
+    devices, and NumPy's BLAS.
+    """
+    rng = np.random.default_rng(1)
+    width = -(-width // jax.local_device_count()) * jax.local_device_count()
+    host = [rng.random(shape, np.float32) for shape in ((batch, FEATURES), (FEATURES, width), (batch, width))]
+    operations = 4 * batch * FEATURES * width
+    count = max(3, int(2e10 / operations))
+    mesh = jax.make_mesh((jax.local_device_count(),), ("members",), axis_types=(jax.sharding.AxisType.Auto,))
+    everywhere, columns = (jax.sharding.NamedSharding(mesh, jax.P(*spec)) for spec in ((), (None, "members")))
+    divided = [jax.device_put(a, s) for a, s in zip(host, (everywhere, columns, columns), strict=True)]
+    single = [jax.device_put(a, jax.devices()[0]) for a in host]
+    both = jax.jit(lambda x, w, d: (x @ w, x.T @ d))
+
+    def in_jax(arrays: list[Any]) -> Callable[[], None]:
+        def products() -> None:
+            for _ in range(count):
+                jax.block_until_ready(both(*arrays))
+
+        return products
+
+    def in_numpy() -> None:
+        x, w, d = host
+        for _ in range(count):
+            _ = x @ w, x.T @ d
+
+    return [in_jax(single), in_jax(divided), in_numpy], operations * count
+
+
+def interleaved(functions: list[Callable[[], None]], repeats: int) -> np.ndarray[Any, Any]:
+    """Seconds [repeats, functions], after one warm-up of each."""
+    for function in functions:
+        function()
+    times = np.empty((repeats, len(functions)))
+    for repeat in range(repeats):
+        for number, function in enumerate(functions):
+            start = time.perf_counter()
+            function()
+            times[repeat, number] = time.perf_counter() - start
+    return times
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,355 @@
+"""The command line through its real flags: refusals, exit codes, the run folder, kills and resumption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+import xarray as xr
+
+from experiments import cli, lr_sweep
+from jaxreg import results
+from jaxreg.runner import Runner
+from tests.training_run import assert_same_bits
+
+ROOT = Path(__file__).parents[1]
+SMALL = ("--hidden_sizes=4", "--num_steps=20", "--report=false", "--tensorboard=false")
+
+
+def run(*flags: str) -> int:
+    return cli.main(lr_sweep.STUDY, ["lr_sweep", *flags])
+
+
+# Bad input
+
+
+REFUSED = [
+    # flag, value, what the line must say
+    ("learning_rate", "-0.1", "> 0"),
+    ("learning_rate", "0", "> 0"),
+    ("learning_rate", "nan", "finite"),
+    ("learning_rate", "inf", "finite"),
+    ("learning_rate", "0.1,1e39", "finite"),
+    ("learning_rate", "", "empty"),
+    ("learning_rate", "0.1,,1", "empty"),
+    ("learning_rate", "0.1,0.1", "twice"),
+    ("learning_rate", "fast", "not a value"),
+    ("learning_rate", "log:1e-3:1", "log:first:last:count"),
+    ("learning_rate", "log:0:1:7", "> 0"),
+    ("learning_rate", "lin:0:1:1", "two or more"),
+    ("init_variance", "-1", ">= 0"),
+    ("momentum", "1", "< 1"),
+    ("weight_decay", "-1", ">= 0"),
+    ("batch_size", "0", "from 1"),
+    ("batch_size", "1198", "1197 examples"),
+    ("batch_size", "1.5", "not a value"),
+    ("num_steps", "3000000000", "2147483647"),
+    ("hidden_sizes", "32x0", ">= 1"),
+    ("activation", "relo", "did you mean relu"),
+    ("init", "normel", "did you mean normal"),
+    ("optimizer", "adm", "did you mean adam"),
+    ("loss", "crossentropy", "did you mean cross_entropy"),
+    ("schedule", "cosin", "did you mean cosine"),
+    ("dataset", "digts", "did you mean digits"),
+    ("downsample", "3", "3"),
+    ("validation_size", "1500", "below"),
+    ("seeds", "0", "from 1"),
+    ("first_seed", "-1", "from 0"),
+    ("first_seed", "4294967296", "4294967295"),
+    ("base_seed", "4294967296", "4294967295"),
+    ("zip", "learning_rate,learning_rate", "twice"),
+    ("zip", "learning_rate,init_variance", "list"),
+    ("zip", "learning_rate", "list"),
+    ("zip", "learning_rates,momentum", "did you mean learning_rate"),
+    ("eval_every", "-1", "from 0"),
+    ("eval_every", "many", "whole number"),
+    ("max_minutes", "nan", "finite"),
+    ("progress", "maybe", "auto, true, false"),
+    ("resume", "true", "--workdir"),
+]
+
+
+@pytest.fixture
+def _nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test in which training begins."""
+
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(Runner, "run", forbidden)
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+@pytest.mark.parametrize(("flag", "value", "words"), REFUSED, ids=[f"{flag}={value}" for flag, value, _ in REFUSED])
+def test_bad_values_are_refused_in_one_line_before_anything_is_written(
+    flag: str, value: str, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(*SMALL, f"--{flag}={value}") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f"--{flag}=" in err
+    assert words in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_unequal_zips_unknown_flags_and_stray_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, words in [
+        (
+            ["--learning_rate=1,2", "--momentum=0,0.1,0.2", "--zip=learning_rate,momentum"],
+            "learning_rate 2, momentum 3",
+        ),
+        (["--learning_rat=1"], "learning_rate"),
+        (["0.1"], "flags begin with --"),
+        (["--flagfile=missing.cfg"], "missing.cfg"),
+        (["--resume", "--overwrite", "--workdir=x"], "--overwrite"),
+    ]:
+        assert run(*SMALL, *flags) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert words in err
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_a_set_that_cannot_be_had_says_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("--dataset=mnist", f"--data_dir={tmp_path / 'missing'}") == 1
+    assert "--data_dir" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_last_of_a_repeated_flag_wins_and_a_flagfile_can_be_overridden(tmp_path: Path) -> None:
+    (tmp_path / "my.cfg").write_text("--learning_rate=0.1\n--seeds=3\n")
+    assert run(*SMALL, "--flagfile=my.cfg", "--seeds=2", "--learning_rate=0.5", "--workdir=w") == 0
+    written = (tmp_path / "w" / "flags.cfg").read_text().splitlines()
+    assert {"--seeds=2", "--learning_rate=0.5"} <= set(written)
+
+
+def test_help_is_grouped_by_subject(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    assert out.index("model:") < out.index("--hidden_sizes") < out.index("training:") < out.index("--batch_size")
+
+
+# The run folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two axes that are traced and one that is static, with figures, report and TensorBoard."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    flags = ["--learning_rate=log:1e-3:1:7", "--init_variance=0.01,0.1", "--batch_size=10,100", "--seeds=3"]
+    assert run("--dataset=digits", "--num_steps=40", f"--workdir={folder}", *flags) == 0
+    return folder
+
+
+def test_one_dataset_of_the_whole_grid_and_one_program_per_group(finished: Path) -> None:
+    dataset = results.load(finished / "results.nc")
+    assert dict(dataset["final_test_loss"].sizes) == {
+        "init_variance": 2,
+        "learning_rate": 7,
+        "batch_size": 2,
+        "seed": 3,
+    }
+    meta = json.loads((finished / "meta.json").read_text())
+    assert (meta["train_compilations"], meta["members"], meta["finished"]) == (2, 84, 84)
+    assert meta["status"] == "done"
+
+
+def test_the_run_folder_holds_what_the_interface_names(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    expected = "flags.cfg meta.json results.nc summary.csv checkpoints tensorboard figures report.html log.txt"
+    assert set(expected.split()) <= names
+    keys = "experiment status command git versions device started ended members finished stopped diverged "
+    keys += "train_compilations layout seconds member_steps_per_second peak_memory_bytes"
+    assert set(keys.split()) <= set(json.loads((finished / "meta.json").read_text()))
+    assert {path.suffix for path in (finished / "figures").iterdir()} == {".png", ".svg"}
+    assert len((finished / "summary.csv").read_text().splitlines()) == 1 + 28
+
+
+def test_flags_cfg_repeats_the_run(finished: Path, tmp_path: Path) -> None:
+    assert run(f"--flagfile={finished / 'flags.cfg'}", "--workdir=again", "--report=false") == 0
+    assert_same_bits(results.load(tmp_path / "again" / "results.nc"), results.load(finished / "results.nc"))
+
+
+def test_a_finished_run_resumed_says_so(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "results.nc").stat().st_mtime_ns
+    assert run(f"--flagfile={finished / 'flags.cfg'}", f"--workdir={finished}", "--resume") == 0
+    assert "nothing is left to do" in capsys.readouterr().err
+    assert (finished / "results.nc").stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_an_existing_folder_is_refused_unless_asked_for(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = [f"--flagfile={finished / 'flags.cfg'}", f"--workdir={finished}"]
+    for flags, words in [
+        ([], "--resume"),
+        (["--seeds=4", "--resume"], "--seeds=3 there, 4 here"),
+        (["--seeds=4"], "--seeds=3 there, 4 here"),
+    ]:
+        assert run(*same, *flags) == 1
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert words in err
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+def test_a_folder_of_something_else_and_a_file_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    (tmp_path / "file").write_text("")
+    for workdir in ("mine", "file"):
+        for flags in ([], ["--overwrite"], ["--resume"]):
+            assert run(*SMALL, f"--workdir={workdir}", *flags) == 1
+            assert capsys.readouterr().err.count("\n") == 1
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_diverging_members_are_counted_and_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rates = ["--activation=relu", "--hidden_sizes=32x32x32", "--learning_rate=0.01,1e6", "--seeds=2"]
+    assert run(*SMALL, *rates, "--workdir=w") == 0
+    assert "2 of 2 diverged" in capsys.readouterr().out
+    meta = json.loads((tmp_path / "w" / "meta.json").read_text())
+    assert (meta["finished"], meta["diverged"]) == (2, 2)
+
+
+# Stopping and going on, in processes of their own
+
+LONG = (
+    *("--learning_rate=0.01,0.1,1", "--batch_size=10,20", "--seeds=2", "--hidden_sizes=8"),
+    *("--num_steps=20000", "--eval_every=1000", "--checkpoint_every=500", "--report=false", "--tensorboard=false"),
+)
+
+
+def start(*flags: str) -> subprocess.Popen[str]:
+    """The experiment as a user starts it."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": _cache()}
+    command = [sys.executable, "-m", "experiments.lr_sweep", *flags]
+    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+
+def _cache() -> str:
+    config: Any = jax.config
+    return str(config.jax_compilation_cache_dir)
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
+    """Until at least two checkpoints have been there, one of which may be of the second group."""
+    deadline = time.monotonic() + 120
+    while not list((folder / "checkpoints").glob("0*/manifest.json")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    code, err = finish(start(*LONG, f"--workdir={folder}"))
+    assert code == 0, err
+    return results.load(folder / "results.nc")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_killed_run_resumes_to_the_bits_of_one_that_was_not(
+    number: signal.Signals, code: int, uninterrupted: xr.Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = start(*LONG, f"--workdir={folder}")
+    wait_for_checkpoint(folder, process)
+    process.send_signal(number)
+    assert finish(process)[0] == code
+    status = json.loads((folder / "meta.json").read_text())["status"]
+    assert status == ("running" if number == signal.SIGKILL else "interrupted")
+    assert not (folder / "results.nc").exists()
+
+    code, err = finish(start(*LONG, f"--workdir={folder}", "--resume"))
+    assert code == 0, err
+    assert "going on from the checkpoint" in err
+    assert_same_bits(results.load(folder / "results.nc"), uninterrupted)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
+    uninterrupted: xr.Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = start(*LONG, f"--workdir={folder}")
+    wait_for_checkpoint(folder, process)
+    while len(list((folder / "checkpoints").glob("0*/manifest.json"))) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    finish(process)
+    newest = max((folder / "checkpoints").glob("0*"))
+    flip_one_bit(next(path for path in sorted((newest / "state").rglob("*")) if path.stat().st_size > 1000))
+    code, err = finish(start(*LONG, f"--workdir={folder}", "--resume"))
+    assert code == 0, err
+    assert "set aside" in err
+    assert_same_bits(results.load(folder / "results.nc"), uninterrupted)
+
+
+def flip_one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
+
+
+def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:
+    assert run(*LONG, "--max_minutes=0.0001", "--workdir=run") == 75
+    assert json.loads((tmp_path / "run" / "meta.json").read_text())["status"] == "interrupted"
+    assert list((tmp_path / "run" / "checkpoints").glob("0*/manifest.json"))
+
+
+def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    process = start(*LONG, f"--workdir={folder}")
+    wait_for_checkpoint(folder, process)
+    assert run(*LONG, f"--workdir={folder}", "--resume") == 1
+    assert "in use" in capsys.readouterr().err
+    process.kill()
+    finish(process)
+
+
+def test_a_full_disk_ends_in_order_with_the_last_good_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jaxreg import checkpoints
+
+    write = checkpoints._write_arrays
+    calls: list[int] = []
+
+    def full(*args: Any) -> None:
+        calls.append(1)
+        if len(calls) > 1:
+            raise OSError(28, "No space left on device")
+        write(*args)
+
+    monkeypatch.setattr(checkpoints, "_write_arrays", full)
+    assert run(*SMALL, "--checkpoint_every=5", "--workdir=run") == 1
+    err = capsys.readouterr().err
+    assert "the last good one is step 5" in err
+    assert json.loads((tmp_path / "run" / "meta.json").read_text())["status"] == "failed"
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert run(*SMALL, "--checkpoint_every=5", "--workdir=run", "--resume") == 0
+
+
+def test_the_list_of_experiments_names_each_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from experiments import __main__ as listing
+
+    assert listing.main() == 0
+    out = capsys.readouterr().out
+    assert "lr_sweep" in out
+    assert "Which learning rate" in out
