@@ -22,6 +22,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     console, log = Console(), logging.getLogger("jaxreg")
     handler = logging.StreamHandler(sys.stderr)
     log.setLevel(logging.INFO)
+    log.propagate = False  # libraries hang handlers of their own on the root logger
     log.addHandler(handler)
     values = make_flags()
     try:
@@ -42,6 +43,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     finally:
         log.removeHandler(handler)
+        log.propagate = True
     from jaxreg.reporting.tables import print_table  # slow to import, and not needed for a refusal
 
     print_table(outcome.results, console)

@@ -199,6 +199,7 @@ class Runner:
         while True:
             layout = self.layouts[number]
             devices = jax.local_devices()[: layout.devices]
+            start = time.perf_counter()
             with self.cost.timed("compile"):
                 programs = self._programs(number)
                 population = self._place(programs, self._blocks(number)[0])
@@ -206,6 +207,12 @@ class Runner:
             self.cost.train_compilations += 1
             fits = compiled.train_bytes * layout.devices <= MEMORY_SHARE * memory_bytes(devices)
             if fits or not shrink or layout.width == 1:
+                group, took = self.sweep.groups[number], time.perf_counter() - start
+                _log.info(
+                    "group %d of %d: %d settings x %d seeds, %d members at once on %d x %s, compiled in %.1f s",
+                    *(number + 1, len(self.sweep.groups), len(group.configs), len(self.sweep.seeds)),
+                    *(layout.width, layout.devices, devices[0].device_kind, took),
+                )
                 return programs, compiled
             _log.info("%d members at once do not fit in memory; trying half as many", layout.width)
             self.layouts[number] = plan_layout(

@@ -54,7 +54,7 @@ def make_state(seed: int = 0) -> State:
 
 
 def struct(shape: tuple[int, ...], dtype: Any, sharding: Any = None) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)  # type: ignore[no-untyped-call]
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
 
 def abstract(state: Any) -> Any:
@@ -431,7 +431,7 @@ def test_another_sharding(store: Checkpoints) -> None:
     if jax.device_count() < 2:
         pytest.skip("needs two devices")
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("members",))
-    specs = [P("members"), P(None, "members"), P()]  # type: ignore[no-untyped-call]
+    specs = [P("members"), P(None, "members"), P()]
     rows, columns, whole = (NamedSharding(mesh, spec) for spec in specs)
     one = jax.sharding.SingleDeviceSharding(jax.devices()[1])
     w = jax.random.normal(jax.random.key(0), (4, 6))

@@ -70,7 +70,7 @@ def test_forward_is_the_formula(activation: str, hidden_sizes: tuple[int, ...]) 
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("activation", [name for name in NAMES if name != "relu"])  # its kink defeats differences
+@pytest.mark.parametrize("activation", ["sigmoid", "gelu", "elu"])
 def test_gradient_agrees_with_finite_differences(activation: str) -> None:
     def logits(params: Any) -> jax.Array:
         return MODEL.forward(params, hparams(activation=activation), INPUTS)[0]
@@ -115,9 +115,10 @@ def test_jit_is_eager_and_vmap_is_a_loop() -> None:
 
 
 def test_inputs_of_another_width_or_rank_raise() -> None:
+    wrong: Any
     for wrong in (INPUTS[:, :5], INPUTS[0], np.concatenate([INPUTS, INPUTS], 1)):
         with pytest.raises((TypeError, ValueError)):
-            MODEL.forward(random_params(), hparams(), wrong)
+            MODEL.forward(random_params(), hparams(), jnp.asarray(wrong))
 
 
 def test_an_own_initializer_takes_the_place_of_the_scheme() -> None:

@@ -35,7 +35,7 @@ class StopAfter(SignalGuard):
         super().__init__()
         self.looks = looks
 
-    @property  # type: ignore[override]
+    @property
     def stop(self) -> int | None:
         self.looks -= 1
         return 15 if self.looks < 0 else None
@@ -95,7 +95,7 @@ def test_all_batch_sizes_of_a_seed_read_one_stream() -> None:
 @pytest.mark.parametrize("looks", [1, 3, 8, 30], ids=lambda looks: f"stopped at look {looks}")
 def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(looks: int, tmp_path: Path) -> None:
     asked = experiment({"learning_rate": RATES, "batch_size": [10, 20]}, seeds=2, members_per_program=3)
-    layout = {"chunk_steps": 2}
+    layout: dict[str, Any] = {"chunk_steps": 2}
     uninterrupted = train(asked, **layout)
 
     stopped = runner(asked, **layout)
@@ -179,7 +179,7 @@ def compilations() -> Any:
     """A list that grows by one for each compilation."""
     events: list[str] = []
 
-    def listen(event: str, _duration: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:  # noqa: ARG001 - names are JAX's
         if event == "/jax/core/compile/backend_compile_duration":
             events.append(event)
 

@@ -44,11 +44,11 @@ def make_results(
     accuracy = {name: np.clip(1 - value / 2.3, 0, 1) for name, value in (("validation", validation), ("test", test))}
     diverged_step = np.full([*sizes, seeds], -1, np.int32)
     if diverged:
-        last = (-1,) * len(sizes)
-        diverged_step[(*last, slice(0, diverged))] = num_steps // 2
+        ended: Any = (*[-1] * len(sizes), slice(0, diverged))
+        diverged_step[ended] = num_steps // 2
         for values in (validation, test, test_batch, *accuracy.values()):
-            values[(*last, slice(0, diverged), slice(num_checks // 2, None))] = np.nan
-        train[(*last, slice(0, diverged), slice(len(step) // 2, None))] = np.nan
+            values[(*ended, slice(num_checks // 2, None))] = np.nan
+        train[(*ended, slice(len(step) // 2, None))] = np.nan
     dims = (*axes, "seed")
     best = np.nanargmin(validation, axis=-1)
 

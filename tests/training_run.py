@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from jaxreg.runner import Runner, plan_layout
 from jaxreg.sweeps import make_sweep
 from jaxreg.training import Problem
 
-SHARED = {"hidden_sizes": (8,), "num_steps": 60, "batch_size": 20}
+SHARED: dict[str, Any] = {"hidden_sizes": (8,), "num_steps": 60, "batch_size": 20}
 
 
 def experiment(axes: dict[str, Any] | None = None, seeds: int = 1, **other: Any) -> Experiment:
@@ -35,8 +36,6 @@ def runner(asked: Experiment, *, devices: int = 1, problem: Problem | None = Non
         for group in made.sweep.groups
     ]
     if layout:
-        import dataclasses
-
         made.layouts = [dataclasses.replace(chosen, **layout) for chosen in made.layouts]
     return made
 

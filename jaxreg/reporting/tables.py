@@ -144,9 +144,9 @@ def print_table(results: xr.Dataset, console: Console) -> None:
         box=rich.box.SIMPLE_HEAD, caption="\n".join(_caption(table, len(top) + len(bottom))), caption_justify="left"
     )
     for name in names:
-        printed.add_column(name, justify="right", no_wrap=True)
-    for name in ("validation accuracy", "test accuracy"):
         printed.add_column(name, justify="right")
+    for name in ("validation accuracy", "test accuracy"):
+        printed.add_column(name, justify="right", min_width=15, no_wrap=True)
     printed.add_column("halted")
     printed.add_column("")
 

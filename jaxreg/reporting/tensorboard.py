@@ -89,18 +89,20 @@ class ScalarWriter:
         diverged_step = by_setting("diverged_step")
         at_checks = {tag: by_setting(name, "check") for tag, name in CHECK_SCALARS.items()}
         train_loss = by_setting("train_loss", "step")
-        step, check_step = results["step"].values, results["check_step"].values
+        step = results["step"].values
+        check_steps = _per_setting(results["check_step"], results["diverged_step"].isel(seed=0), dims)
         per_block = -(-len(step) // MAX_TRAIN_POINTS)
         for run in new:
             done, diverged = int(checks_done[run.setting]), diverged_step[run.setting]
             checks = slice(run.checks_written, done)
+            check_step = check_steps[run.setting]
             means = {
                 tag: _mean_of_sound(values[run.setting][:, checks], check_step[checks], diverged)
                 for tag, values in at_checks.items()
             }
             # The loss at step s is that before update s: check c is behind the steps below check_step[c].
             recorded = int(np.searchsorted(step, check_step[done - 1]))
-            end = recorded if done == len(check_step) else recorded - recorded % per_block
+            end = recorded if done == np.isfinite(check_step).sum() else recorded - recorded % per_block
             new_steps = slice(run.steps_written, max(end, run.steps_written))
             losses = _mean_of_sound(train_loss[run.setting][:, new_steps], step[new_steps], diverged, per_block)
             run.append(
@@ -145,6 +147,12 @@ def _header(num_bytes: int) -> bytes:
 def _folder_name(label: str) -> str:
     """The label of a setting as one folder: `learning_rate=0.1,init_variance=0.01`; `run` if nothing is swept."""
     return label.replace(", ", ",").replace("/", "_") or "run"
+
+
+def _per_setting(check_step: xr.DataArray, setting: xr.DataArray, dims: Sequence[str]) -> np.ndarray:
+    """The steps of the checks as [setting, check], also where groups of settings are checked at steps of their own."""
+    steps, _ = xr.broadcast(check_step.reset_coords(drop=True), setting.reset_coords(drop=True))
+    return np.asarray(steps.transpose(*dims, "check").values.reshape(-1, check_step.sizes["check"]), float)
 
 
 def _mean_of_sound(values: np.ndarray, steps: np.ndarray, diverged_step: np.ndarray, per_block: int = 1) -> np.ndarray:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from jaxreg.data.cache import cache_path, load_arrays, save_arrays
 
-ARRAYS = [np.arange(12, dtype=np.uint8).reshape(3, 4), np.array([-1, 5], np.int32), np.array(["ant", "bee"])]
+ARRAYS: list[np.ndarray[Any, Any]] = [
+    np.arange(12, dtype=np.uint8).reshape(3, 4),
+    np.array([-1, 5], np.int32),
+    np.array(["ant", "bee"]),
+]
 
 
 @pytest.fixture

@@ -85,7 +85,9 @@ def write_tfds(data_dir: Path) -> WriteTfds:
     ) -> Path:
         channels = next(iter(splits.values())).shape[-1]
 
-        class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        builder: Any = tfds.core.GeneratorBasedBuilder
+
+        class Tiny(builder, skip_registration=True):  # type: ignore[misc, call-arg]  # tfds is untyped
             VERSION = tfds.core.Version(version)
             pkg_dir_path = data_dir
 

@@ -20,7 +20,7 @@ def test_sizes_and_range() -> None:
     ]
     assert (data.input_shape, data.num_classes, data.class_names) == ((8, 8), 10, tuple("0123456789"))
     assert (data.train.inputs.min(), data.train.inputs.max()) == (0, 1)
-    assert (data.train.inputs.dtype, data.train.labels.dtype) == (np.float32, np.int32)
+    assert (data.train.inputs.dtype, data.train.labels.dtype) == (np.dtype(np.float32), np.dtype(np.int32))
     np.testing.assert_array_equal(data.train.inputs * 16 % 1, 0)
 
 

@@ -149,7 +149,7 @@ def test_mnist_counts(mnist: Data) -> None:
 def test_mnist_pixels(mnist: Data) -> None:
     assert (mnist.input_shape, mnist.num_classes, mnist.class_names) == ((28, 28), 10, tuple("0123456789"))
     for split in (mnist.train, mnist.validation, mnist.test):
-        assert (split.inputs.min(), split.inputs.max(), split.inputs.dtype) == (0, 1, np.float32)
+        assert (split.inputs.min(), split.inputs.max(), split.inputs.dtype) == (0, 1, np.dtype(np.float32))
     assert mnist.train.inputs.shape == (55000, 784)
     pixels = np.concatenate([mnist.train.inputs, mnist.validation.inputs])
     np.testing.assert_allclose([pixels.mean(dtype=float), pixels.std(dtype=float)], [0.1307, 0.3081], atol=5e-5)
