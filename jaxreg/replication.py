@@ -64,7 +64,7 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
             inside = bool(low <= number["value"] <= high) if n >= 2 else None
             rows.append(
-                {"id": entry.id, "setting": setting_label({**entry.setting, **setting}), "quantity": number["quantity"]}
+                {"id": entry.id, "setting": setting_label(setting or entry.setting), "quantity": number["quantity"]}
                 | {"reported": number["value"], "mean": float(one_run["mean"]), "sd": float(one_run["sd"]), "n": int(n)}
                 | {"low": low, "high": high, "inside": inside, "fitted": entry.fitted, "note": number["note"]}
                 | {"variable": entry.variable, **entry.setting, **setting}

@@ -76,6 +76,7 @@ def test_ranges_include_their_ends_and_are_evenly_spaced() -> None:
         ("learning_rate", "log:1e-3:1:-4", "two or more"),
         ("learning_rate", "log:0:1:3", "must be > 0"),
         ("learning_rate", "log:-1:1:3", "must be > 0"),
+        ("learning_rate", "log:1:0:3", "must be > 0"),
         ("learning_rate", "lin:0:inf:3", "lin:first:last:count"),
         ("learning_rate", "lin:nan:1:3", "lin:0:2:9"),
         ("learning_rate", "lin:0:1:0", "two or more"),

@@ -172,6 +172,16 @@ def test_final_and_best_values_are_read_off_the_curves(unequal: tuple[Sweep, lis
     np.testing.assert_array_equal(results["best_validation_loss"], results["validation_loss"].min("check"))
 
 
+def test_a_member_without_a_best_check_has_no_best_values() -> None:
+    experiment, data = Experiment(hparams=Hparams(num_steps=3), seeds=2), small_data()
+    sweep = make_sweep(experiment, len(data.train.labels))
+    history = filled(sweep.groups[0], 2, 1, np.random.default_rng(0))
+    history.arrays["best_check"][0, 1] = -1
+    results = make_dataset(sweep, [history], data, experiment)
+    for name in CHECK_VARIABLES:
+        assert results[f"best_{name}"].isnull().values.tolist() == [False, True]
+
+
 def test_a_run_that_has_not_begun_has_no_values() -> None:
     experiment, data = Experiment(axes={"learning_rate": RATES}), small_data()
     sweep = make_sweep(experiment, len(data.train.labels))

@@ -42,7 +42,7 @@ ACCURACIES = {
 }
 LOSSES = {"final_validation_loss": "validation loss", "final_test_loss": "test loss"}
 
-FITTED = "fitted: used to choose the settings, no evidence"
+FITTED = "fitted, no evidence"
 
 _THIN, _NO_BREAK, _MINUS, _MISSING = "\u202f", "\u00a0", "\u2212", "\u2013"
 
