@@ -239,6 +239,9 @@ class Experiment:
     def __post_init__(self) -> None:
         """Brings values that came as lists or NumPy numbers into the plain types of their fields."""
         hparams = {name: _plain(name, getattr(self.hparams, name)) for name in FIELDS}
+        for name, values in self.axes.items():
+            if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+                raise ConfigError(name, describe(values), "an axis is a list of values; a single one goes into hparams")
         axes = {name: tuple(_plain(name, value) for value in values) for name, values in self.axes.items()}
         object.__setattr__(self, "hparams", Hparams(**hparams))
         object.__setattr__(self, "axes", axes)
@@ -254,7 +257,9 @@ def _plain(name: str, value: Any) -> Any:
     kind = FIELDS[name].metadata["kind"] if name in FIELDS else None
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    return tuple(value) if kind is tuple and isinstance(value, list) else value
+    if kind is tuple and isinstance(value, list | tuple):
+        return tuple(size.item() if isinstance(size, np.generic) else size for size in value)
+    return value
 
 
 def describe(value: Any) -> str:
@@ -290,8 +295,11 @@ def validate(experiment: Experiment) -> None:
     for part in (experiment, experiment.data, experiment.run):
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
-            if field.metadata and value is not None:
-                check_value(field.name, value, field.metadata["rule"])
+            if not field.metadata or (value is None and field.default is None):
+                continue
+            if value is None:
+                raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
+            check_value(field.name, value, field.metadata["rule"])
     for name, field in FIELDS.items():
         values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
         if name in experiment.axes and len(values) == 0:

@@ -14,7 +14,7 @@ class ConfigError(JaxregError):
 
     def __init__(self, flag: str, value: object, allowed: str) -> None:
         self.flag, self.value, self.allowed = flag, value, allowed
-        super().__init__(f"--{flag}={value}: {allowed}")
+        super().__init__(" ".join(f"--{flag}={value}: {allowed}".splitlines()))
 
 
 class DataError(JaxregError):

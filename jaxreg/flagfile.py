@@ -13,6 +13,7 @@ from jaxreg.errors import ConfigError
 
 # Flags that may differ between a run and its resumption.
 NOT_COMPARED = frozenset(field.name for field in dataclasses.fields(RunConfig))
+_MOST_VALUES = 100_000  # of a range
 # Flags that say where a run is kept, which a flagfile that repeats it leaves out.
 _NOT_WRITTEN = ("workdir", "resume", "overwrite")
 
@@ -74,10 +75,12 @@ def _range(name: str, text: str, kind: type) -> tuple[Any, ...]:
         first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
     except (ValueError, IndexError):
         raise ConfigError(name, text, remedy) from None
-    if len(parts) != 3 or count < 2 or not (math.isfinite(first) and math.isfinite(last)):
-        raise ConfigError(name, text, f"{remedy}, with two or more values")
+    if len(parts) != 3 or not 2 <= count <= _MOST_VALUES or not (math.isfinite(first) and math.isfinite(last)):
+        raise ConfigError(name, text, f"{remedy}, with two or more values and at most {_MOST_VALUES}")
     if spacing == "log" and not (first > 0 and last > 0):
         raise ConfigError(name, text, "both ends of a log range must be > 0")
+    if kind is int and not (first.is_integer() and last.is_integer()):
+        raise ConfigError(name, text, "both ends must be whole numbers")
     values = np.geomspace(first, last, count) if spacing == "log" else np.linspace(first, last, count)
-    rounded = [float(f"{value:.12g}") for value in values]
-    return tuple(round(value) for value in rounded) if kind is int else tuple(rounded)
+    inner = [float(f"{value:.12g}") for value in values[1:-1]]  # 0.3 rather than 0.30000000000000004
+    return tuple(round(value) if kind is int else value for value in (first, *inner, last))

@@ -69,6 +69,11 @@ def _draw(values: Array) -> Array:
     return jax.lax.optimization_barrier(values)
 
 
+def default_variance(scheme: str) -> float:
+    """0.01 where `variance` is that of the weights, 1 where it is a factor on the scheme's own."""
+    return 0.01 if scheme in ("normal", "uniform") else 1.0
+
+
 INITIALIZERS: dict[str, Initializer] = {
     "zeros": zeros,
     "normal": normal,

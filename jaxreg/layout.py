@@ -92,9 +92,9 @@ def choose_layout(
     seeds, configs = _block(num_seeds, num_configs, min(max_members or fit, num_seeds * num_configs))
     num_devices, split = _divide(len(devices), seeds, configs)
     if split == "seeds":
-        seeds = _round_up(seeds, num_devices)
+        seeds = _multiple(seeds, num_devices, padded=seeds == num_seeds)
     else:
-        configs = _round_up(configs, num_devices)
+        configs = _multiple(configs, num_devices, padded=configs == num_configs)
 
     operations = 6 * batch_size * num_parameters * seeds * configs / num_devices
     seconds = operations / _ASSUMED_FLOPS.get(platform, 1e13)
@@ -130,8 +130,9 @@ def _even(total: int, most: int) -> int:
     return math.ceil(total / math.ceil(total / most))
 
 
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+def _multiple(length: int, devices: int, *, padded: bool) -> int:
+    """The length as a multiple of the devices: padded where nobody is left to fill it, else shorter."""
+    return (-(-length // devices) if padded else length // devices) * devices
 
 
 def memory_bytes(devices: Sequence[jax.Device]) -> int:

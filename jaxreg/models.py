@@ -59,7 +59,9 @@ def mlp(initializer: initializers.Initializer | None = None) -> Model:
     def init(key: Array, hparams: Hparams, input_shape: tuple[int, ...], num_classes: int) -> Params:
         make_weights = initializer or initializers.INITIALIZERS[hparams.init]
         sizes = (math.prod(input_shape), *hparams.hidden_sizes, num_classes)
-        variance = 0.0 if hparams.init_variance is None else hparams.init_variance
+        variance = hparams.init_variance
+        if variance is None:
+            variance = initializers.default_variance(hparams.init)
 
         def layer(number: int, shape: tuple[int, int]) -> dict[str, Array]:
             layer_key = jax.random.fold_in(key, number)

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxreg.config import DEFAULT_NUM_STEPS, FIELDS, MAX_STEPS, STATIC, TRACED, Experiment, Hparams, describe
 from jaxreg.errors import ConfigError
+from jaxreg.initializers import default_variance
 
 _RECORD_BYTES = 256e6  # for the two curves of batch losses
 _CHECKS = 20
@@ -144,12 +145,12 @@ def resolve(hparams: Hparams, num_examples: int) -> Hparams:
         raise ConfigError("batch_size", hparams.batch_size, f"the training set has {num_examples} examples")
     num_steps = hparams.num_steps
     if num_steps is None and hparams.num_epochs > 0:
-        num_steps = max(1, math.ceil(hparams.num_epochs * num_examples / hparams.batch_size))
+        num_steps = max(1, math.ceil(round(hparams.num_epochs * num_examples / hparams.batch_size, 6)))
         if num_steps > MAX_STEPS:
             raise ConfigError("num_epochs", describe(hparams.num_epochs), f"{num_steps} steps; at most {MAX_STEPS}")
     variance = hparams.init_variance
     if variance is None:
-        variance = 0.01 if hparams.init in ("normal", "uniform") else 1.0
+        variance = default_variance(hparams.init)
     return dataclasses.replace(hparams, num_steps=num_steps or DEFAULT_NUM_STEPS, init_variance=variance)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import jax
 import pytest
-import xarray as xr
 
 from experiments import cli, lr_sweep
 from jaxreg import results
+from jaxreg.errors import Stopped
+from jaxreg.runfolder import open_run_folder
 from jaxreg.runner import Runner
 from tests.training_run import assert_same_bits
 
@@ -74,6 +75,11 @@ REFUSED = [
     ("max_minutes", "nan", "finite"),
     ("progress", "maybe", "auto, true, false"),
     ("resume", "true", "--workdir"),
+    ("seeds", "", "needs a value"),
+    ("dataset", "", "needs a value"),
+    ("downsample", "", "needs a value"),
+    ("batch_size", "lin:1.5:5:3", "whole"),
+    ("learning_rate", "lin:0.1:1:10000000000", "at most"),
 ]
 
 
@@ -216,7 +222,7 @@ def test_a_folder_of_something_else_and_a_file_are_refused(tmp_path: Path, capsy
 def test_diverging_members_are_counted_and_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rates = ["--activation=relu", "--hidden_sizes=32x32x32", "--learning_rate=0.01,1e6", "--seeds=2"]
     assert run(*SMALL, *rates, "--workdir=w") == 0
-    assert "2 of 2 diverged" in capsys.readouterr().out
+    assert "2 of 2 diverged" in " ".join(capsys.readouterr().out.split())
     meta = json.loads((tmp_path / "w" / "meta.json").read_text())
     assert (meta["finished"], meta["diverged"]) == (2, 2)
 
@@ -225,13 +231,17 @@ def test_diverging_members_are_counted_and_no_error(tmp_path: Path, capsys: pyte
 
 LONG = (
     *("--learning_rate=0.01,0.1,1", "--batch_size=10,20", "--seeds=2", "--hidden_sizes=8"),
-    *("--num_steps=20000", "--eval_every=1000", "--checkpoint_every=500", "--report=false", "--tensorboard=false"),
+    *("--num_steps=20000", "--eval_every=2000", "--checkpoint_every=1000", "--report=false", "--tensorboard=false"),
 )
 
 
 def start(*flags: str) -> subprocess.Popen[str]:
     """The experiment as a user starts it."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": _cache()}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": _cache(),
+        "JAX_NUM_CPU_DEVICES": "2",
+    }
     command = [sys.executable, "-m", "experiments.lr_sweep", *flags]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
@@ -242,12 +252,16 @@ def _cache() -> str:
 
 
 def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
-    """Until at least two checkpoints have been there, one of which may be of the second group."""
-    deadline = time.monotonic() + 120
-    while not list((folder / "checkpoints").glob("0*/manifest.json")):
+    """Until there is a checkpoint that was not there before."""
+    before, deadline = _checkpoints(folder), time.monotonic() + 120
+    while _checkpoints(folder) <= before:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def _checkpoints(folder: Path) -> set[str]:
+    return {path.parent.name for path in (folder / "checkpoints").glob("0*/manifest.json")}
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -255,49 +269,45 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, err
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    code, err = finish(start(*LONG, f"--workdir={folder}"))
-    assert code == 0, err
-    return results.load(folder / "results.nc")
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_killed_run_resumes_to_the_bits_of_one_that_was_not(
-    number: signal.Signals, code: int, uninterrupted: xr.Dataset, tmp_path: Path
-) -> None:
+def test_a_killed_run_resumes_to_the_bits_of_one_that_was_not(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = start(*LONG, f"--workdir={folder}")
-    wait_for_checkpoint(folder, process)
-    process.send_signal(number)
-    assert finish(process)[0] == code
-    status = json.loads((folder / "meta.json").read_text())["status"]
-    assert status == ("running" if number == signal.SIGKILL else "interrupted")
-    assert not (folder / "results.nc").exists()
-
+    for number, code, status in [(signal.SIGTERM, 143, "interrupted"), (signal.SIGKILL, -9, "running")]:
+        process = start(*LONG, f"--workdir={folder}", *(["--resume"] if folder.exists() else []))
+        wait_for_checkpoint(folder, process)
+        process.send_signal(number)
+        assert finish(process)[0] == code
+        assert json.loads((folder / "meta.json").read_text())["status"] == status
+        assert not (folder / "results.nc").exists()
     code, err = finish(start(*LONG, f"--workdir={folder}", "--resume"))
     assert code == 0, err
     assert "going on from the checkpoint" in err
-    assert_same_bits(results.load(folder / "results.nc"), uninterrupted)
+
+    assert run(*LONG, "--workdir=whole") == 0
+    assert_same_bits(results.load(folder / "results.nc"), results.load(tmp_path / "whole" / "results.nc"))
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
-    uninterrupted: xr.Dataset, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "run"
-    process = start(*LONG, f"--workdir={folder}")
-    wait_for_checkpoint(folder, process)
-    while len(list((folder / "checkpoints").glob("0*/manifest.json"))) < 2 and process.poll() is None:
-        time.sleep(0.01)
-    process.kill()
-    finish(process)
-    newest = max((folder / "checkpoints").glob("0*"))
-    flip_one_bit(next(path for path in sorted((newest / "state").rglob("*")) if path.stat().st_size > 1000))
-    code, err = finish(start(*LONG, f"--workdir={folder}", "--resume"))
-    assert code == 0, err
+    flags = [*SMALL, "--learning_rate=0.1,1", "--checkpoint_every=5"]
+    assert run(*flags, "--workdir=whole") == 0
+
+    def leave_at_15(_: Runner, position: Any, __: Any) -> None:
+        if position.step == 15:
+            raise Stopped("for the test", 143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "_leave_if_asked", leave_at_15)
+        assert run(*flags, "--workdir=run") == 143
+    newest = max((tmp_path / "run" / "checkpoints").glob("0*"))
+    assert newest.name.endswith("15")
+    flip_one_bit(max((newest / "state").rglob("*"), key=lambda path: path.stat().st_size))
+    capsys.readouterr()
+    assert run(*flags, "--workdir=run", "--resume") == 0
+    err = capsys.readouterr().err
     assert "set aside" in err
-    assert_same_bits(results.load(folder / "results.nc"), uninterrupted)
+    assert "going on from the checkpoint at step 10" in err
+    assert_same_bits(*(results.load(tmp_path / name / "results.nc") for name in ("run", "whole")))
 
 
 def flip_one_bit(path: Path) -> None:
@@ -313,13 +323,11 @@ def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:
 
 
 def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "run"
-    process = start(*LONG, f"--workdir={folder}")
-    wait_for_checkpoint(folder, process)
-    assert run(*LONG, f"--workdir={folder}", "--resume") == 1
-    assert "in use" in capsys.readouterr().err
-    process.kill()
-    finish(process)
+    with open_run_folder(tmp_path / "run", "", "", experiment="lr_sweep"):
+        assert run(*SMALL, "--workdir=run") == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "in use" in err
 
 
 def test_a_full_disk_ends_in_order_with_the_last_good_step(
