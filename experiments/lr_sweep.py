@@ -7,7 +7,11 @@ Command:  python -m experiments.lr_sweep --flagfile=experiments/flagfiles/lr_swe
 Assumed: the source prints numbers for three rates and gives neither hidden size nor init variance. A sweep over hidden
 sizes 10, 11, 12, 14 and 16 and variances 0.0025 to 0.02 (2 to 4 seeds each) found 11 units and variance 0.01 closest to
 its nine numbers, so these are fitted and no evidence. Its printed test loss is taken as that of one test batch.
-EXPECTED
+
+Expected (ten seeds, mean and standard deviation over seeds): test accuracy 0.43 (0.04) at rate 0.001, 0.74 (0.03) at
+0.005 and 0.85 (0.02) at 0.01, where the source prints 0.418, 0.724 and 0.853; 0.94 at 0.5 and 1. All nine printed
+numbers lie within the 95 % prediction interval of one run.
+Wall time: about 8 minutes on 2 cores of a shared x86-64 machine.
 """
 
 from __future__ import annotations
