@@ -71,15 +71,18 @@ class History:
             members = np.moveaxis(recorded, (0, 1, 2), (1, 2, 0))[: block.shape[0], : block.shape[1]]
             self.arrays[name][block.configs, block.seeds, start:stop] = members
 
-    def record_check(self, block: Block, number: int, check: Check, state: TrainState, seconds: float) -> None:
-        """The check `number` of a block, given as [seeds, configs], after so many seconds of training it."""
+    def record_seconds(self, number: int, seconds: float) -> None:
+        """Time spent on training towards the check `number`."""
+        self.arrays["seconds"][number] += seconds
+
+    def record_check(self, block: Block, number: int, check: Check, state: TrainState) -> None:
+        """The check `number` of a block, given as [seeds, configs]."""
         values = dict(zip(CHECK_VARIABLES, (*check.validation, *check.test, check.test_batch.loss), strict=True))
         for name, value in values.items():
             self.arrays[name][block.configs, block.seeds, number] = self._members(block, value)
         for name in ("best_check", "diverged_step"):
             self.arrays[name][block.configs, block.seeds] = self._members(block, getattr(state, name))
         self.arrays["checks_done"][block.configs, block.seeds] = number + 1
-        self.arrays["seconds"][number] += seconds
 
     def record_end(self, block: Block, train: Metrics) -> None:
         """The whole training set after the last step of a block; given as [seeds, configs]."""

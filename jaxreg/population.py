@@ -91,16 +91,15 @@ class Programs:
         self.members = NamedSharding(self._mesh, members)
         self.people = Population(*(NamedSharding(self._mesh, spec) for spec in people))  # type: ignore[arg-type]
 
-        def mapped(fn: Callable[..., Any], in_specs: tuple[Any, ...], out_specs: Any, donate: tuple[int, ...]) -> Any:
-            in_specs = (*in_specs, *[everywhere] * (fn.__code__.co_argcount - 1 - len(in_specs)))
+        def mapped(fn: Callable[..., Any], in_specs: tuple[Any, ...], out_specs: Any, *donate: int) -> Any:
             fn = jax.shard_map(fn, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
             return jax.jit(fn, donate_argnums=donate)
 
         population = Population(*people)  # type: ignore[arg-type]
-        self.init = mapped(self._init, (population,), members, ())
-        self.train = mapped(self._train, (members, population), (members, curves), (0,))
-        self.check = mapped(self._check, (members, population), (members, members), (0,))
-        self.evaluate = mapped(self._evaluate, (members, population), members, ())
+        self.init = mapped(self._init, (population,), members)
+        self.train = mapped(self._train, (members, population, *[everywhere] * 4), (members, curves), 0)
+        self.check = mapped(self._check, (members, population, *[everywhere] * 4), (members, members), 0)
+        self.evaluate = mapped(self._evaluate, (members, population, everywhere), members)
 
     def place(self, hparams: Hparams, seeds: Sequence[int]) -> Population:
         """The population on its devices; the last seed fills up to the width."""

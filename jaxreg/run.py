@@ -96,6 +96,8 @@ def execute(
         _log.warning(line)
     data = data or load(experiment.data)
     sweep = sweeps.make_sweep(experiment, len(data.train.labels))
+    if sweep.record_every > 1 and not experiment.record_every:
+        _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", sweep.record_every)
     hardware.keep_compilations()
     runner = Runner(experiment, sweep, data, problem or Problem())
     if not keep:

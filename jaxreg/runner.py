@@ -124,14 +124,13 @@ class Runner:
         group, layout, history = self.sweep.groups[block.group], self.layouts[block.group], self.histories[block.group]
         train, validation, test = self._on_devices(layout.devices)
         num_test = test.labels.shape[0]
-        seconds = 0.0  # of training since the last check
 
         def check(state: Any, step: int) -> Any:
             with self.cost.timed("evaluate"):
                 number = group.check_steps.index(step)
                 cursor = cursor_at(number, min(group.shared.batch_size, num_test), num_test)
                 state, measured = compiled.check(state, population, validation, test, _uint32(cursor), np.int32(number))
-                history.record_check(block, number, jax.device_get(measured), state, seconds)
+                history.record_check(block, number, jax.device_get(measured), state)
             if self.on_check:
                 with self.cost.timed("write"):
                     self.on_check(self)
@@ -153,10 +152,9 @@ class Runner:
             history.record_steps(block, first, step, jax.device_get(metrics))
             took = time.perf_counter() - before
             self.cost.seconds["train"] += took
-            seconds += took
+            history.record_seconds(-(-step // group.eval_every), took)
             if step in group.check_steps:
                 state = check(state, step)
-                seconds = 0.0
             self.member_steps += block.size * (step - first)
             if self.progress:
                 doing = f"group {block.group + 1} of {len(self.sweep.groups)}"
@@ -275,7 +273,7 @@ class Runner:
         }
         with self.cost.timed("write"):
             steps = sum(self.sweep.groups[block.group].num_steps for _, block in self._finished(position))
-            self.checkpoints.save(steps + position.step, self._kept(state), about)
+            self.checkpoints.save(steps + position.step, self._kept(state if position.step else None), about)
         self._last_saved = time.monotonic()
 
     def _kept(self, state: Any) -> dict[str, Any]:

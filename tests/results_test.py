@@ -206,7 +206,8 @@ def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() 
     grid = np.arange(8, dtype=np.float32).reshape(4, 2)  # [seeds, configs]
     check = Check(*(Metrics(grid + 10 * i, grid + 100 * i) for i in range(3)))  # type: ignore[arg-type]
     state = TrainState(None, None, None, grid, grid.astype(int), -grid.astype(int))  # type: ignore[arg-type]
-    history.record_check(block, 4, check, state, seconds=1.5)
+    history.record_seconds(4, 1.5)
+    history.record_check(block, 4, check, state)
     np.testing.assert_array_equal(history.arrays["test_accuracy"][1:, :2, 4], grid[:2].T + 100)
     np.testing.assert_array_equal(history.arrays["test_batch_loss"][1:, :2, 4], grid[:2].T + 20)
     np.testing.assert_array_equal(history.arrays["best_check"], [[-1, -1, -1], [0, 2, -1], [1, 3, -1]])
