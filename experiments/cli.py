@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments.flags import help_text, make_flags, to_experiment
 from jaxreg.errors import JaxregError, Stopped
 from jaxreg.hardware import use_all_cores
-from jaxreg.run import execute
+from jaxreg.run import execute, rehearse
 from jaxreg.study import Study
 
 
@@ -33,7 +33,12 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         if unknown:
             return _refuse(f"{unknown[0]}: flags begin with --; see --help")
         use_all_cores()
-        outcome = execute(to_experiment(study.name, values), study)
+        experiment = to_experiment(study.name, values)
+        if experiment.run.dry_run:
+            for line in rehearse(experiment):
+                console.print(line, soft_wrap=True, markup=False, highlight=False)
+            return 0
+        outcome = execute(experiment, study)
     except absl_flags.Error as error:
         return _refuse(" ".join(str(error).split()))
     except Stopped as stop:

@@ -203,6 +203,9 @@ class RunConfig:
     tensorboard: bool = option(True, bool, "run", "Write TensorBoard scalars.")
     tensorboard_max_runs: int = option(20, int, "run", "At most so many settings in TensorBoard.", whole(0))
     report: bool = option(True, bool, "run", "Draw the figures and write report.html.")
+    dry_run: bool = option(
+        False, bool, "run", "Print members, groups, memory and an estimate of the time, and stop (command line)."
+    )
     progress: str = option(
         "auto", str, "run", "Progress bar: auto (on a terminal), true or false.", one_of(("auto", "true", "false"))
     )

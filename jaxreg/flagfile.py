@@ -14,8 +14,8 @@ from jaxreg.errors import ConfigError
 # Flags that may differ between a run and its resumption.
 NOT_COMPARED = frozenset(field.name for field in dataclasses.fields(RunConfig))
 _MOST_VALUES = 100_000  # of a range
-# Flags that say where a run is kept, which a flagfile that repeats it leaves out.
-_NOT_WRITTEN = ("workdir", "resume", "overwrite")
+# Flags of one call only, which a flagfile that repeats the run leaves out.
+_NOT_WRITTEN = ("workdir", "resume", "overwrite", "dry_run")
 
 
 def parse_values(name: str, text: str) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +91,7 @@ def execute(
     keep: bool = True,
 ) -> Outcome:
     """Like `run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
-    validate(experiment)
-    for line in sweeps.remarks(experiment):
-        _log.warning(line)
-    data = data or load(experiment.data)
-    sweep = sweeps.make_sweep(experiment, len(data.train.labels))
-    if sweep.record_every > 1 and not experiment.record_every:
-        _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", sweep.record_every)
-    hardware.keep_compilations()
-    runner = Runner(experiment, sweep, data, problem or Problem())
+    data, runner = _prepare(experiment, problem or Problem(), data)
     if not keep:
         with progress_bar(experiment.run.progress) as runner.progress:
             runner.run()
@@ -123,7 +115,7 @@ def execute(
             git=runfolder.git_state(),
             versions=runfolder.package_versions(),
             device=runfolder.device_description(),
-            members=sweep.num_members,
+            members=runner.sweep.num_members,
         )
         from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
         from jaxreg.reporting.tables import write_summary
@@ -145,6 +137,28 @@ def execute(
     if settings.report:
         _report(dataset, study, folder.path, folder.meta, flags_text)
     return Outcome(dataset, folder.path)
+
+
+def rehearse(experiment: Experiment) -> Iterator[str]:
+    """What `--dry_run` prints: how many members there are, and for each group what it will take."""
+    _, runner = _prepare(experiment, Problem(), None)
+    sweep = runner.sweep
+    settings, seeds, groups = len(sweep.settings), len(sweep.seeds), len(sweep.groups)
+    yield f"{sweep.num_members} members: {settings} settings x {seeds} seeds, {groups} group(s)"
+    yield from runner.rehearse()
+
+
+def _prepare(experiment: Experiment, problem: Problem, data: Data | None) -> tuple[Data, Runner]:
+    """Everything that can be refused is refused here, before anything is compiled or written."""
+    validate(experiment)
+    for line in sweeps.remarks(experiment):
+        _log.warning(line)
+    data = data or load(experiment.data)
+    sweep = sweeps.make_sweep(experiment, len(data.train.labels))
+    if sweep.record_every > 1 and not experiment.record_every:
+        _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", sweep.record_every)
+    hardware.keep_compilations()
+    return data, Runner(experiment, sweep, data, problem)
 
 
 class _Scalars:

@@ -118,6 +118,26 @@ class Runner:
                 position, found = Position(position.group + 1), None
             self._save(position, None)
 
+    def rehearse(self) -> Iterator[str]:
+        """A line per group: its members, memory, and training time as two chunks of its first block suggest."""
+        for number, group in enumerate(self.sweep.groups):
+            programs, compiled = self._compile(number, shrink=True)
+            layout, blocks = self.layouts[number], self._blocks(number)
+            population, train = self._place(programs, blocks[0]), self._on_devices(layout.devices)[0]
+            state, start = compiled.init(population), 0.0
+            for step in (0, layout.chunk_steps):  # the first one warms up
+                start = time.perf_counter()
+                cursor = _uint32(cursor_at(step, group.shared.batch_size, train.labels.shape[0]))
+                stop = np.int32(step + layout.chunk_steps)
+                state, metrics = compiled.train(state, population, train, cursor, np.int32(step), stop)
+                jax.block_until_ready(metrics)
+            seconds = (time.perf_counter() - start) * len(blocks) * math.ceil(group.num_steps / layout.chunk_steps)
+            yield (
+                f"group {number + 1}: {len(group.configs)} settings x {len(self.sweep.seeds)} seeds x {group.num_steps}"
+                f" steps in {len(blocks)} block(s) of {layout.width} on {layout.devices} device(s), "
+                f"{compiled.train_bytes / 2**20:.0f} MiB on each, about {seconds:.0f} s of training"
+            )
+
     def _train_block(
         self, block: Block, position: Position, compiled: Compiled, population: Population, state: Any
     ) -> None:

@@ -139,6 +139,20 @@ def test_the_last_of_a_repeated_flag_wins_and_a_flagfile_can_be_overridden(tmp_p
     assert {"--seeds=2", "--learning_rate=0.5"} <= set(written)
 
 
+def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*SMALL, "--learning_rate=0.1,1", "--batch_size=10,20", "--seeds=2", "--dry_run") == 0
+    first, *groups = capsys.readouterr().out.splitlines()
+    assert first == "8 members: 4 settings x 2 seeds, 2 group(s)"
+    assert len(groups) == 2
+    for line in groups:
+        assert "2 settings x 2 seeds x 20 steps" in line
+        assert "MiB" in line
+        assert "s of training" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_is_grouped_by_subject(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     out = capsys.readouterr().out
