@@ -10,9 +10,9 @@ from absl import flags as absl_flags
 from rich.console import Console
 
 from experiments.flags import help_text, make_flags, to_experiment
+from jaxreg.api import execute, rehearse
 from jaxreg.errors import JaxregError, Stopped
-from jaxreg.hardware import use_all_cores
-from jaxreg.run import execute, rehearse
+from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.study import Study
 
 
@@ -33,6 +33,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         if unknown:
             return _refuse(f"{unknown[0]}: flags begin with --; see --help")
         use_all_cores()
+        keep_compilations()
         experiment = to_experiment(study.name, values)
         if experiment.run.dry_run:
             for line in rehearse(experiment):
@@ -41,6 +42,10 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         outcome = execute(experiment, study)
     except absl_flags.Error as error:
         return _refuse(" ".join(str(error).split()))
+    except UnicodeDecodeError:
+        return _refuse("--flagfile: holds something else than text; give a file of --name=value lines")
+    except KeyboardInterrupt:
+        return 130
     except Stopped as stop:
         log.info("%s; go on with --resume", stop)
         return stop.exit_code

@@ -104,6 +104,8 @@ def _option(name: str, metadata: Mapping[str, Any], text: Any) -> Any:
         return text
     if not text:
         return None
+    if text == "auto" and metadata["kind"] is int:
+        return 0
     try:
         return metadata["kind"](text)
     except ValueError:

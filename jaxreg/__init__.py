@@ -1,12 +1,12 @@
 """Whole sweeps of small networks as one compiled JAX program: see README.md for a tour."""
 
+from jaxreg.api import run
 from jaxreg.config import DataConfig, Experiment, Hparams, RunConfig
 from jaxreg.data import Data, from_arrays
 from jaxreg.data import load as load_data
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
-from jaxreg.hardware import use_all_cores
+from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.models import Model, from_linen, mlp
-from jaxreg.run import run
 from jaxreg.study import Study
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Study",
     "from_arrays",
     "from_linen",
+    "keep_compilations",
     "load_data",
     "mlp",
     "run",

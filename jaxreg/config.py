@@ -50,6 +50,8 @@ def number(lowest: float = -math.inf, highest: float = math.inf, *, above: bool 
     words += [f"{'<' if below else '<='} {highest:g}"] if highest < math.inf else []
 
     def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
         x = _float32(value)
         return math.isfinite(x) and (x > lowest if above else x >= lowest) and (x < highest if below else x <= highest)
 
@@ -59,7 +61,7 @@ def number(lowest: float = -math.inf, highest: float = math.inf, *, above: bool 
 def whole(lowest: int, highest: int = MAX_STEPS) -> Rule:
     """Whole numbers in [lowest, highest]."""
     return Rule(
-        lambda value: isinstance(value, int) and lowest <= value <= highest,
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest,
         f"must be a whole number from {lowest} to {highest}",
     )
 
@@ -307,12 +309,14 @@ def validate(experiment: Experiment) -> None:
         values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
         if name in experiment.axes and len(values) == 0:
             raise ConfigError(name, "", "an empty list; give at least one value")
-        for i, value in enumerate(values):
+        seen = set()
+        for value in values:
             if value is None and field.default is None:
                 continue
             check_value(name, value, field.metadata["rule"])
-            if value in list(values)[:i]:
+            if value in seen:
                 raise ConfigError(name, ",".join(map(describe, values)), f"{describe(value)} is in the list twice")
+            seen.add(value)
     for name in experiment.axes:
         if name not in FIELDS:
             nearest = difflib.get_close_matches(name, FIELDS, n=1)
@@ -342,7 +346,7 @@ def _validate_zip(experiment: Experiment) -> None:
                 raise ConfigError("zip", text, f"{name} is zipped twice")
             zipped.append(name)
         for name in names:
-            if name not in experiment.axes:
+            if len(experiment.axes.get(name, ())) < 2:
                 raise ConfigError("zip", text, f"--{name} has one value; give it a list")
         lengths = {name: len(experiment.axes[name]) for name in names}
         if len(names) < 2:

@@ -16,6 +16,8 @@ from typing import Literal
 import jax
 import psutil
 
+from jaxreg.errors import ConfigError
+
 # What a chunk of steps should cost: long enough to hide its start, short enough for a signal to be heeded soon.
 _CHUNK_SECONDS = 2.0
 _ASSUMED_FLOPS = {"cpu": 4e10, "gpu": 2e13, "tpu": 5e13}  # per device; only the length of a chunk hangs on it
@@ -81,12 +83,19 @@ def choose_layout(
       max_members: at most so many members at once; 0 for as many as fit in memory.
       data_bytes: the dataset on each device.
       devices: those to use at most.
+
+    Raises:
+      ConfigError: a single member does not fit in memory.
     """
     platform = devices[0].platform
     over_seeds: Literal["vmap", "map"] = "map" if platform == "cpu" else "vmap"
 
     activations = 3 * batch_size * sum(layer_sizes)
     member_bytes = state_bytes + 4 * (3 * num_parameters + activations)
+    if member_bytes > memory_bytes(devices):
+        sizes = "x".join(map(str, layer_sizes[:-1]))
+        needed = f"one member needs about {member_bytes / 2**30:.0f} GiB, there are {memory_bytes(devices) / 2**30:.0f}"
+        raise ConfigError("hidden_sizes", sizes, f"{needed}; take smaller layers, or a --batch_size below {batch_size}")
     free = MEMORY_SHARE * memory_bytes(devices) - data_bytes * len(devices)
     fit = max(1, int(free / member_bytes))
     seeds, configs = _block(num_seeds, num_configs, min(max_members or fit, num_seeds * num_configs))

@@ -96,27 +96,28 @@ class Runner:
         self.layouts = [plan_layout(group, sweep, data, problem, experiment) for group in sweep.groups]
         self.params: dict[str, Any] = {}
         self._examples: dict[int, list[Examples]] = {}
-        self._started = self._last_saved = time.monotonic()
+        self._restored: tuple[Position, Any] = (Position(), None)
+        self._first_chunk: float | None = None
+        self._last_saved = time.monotonic()
 
     def run(self) -> None:
-        """Trains every member to its end, from the last checkpoint on if there is one.
+        """Trains every member to its end, from the restored checkpoint on if there is one.
 
         Raises:
           Stopped: by a signal or the time limit, after a checkpoint.
-          CheckpointError: no checkpoint could be written or read.
+          CheckpointError: no checkpoint could be written.
         """
-        found = self.checkpoints.latest() if self.checkpoints else None
-        position, state = self._take_over(found) if found else (Position(), None)
-        with jax.default_matmul_precision(self._experiment.matmul_precision):
-            while position.group < len(self.sweep.groups):
-                programs, compiled = self._compile(position.group, shrink=found is None)
-                for number, block in enumerate(self._blocks(position.group)):
-                    if number < position.block:
-                        continue
-                    self._train_block(block, position, compiled, self._place(programs, block), state)
-                    position, state = Position(position.group, number + 1), None
-                position, found = Position(position.group + 1), None
-            self._save(position, None)
+        position, state = self._restored
+        begun = position != Position()
+        while position.group < len(self.sweep.groups):
+            programs, compiled = self._compile(position.group, shrink=not begun)
+            for number, block in enumerate(self._blocks(position.group)):
+                if number < position.block:
+                    continue
+                self._train_block(block, position, compiled, self._place(programs, block), state)
+                position, state = Position(position.group, number + 1), None
+            position, begun = Position(position.group + 1), False
+        self._save(position, None)
 
     def rehearse(self) -> Iterator[str]:
         """A line per group: its members, memory, and training time as two chunks of its first block suggest."""
@@ -166,6 +167,7 @@ class Runner:
             self._leave_if_asked(position, state)
 
             before, first = time.perf_counter(), step
+            self._first_chunk = self._first_chunk or time.monotonic()
             cursor = _uint32(cursor_at(first, group.shared.batch_size, train.labels.shape[0]))
             step = self._next_stop(group, layout, first)
             state, metrics = compiled.train(state, population, train, cursor, np.int32(first), np.int32(step))
@@ -218,7 +220,7 @@ class Runner:
             layout = self.layouts[number]
             devices = jax.local_devices()[: layout.devices]
             start = time.perf_counter()
-            with self.cost.timed("compile"):
+            with self.cost.timed("compile"), jax.default_matmul_precision(self._experiment.matmul_precision):
                 programs = self._programs(number)
                 population = self._place(programs, self._blocks(number)[0])
                 compiled = programs.compile(population, *self._on_devices(layout.devices))
@@ -276,7 +278,7 @@ class Runner:
         minutes = self._experiment.run.max_minutes
         if self.guard and self.guard.stop is not None:
             reason, exit_code = "stopped by a signal", self.guard.exit_code
-        elif minutes and time.monotonic() - self._started > 60 * minutes:
+        elif minutes and self._first_chunk and time.monotonic() - self._first_chunk > 60 * minutes:
             reason, exit_code = f"stopped after --max_minutes={minutes:g}", _TIME_LIMIT_EXIT_CODE
         else:
             return
@@ -300,8 +302,12 @@ class Runner:
         """What a checkpoint holds."""
         return {"state": state, "params": self.params, "histories": [history.arrays for history in self.histories]}
 
-    def _take_over(self, found: Found) -> tuple[Position, Any]:
-        """Takes over all that a checkpoint holds; where it stood, and the state of the block it stood in."""
+    def restore(self, found: Found) -> None:
+        """Takes over all that a checkpoint holds, for `run` to go on with.
+
+        Raises:
+          CheckpointError: it cannot be read here.
+        """
         self.layouts = [Layout(**layout) for layout in found.about["layouts"]]
         missing = max(layout.devices for layout in self.layouts) - jax.local_device_count()
         if missing > 0:
@@ -328,7 +334,7 @@ class Runner:
         if position.step:
             self.member_steps += position.step * self._blocks(position.group)[position.block].size
         _log.info("going on from the checkpoint at step %d", found.step)
-        return position, kept["state"]
+        self._restored = position, kept["state"]
 
 
 def plan_layout(
@@ -353,7 +359,7 @@ def plan_layout(
         layer_sizes=(*shared.hidden_sizes, data.num_classes),
         num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
         state_bytes=sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
-        eval_every=group.eval_every,
+        eval_every=min(group.eval_every, experiment.run.checkpoint_every or group.eval_every),
         max_members=max_members or experiment.members_per_program,
         data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
         devices=jax.local_devices() if devices is None else devices,

@@ -20,6 +20,7 @@ from jaxreg.initializers import default_variance
 
 _RECORD_BYTES = 256e6  # for the two curves of batch losses
 _CHECKS = 20
+_MOST_MEMBERS = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,9 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
       ConfigError: for a batch larger than the training set, or more steps than int32 counts.
     """
     dimensions = _dimensions(experiment)
+    num_members = math.prod(len(dimension) for dimension in dimensions) * experiment.seeds
+    if num_members > _MOST_MEMBERS:
+        raise ConfigError("seeds", experiment.seeds, f"{num_members} members; at most {_MOST_MEMBERS}")
     single = {name: values[0] for name, values in experiment.axes.items() if len(values) == 1}
     shared = dataclasses.replace(experiment.hparams, **single)
     settings = []

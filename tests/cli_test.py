@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,8 @@ REFUSED = [
     ("progress", "maybe", "auto, true, false"),
     ("resume", "true", "--workdir"),
     ("seeds", "", "needs a value"),
+    ("seeds", "2000000000", "members"),
+    ("hidden_sizes", "3000000000", "GiB"),
     ("dataset", "", "needs a value"),
     ("downsample", "", "needs a value"),
     ("batch_size", "lin:1.5:5:3", "whole"),
@@ -366,6 +369,47 @@ def test_a_full_disk_ends_in_order_with_the_last_good_step(
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert run(*SMALL, "--checkpoint_every=5", "--workdir=run", "--resume") == 0
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_run_can_be_resumed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "save", full)
+        assert run(*SMALL, "--workdir=run") == 1
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert "--resume" in err
+    assert run(*SMALL, "--workdir=run", "--resume") == 0
+    assert "compiled" not in capsys.readouterr().err  # the last checkpoint holds all of it
+
+
+def test_a_foreign_checkpoint_is_refused_and_nothing_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rate in (("a", "0.1"), ("b", "0.2")):
+        assert (
+            run(*SMALL, f"--learning_rate={rate}", "--max_minutes=1e-9", "--num_steps=4000", f"--workdir={name}") == 75
+        )
+    shutil.rmtree(tmp_path / "b" / "checkpoints")
+    shutil.copytree(tmp_path / "a" / "checkpoints", tmp_path / "b" / "checkpoints")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert run(*SMALL, "--learning_rate=0.2", "--num_steps=4000", "--workdir=b", "--resume") == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "another configuration" in err
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "b").rglob("*") if path.is_file()}
+
+
+def test_a_report_left_out_can_be_had_later(tmp_path: Path) -> None:
+    assert run(*SMALL, "--workdir=run") == 0
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert run(*SMALL, "--workdir=run", "--resume", "--report=true") == 0
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_the_list_of_experiments_names_each_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:

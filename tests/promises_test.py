@@ -104,8 +104,7 @@ def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(looks: int, 
         stopped.run()
     assert stop.value.exit_code == 143
 
-    resumed = runner(asked, **layout)
-    resumed.checkpoints = Checkpoints(tmp_path, "same")
+    resumed = restored(runner(asked, **layout), tmp_path)
     resumed.run()
     assert 0 < resumed.member_steps == resumed.total_member_steps
     assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
@@ -117,8 +116,7 @@ def test_a_resumed_run_keeps_the_recorded_layout(tmp_path: Path) -> None:
     stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(2)
     with pytest.raises(Stopped):
         stopped.run()
-    resumed = runner(asked, devices=1)
-    resumed.checkpoints = Checkpoints(tmp_path, "same")
+    resumed = restored(runner(asked, devices=1), tmp_path)
     resumed.run()
     assert resumed.layouts == stopped.layouts != runner(asked, devices=1).layouts
 
@@ -128,12 +126,18 @@ def test_a_finished_run_has_its_parameters_in_its_checkpoint(tmp_path: Path) -> 
     finished = runner(asked)
     finished.checkpoints = Checkpoints(tmp_path, "same")
     finished.run()
-    again = runner(asked)
-    again.checkpoints = Checkpoints(tmp_path, "same")
+    again = restored(runner(asked), tmp_path)
     again.run()
     assert again.cost.train_compilations == 0
     for kept, made in zip(jax.tree.leaves(again.params), jax.tree.leaves(finished.params), strict=True):
         np.testing.assert_array_equal(kept, made)
+
+
+def restored(made: Runner, folder: Path) -> Runner:
+    found = Checkpoints(folder, "same").latest()
+    assert found is not None
+    made.restore(found)
+    return made
 
 
 # 4. Chunked or sharded = whole

@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from jaxreg.files import write_atomically
 from jaxreg.measures import value_label
 from jaxreg.reporting.tables import (
     HALTS,
@@ -28,7 +29,6 @@ from jaxreg.reporting.tables import (
     member_dims,
     shown_rows,
     summary,
-    write_atomically,
 )
 
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
@@ -114,7 +114,7 @@ def write_report(
         commit=_commit(meta.get("git") or {}),
         versions=dict(meta.get("versions") or {}),
     )
-    write_atomically(path, html)
+    write_atomically(Path(path), html)
 
 
 def _template() -> jinja2.Template:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxreg.files import write_atomically
 from jaxreg.measures import setting_dims, settings, value_label
 from jaxreg.statistics import mean_interval
 
@@ -99,15 +100,7 @@ def best_setting(results: xr.Dataset) -> dict[str, Any] | None:
 
 def write_summary(results: xr.Dataset, path: str | Path) -> None:
     """Writes the `summary` as CSV; a reader sees the old file or the whole new one."""
-    write_atomically(path, summary(results).to_csv(index=False, lineterminator="\n"))
-
-
-def write_atomically(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text to a file beside `path` and renames it."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    write_atomically(Path(path), summary(results).to_csv(index=False, lineterminator="\n"))
 
 
 def shown_rows(table: pd.DataFrame, at_most: int, best: int, worst: int) -> tuple[list[int], list[int]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import inspect
 import logging
 import math
+import re
 import shlex
 import sys
 import time
@@ -14,12 +17,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import xarray as xr
 
-from jaxreg import hardware, models, results, runfolder, sweeps
+from jaxreg import models, results, runfolder, sweeps
 from jaxreg.config import Experiment, validate
 from jaxreg.constraints import Constraint
 from jaxreg.data import Data, load
+from jaxreg.errors import ConfigError, RunFolderError
 from jaxreg.flagfile import compared_lines, flag_lines
 from jaxreg.initializers import Initializer
 from jaxreg.penalties import Penalty
@@ -75,8 +81,17 @@ def run(
       DataError, RunFolderError, CheckpointError: in one line each, with what to do.
       Stopped: by a signal or `max_minutes`, after a checkpoint.
     """
+    if model is not None and initializer is not None:
+        raise ConfigError("init", "own initializer", "a model of your own draws its own weights; give one of the two")
+    if experiment.run.dry_run:
+        raise ConfigError("dry_run", "true", "is for the command line")
+    if experiment.run.max_minutes and experiment.run.workdir is None:
+        raise ConfigError("max_minutes", experiment.run.max_minutes, "needs --workdir, to go on from")
     problem = Problem(model or models.mlp(initializer), tuple(penalties), tuple(constraints))
-    own = [part for part in (data, model, initializer, *penalties, *constraints) if part is not None]
+    named: dict[str, Any] = {"data": data, "model": model, "initializer": initializer}
+    own = {name: part for name, part in named.items() if part is not None}
+    own |= {f"penalty {i}": part for i, part in enumerate(penalties)}
+    own |= {f"constraint {i}": part for i, part in enumerate(constraints)}
     keep = experiment.run.workdir is not None
     return execute(experiment, study or Study(), problem=problem, data=data, own=own, keep=keep).results
 
@@ -87,7 +102,7 @@ def execute(
     *,
     problem: Problem | None = None,
     data: Data | None = None,
-    own: Sequence[Any] = (),
+    own: Mapping[str, Any] | None = None,
     keep: bool = True,
 ) -> Outcome:
     """Like `run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
@@ -97,8 +112,12 @@ def execute(
             runner.run()
         return Outcome(_dataset(runner, data, experiment), None)
 
-    settings = experiment.run
-    flags_text = "\n".join(flag_lines(experiment)) + "\n"
+    from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
+    from jaxreg.reporting.tables import write_summary
+
+    settings, own = experiment.run, own or {}
+    remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
+    flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
     with runfolder.open_run_folder(
         None if settings.workdir is None else Path(settings.workdir),
         flags_text,
@@ -107,35 +126,46 @@ def execute(
         resume=settings.resume,
         overwrite=settings.overwrite,
     ) as folder:
-        if folder.finished:
+        kept = folder.path / "results.nc"
+        if folder.finished and kept.exists():
+            dataset = results.load(kept)
+            if settings.report and not (folder.path / "report.html").exists():
+                _report(dataset, study, folder.path, folder.meta, flags_text)
             _log.info("%s is finished: nothing is left to do", folder.path)
-            return Outcome(results.load(folder.path / "results.nc"), folder.path)
+            return Outcome(dataset, folder.path)
+        runner.checkpoints = Checkpoints(folder.path / "checkpoints", folder.configuration)
+        if folder.resumed and (found := runner.checkpoints.latest()):
+            runner.restore(found)
         folder.start(
             command=_command(),
             git=runfolder.git_state(),
             versions=runfolder.package_versions(),
             device=runfolder.device_description(),
             members=runner.sweep.num_members,
+            own=list(own),
         )
-        from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
-        from jaxreg.reporting.tables import write_summary
-
-        scalars = _Scalars(experiment, data, folder.path / "tensorboard")
-        runner.checkpoints = Checkpoints(folder.path / "checkpoints", folder.configuration)
-        runner.on_check = scalars.write_sometimes
         try:
-            with SignalGuard() as runner.guard, progress_bar(settings.progress) as runner.progress:
-                runner.run()
-        finally:
-            folder.update(**_cost(runner))
-        with runner.cost.timed("write"):
-            scalars.write(runner)
-            dataset = _dataset(runner, data, experiment)
-            results.save(dataset, folder.path / "results.nc")
-            write_summary(dataset, folder.path / "summary.csv")
-        folder.update(**_cost(runner), **_counts(dataset))
-    if settings.report:
-        _report(dataset, study, folder.path, folder.meta, flags_text)
+            scalars = _Scalars(experiment, data, folder.path / "tensorboard")
+            runner.on_check = scalars.write_sometimes
+            try:
+                with SignalGuard() as runner.guard, progress_bar(settings.progress) as runner.progress:
+                    runner.run()
+            finally:
+                with contextlib.suppress(OSError):  # must not hide what ended the run
+                    folder.update(**_cost(runner))
+            with runner.cost.timed("write"):
+                scalars.write(runner)
+                dataset = _dataset(runner, data, experiment)
+                results.save(dataset, kept)
+                write_summary(dataset, folder.path / "summary.csv")
+            folder.update(**_cost(runner), **_counts(dataset))
+            if settings.report:
+                _report(dataset, study, folder.path, folder.meta | {"status": "done"}, flags_text)
+        except OSError as error:
+            raise RunFolderError(
+                f"{folder.path}: could not be written ({error.strerror or error}); the checkpoints that are there are "
+                "good: free some space or mend the folder, then go on with --resume"
+            ) from error
     return Outcome(dataset, folder.path)
 
 
@@ -151,14 +181,14 @@ def rehearse(experiment: Experiment) -> Iterator[str]:
 def _prepare(experiment: Experiment, problem: Problem, data: Data | None) -> tuple[Data, Runner]:
     """Everything that can be refused is refused here, before anything is compiled or written."""
     validate(experiment)
-    for line in sweeps.remarks(experiment):
-        _log.warning(line)
     data = data or load(experiment.data)
     sweep = sweeps.make_sweep(experiment, len(data.train.labels))
+    runner = Runner(experiment, sweep, data, problem)
+    for line in sweeps.remarks(experiment):
+        _log.warning(line)
     if sweep.record_every > 1 and not experiment.record_every:
         _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", sweep.record_every)
-    hardware.keep_compilations()
-    return data, Runner(experiment, sweep, data, problem)
+    return data, runner
 
 
 class _Scalars:
@@ -179,7 +209,11 @@ class _Scalars:
     def write(self, runner: Runner) -> None:
         if self._off:
             return
-        self._writer.write(_dataset(runner, self._data, self._experiment))
+        try:
+            self._writer.write(_dataset(runner, self._data, self._experiment))
+        except OSError as error:  # scalars can be had again from the checkpoints, training time cannot
+            _log.warning("TensorBoard scalars could not be written (%s): none from here on", error.strerror)
+            self._off = True
         if self._writer.left_out and self._last == -math.inf:
             _log.info(
                 "TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d",
@@ -242,22 +276,32 @@ def _command() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def _fingerprint(experiment: Experiment, own: Sequence[Any]) -> str:
+def _fingerprint(experiment: Experiment, own: Mapping[str, Any]) -> str:
     """A hash of what has to agree for a run to be resumed: the flags, and the user's own data and functions."""
     digest = hashlib.sha256("\n".join(compared_lines(experiment)).encode())
-    for part in own:
-        if isinstance(part, Data):
-            for array in (*part.train, *part.validation, *part.test):
-                digest.update(array.tobytes())
-        else:
-            for function in part if isinstance(part, tuple) else (part,):
-                digest.update(_code(function).encode())
+    for name, part in own.items():
+        digest.update(f"\n{name}: ".encode())
+        for piece in _identity(part):
+            digest.update(piece)
     return digest.hexdigest()
 
 
-def _code(function: Any) -> str:
-    """The source of a function where it can be had, else its name."""
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return str(getattr(function, "__qualname__", type(function).__qualname__))
+def _identity(part: Any) -> Iterator[bytes]:
+    """What tells a value from another one: arrays by content, functions by source and by the values they close over."""
+    if isinstance(part, Data):
+        yield from _identity((*part.train, *part.validation, *part.test))
+    elif isinstance(part, np.ndarray | jax.Array):
+        yield np.asarray(part).tobytes()
+    elif isinstance(part, tuple | list):
+        for entry in part:
+            yield from _identity(entry)
+    elif isinstance(part, functools.partial):
+        yield from _identity((part.func, part.args, sorted(part.keywords.items())))
+    elif inspect.isfunction(part):
+        try:
+            yield inspect.getsource(part).encode()
+        except OSError:
+            yield part.__code__.co_code
+        yield from _identity((part.__defaults__ or (), [cell.cell_contents for cell in part.__closure__ or ()]))
+    else:
+        yield re.sub(" at 0x[0-9a-f]+", "", repr(part)).encode()  # an address is another one in the next process

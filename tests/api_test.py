@@ -1,0 +1,82 @@
+"""`jaxreg.run`: own functions and data, and what a resumption compares."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxreg
+from jaxreg.api import _fingerprint
+from jaxreg.penalties import Penalty
+from tests.training_run import experiment
+
+
+def scaled(strength: float) -> Penalty:
+    def penalty(params: Any, *_: Any) -> jax.Array:
+        return jnp.asarray(strength) * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+
+    return penalty
+
+
+def constant(_key: Any, shape: tuple[int, int], _variance: Any) -> jax.Array:
+    return jnp.full(shape, 0.1)
+
+
+def test_own_initializer_penalties_constraints_and_data_are_used() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)), rng.integers(0, 3, 60)
+    data = jaxreg.from_arrays((x, y), (x[:20], y[:20]), (x[20:], y[20:]))
+    asked = experiment(batch_size=10, num_steps=10)
+    results = jaxreg.run(asked, data=data, initializer=constant, penalties=[scaled(1.0)])
+    assert results.attrs["train_examples"] == 60
+    first = results.isel(seed=0, step=0)
+    weights = 0.01 * (5 * 8 + 8 * 3)
+    np.testing.assert_allclose(first["train_objective"] - first["train_loss"], weights, rtol=1e-5)
+    np.testing.assert_allclose(first["train_loss"], np.log(3), rtol=1e-5)  # equal logits
+
+
+def test_nothing_is_written_without_a_workdir(tmp_path: Path) -> None:
+    jaxreg.run(experiment(num_steps=5))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (scaled(0.0), scaled(5.0)),
+        (functools.partial(constant, 1), functools.partial(constant, 2)),
+        (np.zeros(3), np.ones(3)),
+    ],
+    ids=["closure", "partial", "array"],
+)
+def test_other_functions_are_another_configuration(one: Callable[..., Any], other: Callable[..., Any]) -> None:
+    asked = experiment()
+    assert _fingerprint(asked, {"part": one}) == _fingerprint(asked, {"part": one})
+    assert _fingerprint(asked, {"part": one}) != _fingerprint(asked, {"part": other})
+    assert _fingerprint(asked, {"penalty 0": one}) != _fingerprint(asked, {"constraint 0": one})
+
+
+def test_a_run_with_another_penalty_is_not_resumed(tmp_path: Path) -> None:
+    def kept(**how: Any) -> jaxreg.Experiment:
+        return experiment(num_steps=5, run=jaxreg.RunConfig(workdir=str(tmp_path / "run"), report=False, **how))
+
+    jaxreg.run(kept(), penalties=[scaled(0.0)])
+    assert "the user's own" in (tmp_path / "run" / "flags.cfg").read_text()
+    with pytest.raises(jaxreg.RunFolderError, match="another configuration"):
+        jaxreg.run(kept(resume=True), penalties=[scaled(5.0)])
+    jaxreg.run(kept(resume=True), penalties=[scaled(0.0)])
+
+
+def test_arguments_that_would_be_ignored_are_refused() -> None:
+    for run_config in (jaxreg.RunConfig(dry_run=True), jaxreg.RunConfig(max_minutes=1.0)):
+        with pytest.raises(jaxreg.ConfigError):
+            jaxreg.run(experiment(run=run_config))
+    with pytest.raises(jaxreg.ConfigError):
+        jaxreg.run(experiment(), model=jaxreg.mlp(), initializer=constant)
