@@ -87,7 +87,6 @@ class Programs:
         members = divided if by_seed else PartitionSpec(None, "members")
         curves = divided if by_seed else PartitionSpec(None, None, "members")
         people = (everywhere, divided) if by_seed else (divided, everywhere)
-        self.replicated = NamedSharding(self._mesh, everywhere)
         self.members = NamedSharding(self._mesh, members)
         self.people = Population(*(NamedSharding(self._mesh, spec) for spec in people))  # type: ignore[arg-type]
 
