@@ -11,7 +11,6 @@ from jaxreg.population import Check
 from jaxreg.sweeps import Group
 from jaxreg.training import Metrics, StepMetrics, TrainState
 
-FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 CHECK_VARIABLES = (
     "validation_loss",
     "validation_accuracy",

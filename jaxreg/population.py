@@ -88,13 +88,13 @@ class Programs:
         curves = divided if by_seed else PartitionSpec(None, None, "members")
         people = (everywhere, divided) if by_seed else (divided, everywhere)
         self.members = NamedSharding(self._mesh, members)
-        self.people = Population(*(NamedSharding(self._mesh, spec) for spec in people))  # type: ignore[arg-type]
+        self.people = Population(*(NamedSharding(self._mesh, spec) for spec in people))  # type: ignore[arg-type]  # of the fields
 
         def mapped(fn: Callable[..., Any], in_specs: tuple[Any, ...], out_specs: Any, *donate: int) -> Any:
             fn = jax.shard_map(fn, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
             return jax.jit(fn, donate_argnums=donate)
 
-        population = Population(*people)  # type: ignore[arg-type]
+        population = Population(*people)  # type: ignore[arg-type]  # specs of the fields
         self.init = mapped(self._init, (population,), members)
         self.train = mapped(self._train, (members, population, *[everywhere] * 4), (members, curves), 0)
         self.check = mapped(self._check, (members, population, *[everywhere] * 4), (members, members), 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import xarray as xr
 from jaxreg.config import FIELDS, Experiment
 from jaxreg.data import Data
 from jaxreg.errors import RunFolderError
+from jaxreg.files import flush_to_disk
 from jaxreg.history import CHECK_VARIABLES, History
 from jaxreg.sweeps import Sweep, hyperparameter_table
 
@@ -89,10 +89,14 @@ def save(dataset: xr.Dataset, path: Path) -> None:
         for name, values in dataset.data_vars.items()
         if values.ndim and values.size
     }
-    dataset.to_netcdf(temporary, engine="h5netcdf", encoding=compressed)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=compressed)
+        flush_to_disk(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a part of a file keeps a full disk full
+        raise
+    flush_to_disk(path.parent)
 
 
 def load(path: Path) -> xr.Dataset:

@@ -268,3 +268,20 @@ def test_a_foreign_file_is_refused_in_one_line(content: str, tmp_path: Path) -> 
         load(path)
     assert str(refusal.value).startswith(str(path))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.nc"
+    path.write_text("old")
+
+    def full(_: xr.Dataset, temporary: Path, **__: Any) -> None:
+        temporary.write_text("a part")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    with pytest.raises(OSError, match="No space"):
+        save(xr.Dataset(), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
