@@ -25,8 +25,8 @@ from jaxreg.measures import setting_dims, setting_label, steps_to_train, value_l
 from jaxreg.replication import Reported, compare
 from jaxreg.reporting import figures
 from jaxreg.reporting.page import ReportFigure
-from jaxreg.reporting.tables import best_setting
 from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.summary import best_setting
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 1000, "num_steps": 10_000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}

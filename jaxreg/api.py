@@ -113,7 +113,7 @@ def execute(
         return Outcome(_dataset(runner, data, experiment), None)
 
     from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
-    from jaxreg.reporting.tables import write_summary
+    from jaxreg.summary import write_summary
 
     settings, own = experiment.run, own or {}
     remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-REPLICATES_AND_TIME = ("seed", "step", "check", "layer", "bin")
+WITHIN_SETTINGS = ("seed", "step", "check", "layer", "bin", "label", "prediction")
 
 
 def setting_dims(results: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
-    """The swept dimensions, in order: all but seed, step, check, layer and bin."""
+    """The swept dimensions, in order: all but those within a setting (`WITHIN_SETTINGS`)."""
     arrays = results.data_vars.values() if isinstance(results, xr.Dataset) else [results]
     dims = dict.fromkeys(str(dim) for array in arrays for dim in array.dims)
-    return tuple(dim for dim in dims if dim not in REPLICATES_AND_TIME)
+    return tuple(dim for dim in dims if dim not in WITHIN_SETTINGS)
 
 
 def settings(results: xr.Dataset, dims: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 def default_answer(results: xr.Dataset) -> str:
     """The setting that is best on validation, with its test accuracy."""
-    from jaxreg.reporting.tables import best_setting, percent  # scipy and matplotlib are slow to import
+    from jaxreg.reporting.tables import percent  # scipy and matplotlib are slow to import
     from jaxreg.statistics import mean_interval
+    from jaxreg.summary import best_setting
 
     setting = best_setting(results)
     if setting is None:

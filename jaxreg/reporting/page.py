@@ -19,17 +19,8 @@ from matplotlib.figure import Figure
 
 from jaxreg.files import write_atomically
 from jaxreg.measures import value_label
-from jaxreg.reporting.tables import (
-    HALTS,
-    Row,
-    axis_names,
-    best_row,
-    halted,
-    interval,
-    member_dims,
-    shown_rows,
-    summary,
-)
+from jaxreg.reporting.tables import halted, interval, shown_rows
+from jaxreg.summary import HALTS, Row, axis_names, best_row, member_dims, summary
 
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
 MAX_DIVERGED = 100
