@@ -1,0 +1,46 @@
+"""Figures from labelled results: each function draws one message and returns a matplotlib Figure.
+
+Means over seeds carry a 95 % Student t interval (a band or bars), from two seeds on. Seeds that diverged are left out
+of the means and always shown or counted. Values of an axis are coloured in order (viridis without its palest end),
+categories in the colours of Okabe and Ito (2008). Nothing touches pyplot or the global rcParams. In a notebook,
+`%matplotlib inline` makes a returned Figure show itself.
+"""
+
+from jaxreg.reporting.figures.claims import evidence
+from jaxreg.reporting.figures.classes import confusion
+from jaxreg.reporting.figures.data import X_LABELS, X
+from jaxreg.reporting.figures.histograms import histograms_over_time
+from jaxreg.reporting.figures.keys import MAX_LEGEND
+from jaxreg.reporting.figures.maps import MAX_ANNOTATED, heat_map
+from jaxreg.reporting.figures.multiples import MAX_MULTIPLES
+from jaxreg.reporting.figures.pairs import differences, paired
+from jaxreg.reporting.figures.style import LINE_STYLES, OKABE_ITO, save
+from jaxreg.reporting.figures.training import MAX_PANELS, curves, panels
+from jaxreg.reporting.figures.values import value_against
+from jaxreg.reporting.figures.verdicts import verdict_map
+from jaxreg.reporting.figures.weights import weight_images
+from jaxreg.reporting.figures.words import PARTS
+
+__all__ = [
+    "LINE_STYLES",
+    "MAX_ANNOTATED",
+    "MAX_LEGEND",
+    "MAX_MULTIPLES",
+    "MAX_PANELS",
+    "OKABE_ITO",
+    "PARTS",
+    "X_LABELS",
+    "X",
+    "confusion",
+    "curves",
+    "differences",
+    "evidence",
+    "heat_map",
+    "histograms_over_time",
+    "paired",
+    "panels",
+    "save",
+    "value_against",
+    "verdict_map",
+    "weight_images",
+]

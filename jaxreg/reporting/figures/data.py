@@ -1,0 +1,105 @@
+"""Data as they are drawn: `values`, their mean, low, high and n over the seeds that did not diverge, and `diverged`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+
+from jaxreg.measures import setting_dims
+from jaxreg.statistics import mean_interval
+
+X = Literal["step", "examples_seen", "seconds"]
+X_LABELS = {
+    "step": "training (steps)",
+    "examples_seen": "training (examples seen)",
+    "seconds": "training time (seconds)",
+}
+
+
+def curve_data(results: xr.Dataset, variable: str, x: X, max_points: int) -> xr.Dataset:
+    """The variable along step (thinned) or check, with the `position` of each point on the x axis."""
+    if x not in X_LABELS:
+        raise ValueError(f"x={x}: must be one of {', '.join(X_LABELS)}")
+    results = _sorted(results)
+    values = results[variable]
+    along = next((dim for dim in ("step", "check") if dim in values.dims), None)
+    if along is None:
+        raise ValueError(f"{variable} has no dimension step or check: it is no curve")
+    require_dims(values, ("seed", along, *setting_dims(values)), variable)
+    thinned = ""
+    if along == "step":
+        stride = int(results["step"][1] - results["step"][0]) if results.sizes["step"] > 1 else 1
+        block = -(-values.sizes["step"] // max_points)
+        thinned = f"mean over {block * stride} steps" if block > 1 else ""
+        thinned += f", one in {stride} recorded" if thinned and stride > 1 else ""
+        values = values.coarsen(step=block, boundary="pad").mean() if block > 1 else values
+        position = values["step"] if x == "step" else _at_steps(results, values["step"], x)
+    else:
+        position = results["check_step" if x == "step" else x]
+    data = _with_interval(values, results)
+    data["position"] = position.reset_coords(drop=True).astype(float)
+    return data.drop_vars(along, errors="ignore").assign_attrs(thinned=thinned)
+
+
+def _at_steps(results: xr.Dataset, step: xr.DataArray, x: str) -> xr.DataArray:
+    """The coordinate `x` of the checks at single steps, linear between checks and NaN after the last."""
+
+    def interpolate(checks: np.ndarray, values: np.ndarray) -> np.ndarray:
+        known = np.isfinite(checks) & np.isfinite(values)
+        return np.asarray(np.interp(step.values, checks[known], values[known], right=np.nan))
+
+    checks = [results[name].reset_coords(drop=True).astype(float) for name in ("check_step", x)]
+    core = [["check"], ["check"]]
+    found: xr.DataArray = xr.apply_ufunc(
+        interpolate, *checks, input_core_dims=core, output_core_dims=[["step"]], vectorize=True
+    )
+    return found
+
+
+def value_data(results: xr.Dataset | xr.DataArray, variable: str, axes: Sequence[str]) -> xr.Dataset:
+    """The value of each setting, with each of `axes` as a dimension."""
+    if isinstance(results, xr.DataArray):
+        results, variable = results.to_dataset(name="values"), "values"
+    for axis in axes:
+        results = along_axis(results, axis)
+    results = _sorted(results)
+    return _with_interval(results[variable], results)
+
+
+def _with_interval(values: xr.DataArray, results: xr.Dataset) -> xr.Dataset:
+    diverged = xr.zeros_like(values, dtype=bool)
+    if "diverged_step" in results:
+        diverged = results["diverged_step"] >= 0
+    diverged = diverged.any([dim for dim in diverged.dims if dim not in values.dims or dim in ("step", "check")])
+    censored = (values == np.inf).any("seed")
+    interval = mean_interval(values.where(~diverged & ~censored))
+    data = interval.assign(values=values, diverged=diverged).transpose(*values.dims, missing_dims="ignore")
+    dims = set(setting_dims(values))
+    return data.drop_vars(
+        [name for name, c in data.coords.items() if not (c.dims and set(c.dims) <= dims)], errors="ignore"
+    )
+
+
+def _sorted(results: xr.Dataset) -> xr.Dataset:
+    """Settings in ascending order along each axis of numbers."""
+    return results.sortby([dim for dim in setting_dims(results) if results[dim].dtype.kind in "iuf"])
+
+
+def along_axis(results: xr.Dataset, axis: str) -> xr.Dataset:
+    """`axis` as a dimension: also where it was zipped with another, or has one value only."""
+    if axis in results.dims:
+        return results
+    if axis not in results.coords:
+        raise ValueError(f"{axis}: no axis of these results, which have {', '.join(setting_dims(results)) or 'none'}")
+    dims = results[axis].dims
+    return results.swap_dims({dims[0]: axis}) if dims else results.expand_dims(axis)
+
+
+def require_dims(values: xr.DataArray, allowed: Sequence[str], name: str) -> None:
+    """Raises ValueError if `values` have a dimension that is not among the allowed."""
+    others = [str(dim) for dim in values.dims if dim not in allowed]
+    if others:
+        raise ValueError(f"{name}: select one value of {' and '.join(others)} first")

@@ -1,0 +1,68 @@
+"""A value per setting over two axes."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from jaxreg.reporting.figures.data import require_dims, value_data
+from jaxreg.reporting.figures.style import INK, PALE, set_title, styled
+from jaxreg.reporting.figures.words import axis_labels, capital, diverged_note, quantity_label, replicates_note, words
+
+MAX_ANNOTATED = 100  # cells of a heat map
+
+
+@styled
+def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str | None = None) -> Figure:
+    """The mean over seeds of a value per setting over two axes, as colours; at most 100 cells say it in numbers.
+
+    These are the mean and, below it, the half-width of its 95 % t interval.
+
+    Seeds that diverged are left out of the mean; a cross marks cells that hold one; cells with nothing else are grey.
+
+    Raises:
+      ValueError: the value has further dimensions; select one value of each first.
+    """
+    data = value_data(results, variable, (x, y))
+    require_dims(data["values"], ("seed", x, y), variable)
+    data = data.transpose(y, x, "seed")
+    mean, diverged = data["mean"].values, data["diverged"].any("seed").values
+    half_width = (data["high"] - data["low"]).values / 2
+    height, width = mean.shape
+    figure = Figure(figsize=(max(4.6, min(9.0, 2.6 + 0.62 * width)), max(3.0, min(8.0, 1.6 + 0.42 * height))))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    axes.grid(False)
+    axes.set_facecolor(PALE)
+    colours = ListedColormap([*mpl.colormaps["viridis"](np.linspace(0.05, 0.95, 256))])
+    annotated = mean.size <= MAX_ANNOTATED
+    edge = 0.5 if annotated else 0.0
+    image = axes.pcolormesh(np.ma.masked_invalid(mean), cmap=colours, edgecolors="white", linewidth=edge)
+    middle = np.dot(image.get_clim(), (0.4, 0.6))
+    if np.isfinite(mean).any():
+        bar = figure.colorbar(image, ax=axes, pad=0.02, label=quantity_label(variable, data["values"]))
+        bar.outline.set_visible(False)
+    for row, column in np.ndindex(height, width):
+        ink = "white" if mean[row, column] < middle else "black"
+        if annotated and np.isfinite(mean[row, column]):
+            number = f"{mean[row, column]:#.3g}".rstrip(".")
+            if np.isfinite(half_width[row, column]):
+                number += f"\n± {half_width[row, column]:.2g}"
+            axes.text(column + 0.5, row + 0.5, number, ha="center", va="center", color=ink, fontsize=7)
+        if diverged[row, column]:
+            alone = np.isnan(mean[row, column])
+            at = (0.5, 0.5) if alone or not annotated else (0.85, 0.8)
+            axes.plot(column + at[0], row + at[1], "x", color=INK if alone else ink, markersize=4.5, label="diverged")
+    for side, dim in ((axes.xaxis, x), (axes.yaxis, y)):
+        names, labels = axis_labels(data, (dim,))
+        ticks = np.arange(0, len(labels), -(-len(labels) // 12))
+        side.set_ticks(ticks + 0.5, [labels[tick] for tick in ticks])
+        side.set_label_text(", ".join(names))
+        side.set_tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    notes = [replicates_note(data, "±" if annotated else ""), f"cross: {diverged_note(data)}" if diverged.any() else ""]
+    set_title(figure, title or f"{capital(words(variable))} over {x} and {y}", notes)
+    return figure

@@ -1,0 +1,191 @@
+"""Variables along training: all settings in one plot, or one panel per value of an axis."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from jaxreg.measures import setting_dims, setting_label, settings
+from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
+from jaxreg.reporting.figures.keys import draw_key, handle, looks_of, make_key
+from jaxreg.reporting.figures.style import evenly, set_title, single_axes, styled
+from jaxreg.reporting.figures.ticks import set_plain_ticks
+from jaxreg.reporting.figures.words import (
+    axis_labels,
+    capital,
+    diverged_counts,
+    diverged_note,
+    kind_of,
+    quantity_label,
+    replicates_note,
+    row_label,
+    words,
+)
+
+MAX_PANELS = 16
+
+
+@styled
+def curves(
+    results: xr.Dataset,
+    variable: str,
+    *,
+    x: X = "step",
+    log_y: bool = False,
+    max_points: int = 500,
+    title: str | None = None,
+) -> Figure:
+    """One variable along training, all settings in one plot: means over seeds in 95 % t bands.
+
+    Colours follow the settings in order; a second axis of at most four values is told by line style. Members that
+    diverged are thin lines that end in a cross.
+
+    Args:
+      results: labelled results of a run.
+      variable: a variable with dimensions […, seed, check] or […, seed, step].
+      x: what training is measured in. Examples and seconds of single steps are interpolated between checks.
+      log_y: logarithmic y.
+      max_points: a curve along step is averaged over as many steps as leave no more points; the figure says so.
+      title: first line of the title, in place of the usual one.
+
+    Raises:
+      ValueError: `variable` is no curve, or `x` is unknown.
+    """
+    data = curve_data(results, variable, x, max_points)
+    dims = setting_dims(data)
+    key = make_key(data, dims)
+    figure, axes = single_axes()
+    for (setting, cell), colour, style in zip(settings(data, dims), key.colours, key.styles, strict=True):
+        _draw_curve(axes, cell, setting_label(setting) or words(variable), colour, style, faint=key.crowded)
+    _set_view(axes, [data], variable, log_y)
+    axes.set(xlabel=X_LABELS[x], ylabel=quantity_label(variable, results[variable]))
+    axes.margins(x=0.01)
+    draw_key(axes, key, diverged_counts(data["diverged"], dims))
+    subject = capital(words(variable)) + (f" for each {' and '.join(dims)}" if dims else "")
+    set_title(figure, title or subject, [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)])
+    return figure
+
+
+@styled
+def panels(
+    results: xr.Dataset,
+    axis: str,
+    rows: Sequence[Sequence[str]] = (("train_loss", "test_loss"), ("validation_accuracy", "test_accuracy")),
+    *,
+    x: X = "step",
+    log_y: bool = False,
+    max_points: int = 500,
+    title: str | None = None,
+) -> Figure:
+    """Small multiples, one column per value of `axis`: several variables along training, y shared along each row.
+
+    Wide figures wrap; of more than 16 values an even choice is drawn and the title says so.
+
+    Args:
+      results: labelled results of a run.
+      axis: the hyperparameter of the columns.
+      rows: for each row the variables to draw in it, dimensions [axis, seed, check] or [axis, seed, step].
+      x, log_y, max_points, title: as in `curves`; log_y applies to losses.
+
+    Raises:
+      ValueError: another axis has more than one value: select one first.
+    """
+    results = along_axis(results, axis)
+    data = {name: curve_data(results, name, x, max_points) for row in rows for name in row}
+    for name, curve in data.items():
+        others = [dim for dim in setting_dims(curve) if dim != axis and curve.sizes[dim] > 1]
+        if others:
+            raise ValueError(f"panels of {name} along {axis}: select one value of {' and '.join(others)} first")
+        data[name] = curve.squeeze([dim for dim in setting_dims(curve) if dim != axis])
+    looks = looks_of(rows)
+    total = results.sizes[axis]
+    shown = evenly(total, MAX_PANELS)
+    blocks = -(-len(shown) // 4)
+    columns = -(-len(shown) // blocks)
+    size = (max(1.3 + 2.1 * columns, 6.0), max(1.2 + 1.6 * blocks * len(rows), 3.6))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(blocks * len(rows), columns, sharex=x == "step", squeeze=False)
+    names, labels = axis_labels(next(iter(data.values())), (axis,))
+    if results[axis].dtype.kind in "iuf":
+        labels = [f"{', '.join(names)} = {label}" for label in labels]
+    for place in range(blocks * columns):
+        block, column = divmod(place, columns)
+        for row, variables in enumerate(rows):
+            axes = grid[block * len(rows) + row, column]
+            if place >= len(shown):
+                axes.remove()
+                continue
+            for name in variables:
+                _draw_curve(axes, data[name].isel({axis: shown[place]}), words(name), *looks[name][:2])
+            _set_view(axes, [data[name] for name in variables], variables[0], log_y and "accuracy" not in variables[0])
+            below = place + columns >= len(shown) and row == len(rows) - 1
+            axes.tick_params(labelbottom=below or x != "step", labelleft=column == 0)
+            axes.locator_params(axis="x", nbins=4)
+            if column == 0:
+                axes.set_ylabel(row_label(results, variables))
+            if row == 0:
+                axes.set_title(textwrap.fill(labels[shown[place]], 28), fontsize=8.5)
+    figure.supxlabel(X_LABELS[x], fontsize=9)
+    handles = [handle(*look) for look in dict.fromkeys(looks.values())]
+    figure.legend(handles=handles, loc="outside right upper")
+    every = list(data.values())
+    thinned = next((curve.attrs["thinned"] for curve in every if curve.attrs["thinned"]), "")
+    part = f"{len(shown)} of {total} values shown" if len(shown) < total else ""
+    kinds = " and ".join(dict.fromkeys(words(kind_of(name)) for row in rows for name in row))
+    notes = [replicates_note(every[0], "band"), thinned, part, diverged_note(every[0])]
+    set_title(figure, title or f"{capital(kinds)} for each {axis}", notes)
+    return figure
+
+
+def _draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str, *, faint: bool = False) -> None:
+    """The mean in its band, and each member that diverged up to its end."""
+    at = cell["position"].values
+    axes.plot(at, cell["mean"].values, color=colour, linestyle=style, linewidth=1.0 if faint else 1.6, label=label)
+    if np.isfinite(cell["low"]).any():
+        known = np.isfinite(at)
+        low, high = cell["low"].values[known], cell["high"].values[known]
+        axes.fill_between(at[known], low, high, color=colour, alpha=0.08 if faint else 0.2, linewidth=0)
+    for member in cell["values"].where(cell["diverged"], drop=True).transpose("seed", ...).values:
+        last = np.flatnonzero(np.isfinite(member))[-1:]
+        axes.plot(at, member, color=colour, linewidth=0.6, alpha=0.8, label="_diverged")
+        axes.plot(at[last], member[last], "x", color=colour, markersize=5, label="_end")
+
+
+def _set_view(axes: Axes, data: Sequence[xr.Dataset], variable: str, log_y: bool) -> None:
+    """Limits that hold all means, and bands and diverging members no further than they leave the means readable."""
+
+    def gather(name: str) -> np.ndarray:
+        values = np.concatenate([curve[name].values.ravel() for curve in data])
+        values = values[np.isfinite(values) & ((values > 0) | (not log_y))]
+        return np.asarray(np.log10(values) if log_y else values)
+
+    mean = gather("mean")
+    if not mean.size:  # every member diverged: without the steep ends
+        mean = gather("values")
+        quartiles = np.quantile(mean, [0.25, 0.75]) if mean.size else np.zeros(2)
+        mean = mean[mean <= quartiles[1] + 1.5 * np.ptp(quartiles)] if mean.size else np.array([0.0, 1.0])
+    room = 0.5 * np.ptp(mean)
+    low = max(min([mean.min(), *gather("low")]), mean.min() - room)
+    high = min(max([mean.max(), *gather("high")]), mean.max() + room)
+    margin = 0.04 * (high - low) or 0.05 * abs(high) or 0.05
+    low, high = low - margin, high + margin
+    if log_y:
+        low, high = 10**low, 10**high
+    if variable.endswith("accuracy"):
+        low, high = max(low, -0.02), min(high, 1.02)
+    axes.set_yscale("log" if log_y else "linear")
+    axes.set_ylim(low, high)
+    if log_y:
+        set_plain_ticks(axes.yaxis, low, high)
+    for line in axes.lines:
+        if line.get_label() == "_end":
+            line.set_ydata(np.clip(np.asarray(line.get_ydata()), low, high))
+            line.set_clip_on(False)
+    if axes.dataLim.x1 >= 1e5:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))

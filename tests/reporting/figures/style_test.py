@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jaxreg.claims import Judgement
+from jaxreg.reporting import figures
+from tests.reporting.figures.reading import words
+from tests.synthetic import make_results
+
+
+def drawings() -> dict[str, Callable[[], Figure]]:
+    one, grid = make_results(seeds=3, diverged=1), make_results(axes={"a": [1, 2], "b": [1, 2]}, seeds=2)
+    counts = xr.DataArray(np.arange(1, 25).reshape(2, 3, 4), dims=("layer", "check", "bin"), name="weight_counts")
+    codes = (counts % 2).assign_attrs(flag_values=[0, 1], flag_meanings="healthy dead")
+    return {
+        "curves": lambda: figures.curves(one, "train_loss"),
+        "panels": lambda: figures.panels(one, "learning_rate"),
+        "value_against": lambda: figures.value_against(one, "learning_rate"),
+        "heat_map": lambda: figures.heat_map(grid, "final_test_loss", "a", "b"),
+        "paired": lambda: figures.paired(one, "learning_rate"),
+        "differences": lambda: figures.differences(one, "learning_rate", 0.1),
+        "evidence": lambda: figures.evidence([Judgement("a claim " * 30, "part 5", "undecided", "why", 3, "1", ())]),
+        "histograms": lambda: figures.histograms_over_time(counts),
+        "ridges": lambda: figures.histograms_over_time(counts, ridge=True),
+        "verdict_map": lambda: figures.verdict_map(codes, "check", "bin"),
+        "weight_images": lambda: figures.weight_images(np.arange(24.0).reshape(12, 2), (3, 4)),
+        "confusion": lambda: figures.confusion(xr.DataArray(np.eye(3) + 1, dims=("label", "prediction"))),
+    }
+
+
+@pytest.mark.parametrize("name", list(drawings()))
+def test_figures_are_files_with_the_same_bytes_twice(name: str, tmp_path: Path) -> None:
+    draw, settings_before = drawings()[name], dict(mpl.rcParams)
+    figure = draw()
+    first = figures.save(figure, tmp_path / "new", name)
+    again = figures.save(figure, tmp_path / "again", name)
+    anew = figures.save(draw(), tmp_path / "anew", name)
+    assert [path.name for path in first] == [f"{name}.png", f"{name}.svg"]
+    for paths in zip(first, again, anew, strict=True):
+        assert len({path.read_bytes() for path in paths}) == 1
+    with Image.open(first[0]) as image:
+        np.testing.assert_allclose(image.size, figure.get_size_inches() * 150, atol=1)
+    svg = first[1].read_text(encoding="utf-8")
+    assert "<text" in svg
+    assert "dc:date" not in svg
+    assert dict(mpl.rcParams) == settings_before
+
+
+@pytest.mark.parametrize("name", list(drawings()))
+def test_nothing_is_cut_off_by_the_edge_of_the_page(name: str) -> None:
+    figure = drawings()[name]()
+    width, height = figure.get_size_inches()
+    FigureCanvasAgg(figure)
+    drawn = figure.get_tightbbox()
+    assert 0 <= drawn.x0 < drawn.x1 <= width
+    assert 0 <= drawn.y0 < drawn.y1 <= height
+
+
+def test_a_title_can_be_given() -> None:
+    figure = figures.curves(make_results(axes={}), "test_loss", title="All rates (figure 36)")
+    assert words(figure) == "All rates (figure 36) mean of 5 seeds, band: 95 % t interval"
+
+
+def test_pyplot_knows_nothing_of_the_figures() -> None:
+    figures.curves(make_results(axes={}), "test_loss")
+    assert matplotlib.pyplot.get_fignums() == []
