@@ -9,11 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import xarray as xr
+from tensorboardX.proto import api_pb2
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.record_writer import masked_crc32c
 
 from jaxreg.reporting.tensorboard import ScalarWriter
+from jaxreg.reporting.tensorboard.writer import CHECK_SCALARS, METRICS
+from jaxreg.summary import summary
 from tests.synthetic import make_results
 
 
@@ -39,8 +44,22 @@ def read_runs(folder: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
         scalars = runs.setdefault(str(path.parent.relative_to(folder)), defaultdict(list))
         for event in events:
             for value in event.summary.value:
-                scalars[value.tag].append((event.step, value.simple_value))
+                if value.HasField("simple_value"):
+                    scalars[value.tag].append((event.step, value.simple_value))
     return runs
+
+
+def read_plugins(folder: Path) -> dict[str, list[str]]:
+    """The tags by run of what is written for plugins of TensorBoard."""
+    return {
+        str(path.parent.relative_to(folder)): [
+            value.tag
+            for event in read_events(path)
+            for value in event.summary.value
+            if value.metadata.plugin_data.plugin_name
+        ]
+        for path in folder.rglob("*tfevents*")
+    }
 
 
 def so_far(results: xr.Dataset, checks: int) -> xr.Dataset:
@@ -75,7 +94,7 @@ def test_points_are_the_means_over_seeds_at_the_checks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("calls", [(0, 1, 2, 5), (1, 1, 3, 3, 5), (5, 5)])
-@pytest.mark.parametrize("eval_every", [50, 600])
+@pytest.mark.parametrize("eval_every", [50, 601])  # 601: checks inside blocks of 3 steps
 def test_written_in_pieces_is_written_at_once(tmp_path: Path, calls: tuple[int, ...], eval_every: int) -> None:
     results = make_results(axes={"learning_rate": [0.1, 1.0]}, num_checks=5, eval_every=eval_every, diverged=2)
     with ScalarWriter(tmp_path / "pieces", 20) as pieces, ScalarWriter(tmp_path / "whole", 20) as whole:
@@ -116,6 +135,111 @@ def test_no_point_where_every_member_has_diverged(tmp_path: Path) -> None:
     assert all(np.isfinite(value) for points in run.values() for _, value in points)
 
 
+def test_ends_of_the_band_are_the_t_interval_of_the_sound_seeds(tmp_path: Path) -> None:
+    results = make_results(axes={}, num_checks=5, diverged=2)
+    with ScalarWriter(tmp_path / "tb", 20) as writer:
+        writer.write(results)
+    run = read_runs(tmp_path / "tb")["run"]
+    for tag, name in (*CHECK_SCALARS.items(), ("train/loss", "train_loss")):
+        low, high = (dict(run[f"~interval/{tag}/{end}"]) for end in ("low", "high"))
+        assert list(low) == list(high) == [step for step, _ in run[tag]]
+        values = results[name].values
+        sound = [values[:, 1], values[2:, -1]]  # before and after two of five seeds diverged
+        steps = list(low)[1], list(low)[-1]
+        for step, at in zip(steps, sound, strict=True):
+            expected = scipy.stats.t.interval(0.95, len(at) - 1, at.mean(), scipy.stats.sem(at))
+            assert (low[step], high[step]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_band_ends_but_its_steps_go_on_where_one_seed_is_left(tmp_path: Path) -> None:
+    with ScalarWriter(tmp_path / "tb", 20) as writer:
+        writer.write(make_results(axes={}, num_checks=5, diverged=4))
+    run = read_runs(tmp_path / "tb")["run"]
+    ends = [dict(run[tag]) for tag in ("~interval/test/loss/low", "~interval/test/loss/high")]
+    for end in ends:  # a margin chart wants the steps of the mean
+        assert [step for step, _ in run["test/loss"]] == list(end)
+        np.testing.assert_array_equal(np.isfinite(list(end.values())), [True, True, False, False, False])
+
+
+def test_one_seed_has_no_band_and_no_margin_charts(tmp_path: Path) -> None:
+    for seeds in (1, 2):
+        with ScalarWriter(tmp_path / f"{seeds}", 20) as writer:
+            writer.write(make_results(axes={}, num_checks=3, seeds=seeds))
+    assert set(read_runs(tmp_path / "1")["run"]) == {*CHECK_SCALARS, "train/loss"}
+    assert len(read_runs(tmp_path / "2")["run"]) == 15
+    assert "custom_scalars__config__" not in read_plugins(tmp_path / "1")["run"]
+    assert "custom_scalars__config__" in read_plugins(tmp_path / "2")["run"]
+
+
+def test_a_block_weighs_seeds_equally_also_where_one_diverges_inside_it(tmp_path: Path) -> None:
+    results = make_results(axes={}, num_checks=5, eval_every=1001, seeds=3)  # blocks of 5 steps
+    results["diverged_step"][0] = 11
+    with ScalarWriter(tmp_path / "tb", 20) as writer:
+        writer.write(results)
+    losses = results["train_loss"].values
+    expected = np.mean([losses[0, 10], losses[1, 10:15].mean(), losses[2, 10:15].mean()])
+    assert read_runs(tmp_path / "tb")["run"]["train/loss"][2][1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_finish_writes_the_means_of_the_summary_at_the_last_step(tmp_path: Path) -> None:
+    results = make_results(axes={"learning_rate": [0.1, 1.0]}, num_checks=5, diverged=2)
+    writer = ScalarWriter(tmp_path / "tb", 20)
+    writer.write(so_far(results, 3))
+    assert not any(tag.startswith("~summary") for run in read_runs(tmp_path / "tb").values() for tag in run)
+    for _ in range(2):  # the second time nothing is left to write
+        writer.finish(results)
+    runs, table = read_runs(tmp_path / "tb"), summary(results)
+    for row, run in enumerate(("learning_rate=0.1", "learning_rate=1")):
+        assert len(runs[run]["test/loss"]) == 5
+        for name in METRICS:
+            ((step, value),) = runs[run][f"~summary/{name}"]
+            assert step == 200
+            assert value == pytest.approx(table[f"{name}_mean"][row], rel=1e-6)
+        assert runs[run]["~summary/diverged"] == [(200, table["diverged"][row])]
+
+
+def test_a_setting_without_a_finished_member_has_no_final_measures_and_failed(tmp_path: Path) -> None:
+    results = make_results(axes={"learning_rate": [0.1, 1.0]}, num_checks=5, diverged=5)
+    with ScalarWriter(tmp_path / "tb", 20) as writer:
+        writer.finish(results)
+    run = read_runs(tmp_path / "tb")["learning_rate=1"]
+    assert {tag for tag in run if tag.startswith("~summary/")} == {
+        "~summary/best_validation_loss",
+        "~summary/best_test_accuracy",
+        "~summary/diverged",
+    }
+    status = {}
+    for path in (tmp_path / "tb").rglob("*tfevents*"):
+        content = read_events(path)[-1].summary.value[0].metadata.plugin_data.content
+        status[path.parent.name] = HParamsPluginData.FromString(content).session_end_info.status
+    assert status == {"learning_rate=0.1": api_pb2.STATUS_SUCCESS, "learning_rate=1": api_pb2.STATUS_FAILURE}
+
+
+def test_each_run_is_one_session_and_the_first_says_what_counts_for_all(tmp_path: Path) -> None:
+    with ScalarWriter(tmp_path / "tb", 20) as writer:
+        writer.finish(make_results(axes={"learning_rate": [0.1, 1.0]}, num_checks=3))
+    session = ["_hparams_/session_start_info", "_hparams_/session_end_info"]
+    first = [session[0], "_hparams_/experiment", "custom_scalars__config__", session[1]]
+    assert read_plugins(tmp_path / "tb") == {"learning_rate=0.1": first, "learning_rate=1": session}
+
+
+def test_a_session_names_what_is_swept_or_else_all_hyperparameters(tmp_path: Path) -> None:
+    zipped = {"batch_size": ("learning_rate", [10, 100])}
+    for name, results in (
+        ("swept", make_results(axes={"learning_rate": [0.1, 1.0]}, zipped=zipped, num_checks=3)),
+        ("single", make_results(axes={}, num_checks=3)),
+    ):
+        with ScalarWriter(tmp_path / name, 20) as writer:
+            writer.write(results)
+    found = {}
+    for path in tmp_path.rglob("*tfevents*"):
+        content = read_events(path)[1].summary.value[0].metadata.plugin_data.content
+        hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+        found[path.parent.name] = {name: value.number_value or value.string_value for name, value in hparams.items()}
+    assert found["learning_rate=1,batch_size=100"] == {"learning_rate": 1, "batch_size": 100}
+    assert found["run"].items() >= {"learning_rate": 0.1, "batch_size": 100, "init": "normal"}.items()
+
+
 def test_train_loss_is_thinned_by_averaging_blocks(tmp_path: Path) -> None:
     results = make_results(axes={}, num_checks=5, eval_every=1001)
     with ScalarWriter(tmp_path / "tb", 20) as writer:
@@ -138,6 +262,7 @@ def test_at_most_max_runs_evenly_spread(tmp_path: Path) -> None:
 def test_no_runs_wanted_writes_nothing(tmp_path: Path) -> None:
     with ScalarWriter(tmp_path / "tb", 0) as writer:
         writer.write(make_results(num_checks=3))
+        writer.finish(make_results(num_checks=3))
         assert writer.left_out == 4
     assert not (tmp_path / "tb").exists()
 
