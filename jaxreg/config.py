@@ -236,6 +236,12 @@ class Experiment:
     members_per_program: int = option(
         0, int, "sweep", "Members trained at once; 0: as many as fit in memory.", whole(0)
     )
+    layout: str | None = option(
+        None,
+        str,
+        "sweep",
+        "Pins the shape of the one compiled program, as jaxreg.extract does: equal widths give equal bits.",
+    )
     matmul_precision: str = option(
         "default", str, "training", "Precision of matrix products on accelerators.", one_of(MATMUL_PRECISIONS)
     )

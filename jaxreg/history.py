@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.population import Check
+from jaxreg.layout import Layout
+from jaxreg.population import MAX_CONFUSED, Check, Ending
 from jaxreg.sweeps import Group
-from jaxreg.training import Metrics, StepMetrics, TrainState
+from jaxreg.training import StepMetrics, TrainState
 
 CHECK_VARIABLES = (
     "validation_loss",
@@ -38,6 +39,28 @@ class Block:
         """Members without padding."""
         return self.shape[0] * self.shape[1]
 
+    def holds(self, config: int, seed: int) -> bool:
+        """Whether a member, by its positions in the group, is one of them."""
+        return self.configs.start <= config < self.configs.stop and self.seeds.start <= seed < self.seeds.stop
+
+
+def make_blocks(group: int, layout: Layout, num_configs: int, num_seeds: int) -> list[Block]:
+    """The blocks of a group in the order in which they are trained."""
+    return [
+        Block(
+            group,
+            slice(config, min(config + layout.configs, num_configs)),
+            slice(seed, min(seed + layout.seeds, num_seeds)),
+        )
+        for seed in range(0, num_seeds, layout.seeds)
+        for config in range(0, num_configs, layout.configs)
+    ]
+
+
+def block_name(group: int, number: int) -> str:
+    """The name of a block in a checkpoint."""
+    return f"group_{group}_block_{number}"
+
 
 class History:
     """The measurements of one group.
@@ -46,7 +69,7 @@ class History:
     everything else [configs, seeds]; `seconds` [checks] is the training time of the whole group up to each check.
     """
 
-    def __init__(self, group: Group, num_seeds: int, record_every: int) -> None:
+    def __init__(self, group: Group, num_seeds: int, record_every: int, num_classes: int) -> None:
         members = (len(group.configs), num_seeds)
         checks = len(group.check_steps)
         recorded = -(-group.num_steps // record_every)
@@ -58,6 +81,8 @@ class History:
         self.arrays |= {name: np.full(members, np.nan, np.float32) for name in ("final_train_loss", "train_accuracy")}
         self.arrays |= {name: np.full(members, -1, np.int32) for name in ("best_check", "diverged_step")}
         self.arrays["checks_done"] = np.zeros(members, np.int32)
+        if num_classes <= MAX_CONFUSED:
+            self.arrays["test_confusion"] = np.zeros((*members, num_classes, num_classes), np.int32)
         self.arrays["seconds"] = np.zeros(checks, np.float64)
 
     def record_steps(self, block: Block, first: int, last: int, metrics: StepMetrics) -> None:
@@ -83,11 +108,14 @@ class History:
             self.arrays[name][block.configs, block.seeds] = self._members(block, getattr(state, name))
         self.arrays["checks_done"][block.configs, block.seeds] = number + 1
 
-    def record_end(self, block: Block, train: Metrics) -> None:
-        """The whole training set after the last step of a block; given as [seeds, configs]."""
-        self.arrays["final_train_loss"][block.configs, block.seeds] = self._members(block, train.loss)
-        self.arrays["train_accuracy"][block.configs, block.seeds] = self._members(block, train.accuracy)
+    def record_end(self, block: Block, ending: Ending) -> None:
+        """What was measured after the last step of a block, given as [seeds, configs, ...]."""
+        values = {"final_train_loss": ending.train.loss, "train_accuracy": ending.train.accuracy}
+        if ending.test_confusion is not None:
+            values["test_confusion"] = ending.test_confusion
+        for name, value in values.items():
+            self.arrays[name][block.configs, block.seeds] = self._members(block, value)
 
     @staticmethod
     def _members(block: Block, values: Any) -> np.ndarray[Any, Any]:
-        return np.asarray(values).T[: block.shape[0], : block.shape[1]]
+        return np.swapaxes(np.asarray(values), 0, 1)[: block.shape[0], : block.shape[1]]

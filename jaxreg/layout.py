@@ -53,6 +53,31 @@ class Layout:
         """Members that one call trains, padding included."""
         return self.seeds * self.configs
 
+    def __str__(self) -> str:
+        """As `--layout` takes it: `seeds:2,configs:7,devices:2,split:seeds,over_seeds:map,...`."""
+        return ",".join(f"{name}:{value}" for name, value in dataclasses.asdict(self).items())
+
+
+def parse_layout(text: str) -> Layout:
+    """The layout that `str(layout)` spells.
+
+    Raises:
+      ConfigError: a field is missing, unknown, or has a value that no layout can have.
+    """
+    names = [field.name for field in dataclasses.fields(Layout)]
+    choices = {"split": ("seeds", "configs"), "over_seeds": ("map", "vmap")}
+    remedy = f"must give {', '.join(f'{name}:...' for name in names)}, as meta.json shows them, whole numbers >= 1"
+    parts = dict(part.partition(":")[::2] for part in text.replace(" ", "").split(","))
+    if list(parts) != names or any(parts[name] not in allowed for name, allowed in choices.items()):
+        raise ConfigError("layout", text, f"{remedy}; split:seeds or configs, over_seeds:map or vmap")
+    numbers = {name: int(value) for name, value in parts.items() if value.isdecimal() and name not in choices}
+    if len(numbers) + len(choices) < len(names) or min(numbers.values()) < 1:
+        raise ConfigError("layout", text, remedy)
+    layout = Layout(**(parts | numbers))  # type: ignore[arg-type]  # checked above
+    if (layout.seeds if layout.split == "seeds" else layout.configs) % layout.devices:
+        raise ConfigError("layout", text, f"{layout.devices} devices must divide the {layout.split}")
+    return layout
+
 
 def choose_layout(
     *,

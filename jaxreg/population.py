@@ -29,12 +29,15 @@ from jaxreg.training import (
     Problem,
     StepMetrics,
     TrainState,
+    confusion,
     evaluate,
     init_state,
     keep_best,
     member_key,
     update,
 )
+
+MAX_CONFUSED = 100  # classes: the table of a member has their square
 
 
 class Examples(NamedTuple):
@@ -59,20 +62,27 @@ class Check(NamedTuple):
     test_batch: Metrics
 
 
+class Ending(NamedTuple):
+    """What is measured after the last step of each member, [seeds, configs, ...]."""
+
+    train: Metrics
+    test_confusion: Array | None  # int32 [..., label, prediction], 0 for a member that diverged
+
+
 class Compiled(NamedTuple):
     """The compiled programs of a population; arguments as in `Programs`."""
 
     init: Callable[..., TrainState]
     train: Callable[..., tuple[TrainState, StepMetrics]]
     check: Callable[..., tuple[TrainState, Check]]
-    evaluate: Callable[..., Metrics]
+    end: Callable[..., Ending]
     train_bytes: int  # of memory that a call of `train` takes on each device, arguments included
 
 
 class Programs:
     """The functions of one group at one width, mapped over its members and divided among the devices.
 
-    `init`, `train`, `check` and `evaluate` are pure and jitted; `train` and `check` give their state's memory away.
+    `init`, `train`, `check` and `end` are pure and jitted; `train` and `check` give their state's memory away.
     """
 
     def __init__(
@@ -98,7 +108,7 @@ class Programs:
         self.init = mapped(self._init, (population,), members)
         self.train = mapped(self._train, (members, population, *[everywhere] * 4), (members, curves), 0)
         self.check = mapped(self._check, (members, population, *[everywhere] * 4), (members, members), 0)
-        self.evaluate = mapped(self._evaluate, (members, population, everywhere), members)
+        self.end = mapped(self._end, (members, population, everywhere, everywhere), members)
 
     def place(self, hparams: Hparams, seeds: Sequence[int]) -> Population:
         """The population on its devices; the last seed fills up to the width."""
@@ -122,7 +132,7 @@ class Programs:
             self.init.lower(population),
             self.train.lower(state, population, train, cursor, number, number),
             self.check.lower(state, population, validation, test, cursor, number),
-            self.evaluate.lower(state, population, train),
+            self.end.lower(state, population, train, test),
         )
         with ThreadPoolExecutor() as pool:
             compiled = list(pool.map(lambda program: program.compile(), lowered))
@@ -206,12 +216,17 @@ class Programs:
 
         return self._over_seeds(one_seed, states, population.seeds)
 
-    def _evaluate(self, states: TrainState, population: Population, examples: Examples) -> Metrics:
-        """A whole set, at the end."""
+    def _end(self, states: TrainState, population: Population, train: Examples, test: Examples) -> Ending:
+        """The whole training set, and what the test examples are taken for."""
+        problem, block, num_classes = self._problem, self.layout.eval_block, self._num_classes
 
-        def one(state: TrainState, hparams: Hparams) -> Metrics:
-            measured = evaluate(state.params, hparams, self._problem, *examples, self.layout.eval_block)
-            return _nan_if(state.diverged_step >= 0, measured)
+        def one(state: TrainState, hparams: Hparams) -> Ending:
+            diverged = state.diverged_step >= 0
+            measured = _nan_if(diverged, evaluate(state.params, hparams, problem, *train, block))
+            if num_classes > MAX_CONFUSED:
+                return Ending(measured, None)
+            counts = confusion(state.params, hparams, problem, *test, num_classes, block)
+            return Ending(measured, jnp.where(diverged, 0, counts))
 
         return self._over_seeds(lambda states, _: jax.vmap(one)(states, population.hparams), states, population.seeds)
 

@@ -31,6 +31,12 @@ _DESCRIPTIONS = {
     "stopped_check": ("1", "check at which patience ran out, -1 for never"),
     "diverged_step": ("steps", "step at which the member diverged, -1 for never"),
     "checks_done": ("1", "checks measured so far"),
+    "test_confusion": ("examples", "test examples by label and prediction after the last step, 0 if it diverged"),
+}
+_LAST_DIMENSIONS = {
+    "train_loss": ("step",),
+    "train_objective": ("step",),
+    "test_confusion": ("label", "prediction"),
 }
 
 
@@ -44,13 +50,12 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
     members = (*axes, "seed")
     num_checks = max(len(group.check_steps) for group in sweep.groups)
     num_recorded = max(history.arrays["train_loss"].shape[-1] for history in histories)
-    lengths = {"step": num_recorded, "check": num_checks}
+    lengths = {"step": num_recorded, "check": num_checks, "label": data.num_classes, "prediction": data.num_classes}
     variables: dict[str, Any] = {}
     for name, example in histories[0].arrays.items():
         if name == "seconds":
             continue
-        last = {"train_loss": ("step",), "train_objective": ("step",)}.get(name, ())
-        last = ("check",) if name in CHECK_VARIABLES else last
+        last = ("check",) if name in CHECK_VARIABLES else _LAST_DIMENSIONS.get(name, ())
         empty = np.nan if example.dtype.kind == "f" else -1
         flat = np.full((len(sweep.settings), len(sweep.seeds), *(lengths[d] for d in last)), empty, example.dtype)
         for group, history in zip(sweep.groups, histories, strict=True):
@@ -73,12 +78,24 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
         dataset=((), data.name, {"description": "what was learned"}),
         downsample=((), experiment.data.downsample, {"description": "average-pooling factor of the inputs"}),
     )
+    if "test_confusion" in dataset:
+        for name, words in (("label", "true class"), ("prediction", "predicted class")):
+            dataset = dataset.assign_coords({name: (name, list(data.class_names), {"description": words})})
     return dataset.assign_attrs(
         experiment=experiment.name,
+        input_shape=list(data.input_shape),
         train_examples=len(data.train.labels),
         validation_examples=len(data.validation.labels),
         test_examples=len(data.test.labels),
     )
+
+
+def add_seeds(results: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
+    """The results of a run with those of the seeds that were added to it; training times add up."""
+    seconds = (results["seconds"] + added["seconds"]).assign_attrs(results["seconds"].attrs)
+    parts = [part.drop_vars("seconds") for part in (results, added)]
+    joined = xr.concat(parts, "seed", data_vars="minimal", coords="minimal", compat="override", join="exact")
+    return joined.assign_coords(seconds=seconds)
 
 
 def save(dataset: xr.Dataset, path: Path) -> None:
@@ -99,12 +116,14 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     flush_to_disk(path.parent)
 
 
-def load(path: Path) -> xr.Dataset:
-    """Reads results.nc.
+def load(path: str | Path) -> xr.Dataset:
+    """Reads the results of a run, given its folder or its results.nc.
 
     Raises:
       RunFolderError: the file is missing or was not written by jaxreg.
     """
+    path = Path(path)
+    path = path / "results.nc" if path.is_dir() else path
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
     except (OSError, ValueError) as error:

@@ -20,9 +20,9 @@ import numpy as np
 from jaxreg.batches import Cursor, cursor_at
 from jaxreg.config import Experiment
 from jaxreg.data import Data
-from jaxreg.errors import CheckpointError, Stopped
-from jaxreg.history import Block, History
-from jaxreg.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes
+from jaxreg.errors import CheckpointError, ConfigError, Stopped
+from jaxreg.history import Block, History, block_name, make_blocks
+from jaxreg.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes, parse_layout
 from jaxreg.population import Compiled, Examples, Population, Programs
 from jaxreg.signals import SignalGuard
 from jaxreg.sweeps import Group, Sweep
@@ -92,8 +92,14 @@ class Runner:
         self.on_check: Callable[[Runner], None] | None = None
         self.cost = Cost()
         self.member_steps = 0
-        self.histories = [History(group, len(sweep.seeds), sweep.record_every) for group in sweep.groups]
-        self.layouts = [plan_layout(group, sweep, data, problem, experiment) for group in sweep.groups]
+        self.histories = [
+            History(group, len(sweep.seeds), sweep.record_every, data.num_classes) for group in sweep.groups
+        ]
+        self.layouts = (
+            [_pinned(experiment, sweep)]
+            if experiment.layout
+            else [plan_layout(group, sweep, data, problem, experiment) for group in sweep.groups]
+        )
         self.params: dict[str, Any] = {}
         self._examples: dict[int, list[Examples]] = {}
         self._restored: tuple[Position, Any] = (Position(), None)
@@ -183,9 +189,9 @@ class Runner:
                 self.progress(self.member_steps, self.total_member_steps, doing)
 
         with self.cost.timed("evaluate"):
-            history.record_end(block, jax.device_get(compiled.evaluate(state, population, train)))
+            history.record_end(block, jax.device_get(compiled.end(state, population, train, test)))
         kept = {"params": state.params, "best_params": state.best_params}
-        self.params[_name(position.group, position.block)] = jax.device_get(kept)
+        self.params[block_name(position.group, position.block)] = jax.device_get(kept)
 
     # Members, programs and data --------------------------------------------------------------------------------------
 
@@ -195,17 +201,7 @@ class Runner:
         return sum(len(group.configs) * len(self.sweep.seeds) * group.num_steps for group in self.sweep.groups)
 
     def _blocks(self, number: int) -> list[Block]:
-        layout = self.layouts[number]
-        num_configs, num_seeds = len(self.sweep.groups[number].configs), len(self.sweep.seeds)
-        return [
-            Block(
-                number,
-                slice(config, min(config + layout.configs, num_configs)),
-                slice(seed, min(seed + layout.seeds, num_seeds)),
-            )
-            for seed in range(0, num_seeds, layout.seeds)
-            for config in range(0, num_configs, layout.configs)
-        ]
+        return make_blocks(number, self.layouts[number], len(self.sweep.groups[number].configs), len(self.sweep.seeds))
 
     def _finished(self, position: Position) -> Iterator[tuple[int, Block]]:
         """The blocks before a position, each with its number within its group."""
@@ -226,7 +222,7 @@ class Runner:
                 compiled = programs.compile(population, *self._on_devices(layout.devices))
             self.cost.train_compilations += 1
             fits = compiled.train_bytes * layout.devices <= MEMORY_SHARE * memory_bytes(devices)
-            if fits or not shrink or layout.width == 1:
+            if fits or not shrink or layout.width == 1 or self._experiment.layout:
                 group, took = self.sweep.groups[number], time.perf_counter() - start
                 _log.info(
                     "group %d of %d: %d settings x %d seeds, %d members at once on %d x %s, compiled in %.1f s",
@@ -321,8 +317,8 @@ class Runner:
 
         for number, block in self._finished(position):
             ended = shapes(block)
-            ended_params = {"params": ended.params, "best_params": ended.best_params}
-            self.params[_name(block.group, number)] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), ended_params)
+            blank = {"params": ended.params, "best_params": ended.best_params}
+            self.params[block_name(block.group, number)] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), blank)
         state = shapes(self._blocks(position.group)[position.block]) if position.step else None
         kept = found.restore(self._kept(state))
         self.params = kept["params"]
@@ -333,7 +329,6 @@ class Runner:
         )
         if position.step:
             self.member_steps += position.step * self._blocks(position.group)[position.block].size
-        _log.info("going on from the checkpoint at step %d", found.step)
         self._restored = position, kept["state"]
 
 
@@ -366,8 +361,14 @@ def plan_layout(
     )
 
 
-def _name(group: int, block: int) -> str:
-    return f"group_{group}_block_{block}"
+def _pinned(experiment: Experiment, sweep: Sweep) -> Layout:
+    """The layout that `--layout` asks for."""
+    layout = parse_layout(experiment.layout or "")
+    if len(sweep.groups) > 1:
+        raise ConfigError("layout", layout, f"pins one program, this sweep has {len(sweep.groups)}; leave it out")
+    if layout.devices > jax.local_device_count():
+        raise ConfigError("layout", layout, f"needs {layout.devices} devices, there are {jax.local_device_count()}")
+    return layout
 
 
 def _next_multiple(step: int, every: int) -> int:

@@ -5,6 +5,7 @@ Everything here is written for a single member and a single seed; `jaxreg.popula
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -124,22 +125,38 @@ def evaluate(
       inputs, labels: [examples, features] and [examples].
       block_size: static; the last block overlaps the one before it, and no example counts twice.
     """
-    num_examples = labels.shape[0]
-    size = min(block_size, num_examples)
 
-    def block(totals: Metrics, first: Array) -> tuple[Metrics, None]:
-        start = jnp.minimum(first, num_examples - size)
-        x = jax.lax.dynamic_slice_in_dim(inputs, start, size)
-        y = jax.lax.dynamic_slice_in_dim(labels, start, size)
+    def block(x: Array, y: Array, new: Array) -> Metrics:
         logits, _ = problem.model.forward(params, hparams, x)
-        new = start + jnp.arange(size) >= first
         loss = jnp.sum(jnp.where(new, LOSSES[hparams.loss](logits, y), 0.0))
-        hits = jnp.sum(new & correct(logits, y))
-        return Metrics(totals.loss + loss, totals.accuracy + hits), None
+        return Metrics(loss, jnp.sum(new & correct(logits, y)))
 
-    zero = Metrics(jnp.float32(0), jnp.int32(0))
-    totals, _ = jax.lax.scan(block, zero, jnp.arange(0, num_examples, size))
-    return Metrics(totals.loss / num_examples, totals.accuracy / num_examples)
+    totals = _sum_over_blocks(block, Metrics(jnp.float32(0), jnp.int32(0)), inputs, labels, block_size)
+    return Metrics(totals.loss / labels.shape[0], totals.accuracy / labels.shape[0])
+
+
+def confusion(
+    params: Params,
+    hparams: Hparams,
+    problem: Problem,
+    inputs: Array,
+    labels: Array,
+    num_classes: int,
+    block_size: int,
+) -> Array:
+    """How many examples of a set have which true label and which prediction: int32 [label, prediction].
+
+    Arguments as in `evaluate`; `num_classes` is static. The diagonal holds what `losses.correct` counts.
+    """
+    classes = jnp.arange(num_classes)
+
+    def block(x: Array, y: Array, new: Array) -> Array:
+        logits, _ = problem.model.forward(params, hparams, x)
+        is_label = (y[:, None] == classes[None]) & new[:, None]
+        is_prediction = jnp.argmax(logits, axis=-1)[:, None] == classes[None]
+        return jnp.matmul(is_label.T.astype(jnp.float32), is_prediction.astype(jnp.float32)).astype(jnp.int32)
+
+    return _sum_over_blocks(block, jnp.zeros((num_classes, num_classes), jnp.int32), inputs, labels, block_size)
 
 
 def keep_best(state: TrainState, validation: Metrics, check: Array) -> TrainState:
@@ -150,6 +167,21 @@ def keep_best(state: TrainState, validation: Metrics, check: Array) -> TrainStat
         best_loss=jnp.where(better, validation.loss, state.best_loss),
         best_check=jnp.where(better, check, state.best_check),
     )
+
+
+def _sum_over_blocks(block: Callable[..., Any], zero: Any, inputs: Array, labels: Array, block_size: int) -> Any:
+    """Sum of block(inputs, labels, new) over a set; the last block overlaps the one before, where `new` is False."""
+    num_examples = labels.shape[0]
+    size = min(block_size, num_examples)
+
+    def add(totals: Any, first: Array) -> tuple[Any, None]:
+        start = jnp.minimum(first, num_examples - size)
+        x = jax.lax.dynamic_slice_in_dim(inputs, start, size)
+        y = jax.lax.dynamic_slice_in_dim(labels, start, size)
+        new = start + jnp.arange(size) >= first
+        return jax.tree.map(jnp.add, totals, block(x, y, new)), None
+
+    return jax.lax.scan(add, zero, jnp.arange(0, num_examples, size))[0]
 
 
 def _all_finite(params: Params) -> Array:

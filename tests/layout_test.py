@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+from jaxreg.errors import ConfigError
 from jaxreg.history import Block
-from jaxreg.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes
-from tests.training_run import experiment, runner
+from jaxreg.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes, parse_layout
+from tests.training_run import assert_same_bits, experiment, runner, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,3 +176,45 @@ def test_the_memory_of_accelerators_adds_up_and_that_of_a_cpu_is_shared() -> Non
     assert memory_bytes(devices(3, "gpu", gib=16)) == 3 * 16 * 2**30
     ours = memory_bytes(jax.devices())
     assert ours == memory_bytes(jax.devices()[:1]) > 2**28
+
+
+def test_a_layout_reads_back_from_its_text() -> None:
+    for num_seeds, num_configs, num_devices in SIZES[:20]:
+        chosen = layout(num_seeds, num_configs, num_devices)
+        assert parse_layout(str(chosen)) == chosen
+
+
+PINNED = "seeds:2,configs:3,devices:2,split:seeds,over_seeds:map,chunk_steps:10,eval_block:64"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("seeds:2,", ""),
+        ("seeds:2", "seeds:3"),
+        ("configs:3", "configs:0"),
+        ("configs:3", "configs:many"),
+        ("split:seeds", "split:layers"),
+        ("over_seeds:map", "over_seeds:loop"),
+        ("eval_block", "block"),
+        (PINNED, "wide"),
+    ],
+)
+def test_a_text_that_is_no_layout_is_refused(old: str, new: str) -> None:
+    with pytest.raises(ConfigError, match="--layout="):
+        parse_layout(PINNED.replace(old, new, 1))
+
+
+def test_a_pinned_layout_is_refused_where_it_cannot_be_used() -> None:
+    with pytest.raises(ConfigError, match="needs 64 devices"):
+        runner(experiment(layout=PINNED.replace("seeds:2", "seeds:64").replace("devices:2", "devices:64")))
+    with pytest.raises(ConfigError, match="this sweep has 2"):
+        runner(experiment({"batch_size": [10, 20]}, layout=PINNED))
+
+
+def test_a_member_alone_at_the_width_of_its_sweep_has_the_same_bits() -> None:
+    asked = experiment({"learning_rate": [0.01, 0.1, 1.0]}, seeds=4)
+    recorded = runner(asked, devices=2).layouts[0]
+    width = str(dataclasses.replace(recorded, seeds=recorded.devices))
+    alone = train(experiment(seeds=1, first_seed=3, learning_rate=0.1, layout=width))
+    assert_same_bits(alone, train(asked, devices=2).sel(learning_rate=0.1, seed=[3]))

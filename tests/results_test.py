@@ -12,7 +12,7 @@ from jaxreg.config import FIELDS, DataConfig, Experiment, Hparams
 from jaxreg.data import Data, from_arrays
 from jaxreg.errors import RunFolderError
 from jaxreg.history import CHECK_VARIABLES, Block, History
-from jaxreg.population import Check
+from jaxreg.population import Check, Ending
 from jaxreg.results import load, make_dataset, save
 from jaxreg.sweeps import Sweep, make_sweep
 from jaxreg.training import Metrics, StepMetrics, TrainState
@@ -29,7 +29,7 @@ def small_data(num_train: int = 200) -> Data:
 
 def filled(group: Any, seeds: int, record_every: int, rng: np.random.Generator) -> History:
     """A history of made-up measurements, every member at its end."""
-    history = History(group, seeds, record_every)
+    history = History(group, seeds, record_every, num_classes=3)
     for values in history.arrays.values():
         if values.dtype.kind == "f":
             values[...] = rng.uniform(0.1, 2, values.shape)
@@ -65,13 +65,17 @@ def unequal() -> tuple[Sweep, list[History], xr.Dataset]:
 def test_dimensions_are_the_axes_then_seed_then_time(unequal: tuple[Sweep, list[History], xr.Dataset]) -> None:
     _, _, results = unequal
     members = ("learning_rate", "batch_size", "num_steps", "seed")
-    assert dict(results.sizes) == dict(zip((*members, "step", "check"), (3, 2, 2, 4, 7, 6), strict=True))
+    classes = ("label", "prediction")
+    sizes = zip((*members, "step", "check", *classes), (3, 2, 2, 4, 7, 6, 3, 3), strict=True)
+    assert dict(results.sizes) == dict(sizes)
     assert results["train_loss"].dims == results["train_objective"].dims == (*members, "step")
     for name in CHECK_VARIABLES:
         assert results[name].dims == (*members, "check")
         assert results[f"final_{name}"].dims == results[f"best_{name}"].dims == members
     for name in ("train_accuracy", "final_train_loss", "best_check", "stopped_check", "diverged_step", "checks_done"):
         assert results[name].dims == members
+    assert results["test_confusion"].dims == (*members, *classes)
+    assert results["label"].values.tolist() == results["prediction"].values.tolist() == ["0", "1", "2"]
     assert results["seed"].values.tolist() == [3, 4, 5, 6]
     assert results["step"].values.tolist() == [0, 4, 8, 12, 16, 20, 24]
 
@@ -129,7 +133,7 @@ def test_hyperparameters_are_coordinates_scalar_unless_swept(
     assert results["init_variance"].item() == 0.01
     assert (results["dataset"].item(), results["downsample"].item()) == ("threes", 2)
     sizes = {"train_examples": 200, "validation_examples": 9, "test_examples": 12}
-    assert results.attrs == {"experiment": "lengths"} | sizes
+    assert results.attrs == {"experiment": "lengths", "input_shape": [2]} | sizes
 
 
 def test_zipped_hyperparameters_lie_along_one_dimension() -> None:
@@ -185,15 +189,17 @@ def test_a_member_without_a_best_check_has_no_best_values() -> None:
 def test_a_run_that_has_not_begun_has_no_values() -> None:
     experiment, data = Experiment(axes={"learning_rate": RATES}), small_data()
     sweep = make_sweep(experiment, len(data.train.labels))
-    results = make_dataset(sweep, [History(group, 1, 1) for group in sweep.groups], data, experiment)
+    results = make_dataset(sweep, [History(group, 1, 1, data.num_classes) for group in sweep.groups], data, experiment)
     for name, values in results.data_vars.items():
-        empty = {"best_check": -1, "stopped_check": -1, "diverged_step": -1, "checks_done": 0}.get(str(name))
+        empty = {"best_check": -1, "stopped_check": -1, "diverged_step": -1, "checks_done": 0, "test_confusion": 0}.get(
+            str(name)
+        )
         assert (values.isnull() if empty is None else values == empty).all(), name
 
 
 def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() -> None:
     (group,) = make_sweep(Experiment(axes={"learning_rate": RATES}, hparams=Hparams(num_steps=10)), 100).groups
-    history = History(group, num_seeds=3, record_every=3)
+    history = History(group, num_seeds=3, record_every=3, num_classes=2)
     block = Block(0, configs=slice(1, 3), seeds=slice(0, 2))
     loss = np.arange(4 * 5 * 2, dtype=np.float32).reshape(4, 5, 2)  # [seeds, steps, configs]: two seeds fill up
     history.record_steps(block, 2, 6, StepMetrics(loss, -loss))  # type: ignore[arg-type]
@@ -213,6 +219,10 @@ def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() 
     np.testing.assert_array_equal(history.arrays["best_check"], [[-1, -1, -1], [0, 2, -1], [1, 3, -1]])
     np.testing.assert_array_equal(history.arrays["checks_done"], [[0, 0, 0], [5, 5, 0], [5, 5, 0]])
     assert history.arrays["seconds"][4] == 1.5
+    confused = np.arange(4 * 2 * 2 * 2).reshape(4, 2, 2, 2)  # [seeds, configs, label, prediction]
+    history.record_end(block, Ending(Metrics(grid, -grid), confused))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(history.arrays["train_accuracy"][1:, :2], -grid[:2].T)
+    np.testing.assert_array_equal(history.arrays["test_confusion"][1:, :2], confused[:2].swapaxes(0, 1))
     assert np.isfinite(history.arrays["test_loss"]).sum() == 4
 
 

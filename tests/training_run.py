@@ -31,10 +31,11 @@ def runner(asked: Experiment, *, devices: int = 1, problem: Problem | None = Non
     """A runner on so many devices, with parts of its layouts replaced."""
     data = load(asked.data)
     made = Runner(asked, make_sweep(asked, len(data.train.labels)), data, problem or Problem())
-    made.layouts = [
-        plan_layout(group, made.sweep, data, problem or Problem(), asked, devices=jax.devices()[:devices])
-        for group in made.sweep.groups
-    ]
+    if not asked.layout:
+        made.layouts = [
+            plan_layout(group, made.sweep, data, problem or Problem(), asked, devices=jax.devices()[:devices])
+            for group in made.sweep.groups
+        ]
     if layout:
         made.layouts = [dataclasses.replace(chosen, **layout) for chosen in made.layouts]
     return made

@@ -20,6 +20,7 @@ from jaxreg.training import (
     Problem,
     StepMetrics,
     TrainState,
+    confusion,
     evaluate,
     init_state,
     keep_best,
@@ -197,6 +198,18 @@ def test_blocks_of_any_size_give_the_mean_over_the_whole_set(name: str, block_si
     hits = int((logits.argmax(1) == LABELS).sum())
     assert 0 < hits < len(LABELS)
     assert measured.accuracy == np.float32(hits) / np.float32(len(LABELS))
+
+
+@pytest.mark.parametrize("block_size", [1, 5, 23, 100])
+def test_confusion_counts_every_example_once_and_its_diagonal_is_the_accuracy(block_size: int) -> None:
+    params = start(MLP).params
+    counts = np.asarray(confusion(params, MLP, PROBLEM, INPUTS, LABELS, CLASSES, block_size))
+    logits, _ = PROBLEM.model.forward(params, MLP, INPUTS)
+    expected = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(expected, (LABELS, np.argmax(logits, axis=-1)), 1)
+    np.testing.assert_array_equal(counts, expected)
+    accuracy = evaluate(params, MLP, PROBLEM, INPUTS, LABELS, block_size).accuracy
+    assert np.trace(counts) / len(LABELS) == pytest.approx(float(accuracy))
 
 
 def test_own_penalties_are_no_part_of_an_evaluation() -> None:
