@@ -5,28 +5,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import inspect
 import logging
 import math
-import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import numpy as np
 import xarray as xr
 
 from jaxreg import models, results, runfolder, sweeps
 from jaxreg.config import Experiment, validate
 from jaxreg.constraints import Constraint
 from jaxreg.data import Data, load
-from jaxreg.errors import ConfigError, RunFolderError
-from jaxreg.flagfile import compared_lines, flag_lines
+from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
+from jaxreg.fingerprint import fingerprint
+from jaxreg.flagfile import flag_lines
 from jaxreg.initializers import Initializer
 from jaxreg.penalties import Penalty
 from jaxreg.reporting.console import progress_bar
@@ -34,6 +30,9 @@ from jaxreg.runner import Runner
 from jaxreg.signals import SignalGuard
 from jaxreg.study import Study
 from jaxreg.training import Problem
+
+if TYPE_CHECKING:
+    from jaxreg.reporting.tensorboard import ScalarWriter
 
 _log = logging.getLogger("jaxreg")
 
@@ -106,13 +105,16 @@ def execute(
     keep: bool = True,
 ) -> Outcome:
     """Like `run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
-    data, runner = _prepare(experiment, problem or Problem(), data)
+    problem = problem or Problem()
+    data, runner = _prepare(experiment, problem, data)
     if not keep:
         with progress_bar(experiment.run.progress) as runner.progress:
             runner.run()
-        return Outcome(_dataset(runner, data, experiment), None)
+        return Outcome(_dataset([runner], data, experiment), None)
 
     from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
+    from jaxreg.reporting.assemble import write_report
+    from jaxreg.reporting.tensorboard import ScalarWriter
     from jaxreg.summary import write_summary
 
     settings, own = experiment.run, own or {}
@@ -121,46 +123,57 @@ def execute(
     with runfolder.open_run_folder(
         None if settings.workdir is None else Path(settings.workdir),
         flags_text,
-        _fingerprint(experiment, own),
+        fingerprint(experiment, own),
         experiment=experiment.name,
+        seeds=runfolder.Part(experiment.first_seed, experiment.seeds),
         resume=settings.resume,
         overwrite=settings.overwrite,
     ) as folder:
         kept = folder.path / "results.nc"
         if folder.finished and kept.exists():
-            dataset = results.load(kept)
             if settings.report and not (folder.path / "report.html").exists():
-                _report(dataset, study, folder.path, folder.meta, flags_text)
+                write_report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
-            return Outcome(dataset, folder.path)
-        runner.checkpoints = Checkpoints(folder.path / "checkpoints", folder.configuration)
-        if folder.resumed and (found := runner.checkpoints.latest()):
-            runner.restore(found)
+            return Outcome(results.load(kept), folder.path)
+        runners = [runner] if len(folder.parts) == 1 else _one_per_part(experiment, folder.parts, data, problem)
+        *earlier, runner = runners
+        for number, trained in enumerate(runners, 1):
+            parts = folder.parts[:number]
+            directory = runfolder.checkpoint_folder(folder.path, parts)
+            trained.checkpoints = Checkpoints(directory, f"{folder.configuration} {parts[-1]}")
+            if folder.resumed and (found := trained.checkpoints.latest()):
+                trained.restore(found)
+                if trained is runner:
+                    _log.info("going on from the checkpoint at step %d", found.step)
+        if missing := [trained for trained in earlier if trained.member_steps < trained.total_member_steps]:
+            seeds = ", ".join(map(str, missing[0].sweep.seeds))
+            raise CheckpointError(f"{folder.path}: the checkpoint of seeds {seeds} is missing; --overwrite starts over")
         folder.start(
             command=_command(),
             git=runfolder.git_state(),
             versions=runfolder.package_versions(),
             device=runfolder.device_description(),
-            members=runner.sweep.num_members,
+            members=sum(trained.sweep.num_members for trained in runners),
             own=list(own),
         )
         try:
-            scalars = _Scalars(experiment, data, folder.path / "tensorboard")
+            measured = functools.partial(_dataset, runners, data, experiment)
+            scalars = _Scalars(ScalarWriter(folder.path / "tensorboard", _max_runs(experiment)), measured)
             runner.on_check = scalars.write_sometimes
             try:
                 with SignalGuard() as runner.guard, progress_bar(settings.progress) as runner.progress:
                     runner.run()
             finally:
                 with contextlib.suppress(OSError):  # must not hide what ended the run
-                    folder.update(**_cost(runner))
+                    folder.update(**_cost(runners))
             with runner.cost.timed("write"):
-                scalars.write(runner)
-                dataset = _dataset(runner, data, experiment)
+                dataset = measured()
+                scalars.finish(dataset)
                 results.save(dataset, kept)
                 write_summary(dataset, folder.path / "summary.csv")
-            folder.update(**_cost(runner), **_counts(dataset))
+            folder.update(**_cost(runners), **_counts(dataset))
             if settings.report:
-                _report(dataset, study, folder.path, folder.meta | {"status": "done"}, flags_text)
+                write_report(folder.path, study, folder.meta | {"status": "done", "ended": runfolder.utc_stamp()})
         except OSError as error:
             raise RunFolderError(
                 f"{folder.path}: could not be written ({error.strerror or error}); the checkpoints that are there are "
@@ -191,64 +204,55 @@ def _prepare(experiment: Experiment, problem: Problem, data: Data | None) -> tup
     return data, runner
 
 
+def _one_per_part(
+    experiment: Experiment, parts: Sequence[runfolder.Part], data: Data, problem: Problem
+) -> list[Runner]:
+    """A runner for the seeds that a run began with and for those of every addition; curves are recorded as at first."""
+    first = dataclasses.replace(experiment, seeds=parts[0].seeds)
+    record_every = sweeps.make_sweep(first, len(data.train.labels)).record_every
+    asked = [
+        dataclasses.replace(experiment, first_seed=part.first_seed, seeds=part.seeds, record_every=record_every)
+        for part in parts
+    ]
+    return [Runner(each, sweeps.make_sweep(each, len(data.train.labels)), data, problem) for each in asked]
+
+
 class _Scalars:
     """TensorBoard scalars while training runs: at checks, but at most every few seconds."""
 
-    def __init__(self, experiment: Experiment, data: Data, folder: Path) -> None:
-        from jaxreg.reporting.tensorboard import ScalarWriter
+    def __init__(self, writer: ScalarWriter, measured: Callable[[], xr.Dataset]) -> None:
+        self._writer, self._measured = writer, measured
+        self._last, self._off = -math.inf, writer.max_runs == 0
 
-        self._experiment, self._data, self._last = experiment, data, -math.inf
-        most = experiment.run.tensorboard_max_runs if experiment.run.tensorboard else 0
-        self._writer = ScalarWriter(folder, most)
-        self._off = most == 0
-
-    def write_sometimes(self, runner: Runner) -> None:
+    def write_sometimes(self, _: Runner) -> None:
         if time.monotonic() - self._last > _SECONDS_BETWEEN_SCALARS:
-            self.write(runner)
+            self._write(lambda: self._writer.write(self._measured()))
 
-    def write(self, runner: Runner) -> None:
+    def finish(self, results: xr.Dataset) -> None:
+        self._write(lambda: self._writer.finish(results))
+
+    def _write(self, points: Callable[[], None]) -> None:
         if self._off:
             return
         try:
-            self._writer.write(_dataset(runner, self._data, self._experiment))
+            points()
         except OSError as error:  # scalars can be had again from the checkpoints, training time cannot
             _log.warning("TensorBoard scalars could not be written (%s): none from here on", error.strerror)
             self._off = True
         if self._writer.left_out and self._last == -math.inf:
-            _log.info(
-                "TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d",
-                len(runner.sweep.settings) - self._writer.left_out,
-                len(runner.sweep.settings),
-                self._experiment.run.tensorboard_max_runs,
-            )
+            shown = self._writer.max_runs
+            total = shown + self._writer.left_out
+            _log.info("TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d", shown, total, shown)
         self._last = time.monotonic()
 
 
-def _report(dataset: xr.Dataset, study: Study, folder: Path, meta: Mapping[str, Any], flags_text: str) -> None:
-    """Draws the figures of a study into `folder`/figures and writes `folder`/report.html."""
-    from jaxreg.replication import compare
-    from jaxreg.reporting import figures, page
-
-    drawn = study.figures(dataset)
-    for figure in drawn:
-        figures.save(figure.figure, folder / "figures", figure.name)
-    page.write_report(
-        folder / "report.html",
-        title=study.title,
-        question=study.question,
-        answer=study.answer(dataset),
-        source=study.source,
-        results=dataset,
-        meta=meta,
-        figures=drawn,
-        comparison=compare(dataset, study.reported) if study.reported else None,
-        flags=flags_text,
-        notes=study.notes,
-    )
+def _max_runs(experiment: Experiment) -> int:
+    return experiment.run.tensorboard_max_runs if experiment.run.tensorboard else 0
 
 
-def _dataset(runner: Runner, data: Data, experiment: Experiment) -> xr.Dataset:
-    return results.make_dataset(runner.sweep, runner.histories, data, experiment)
+def _dataset(runners: Sequence[Runner], data: Data, experiment: Experiment) -> xr.Dataset:
+    parts = [results.make_dataset(runner.sweep, runner.histories, data, experiment) for runner in runners]
+    return functools.reduce(results.add_seeds, parts)
 
 
 def _counts(dataset: xr.Dataset) -> dict[str, int]:
@@ -257,14 +261,15 @@ def _counts(dataset: xr.Dataset) -> dict[str, int]:
     return {"finished": dataset["diverged_step"].size - stopped - diverged, "stopped": stopped, "diverged": diverged}
 
 
-def _cost(runner: Runner) -> dict[str, Any]:
-    """What meta.json says of the work done so far."""
-    seconds = runner.cost.seconds
+def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
+    """What meta.json says of the work done so far; compilations and layout are those of this session."""
+    seconds = {name: sum(runner.cost.seconds[name] for runner in runners) for name in runners[0].cost.seconds}
+    member_steps = sum(runner.member_steps for runner in runners)
     return {
-        "train_compilations": runner.cost.train_compilations,
-        "layout": [dataclasses.asdict(layout) for layout in runner.layouts],
-        "seconds": dict(seconds),
-        "member_steps_per_second": runner.member_steps / seconds["train"] if seconds["train"] else None,
+        "train_compilations": runners[-1].cost.train_compilations,
+        "layout": [dataclasses.asdict(layout) for layout in runners[-1].layouts],
+        "seconds": seconds,
+        "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,
         "peak_memory_bytes": runfolder.peak_memory_bytes(),
     }
 
@@ -274,34 +279,3 @@ def _command() -> str:
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
     return shlex.join([*program, *sys.argv[1:]])
-
-
-def _fingerprint(experiment: Experiment, own: Mapping[str, Any]) -> str:
-    """A hash of what has to agree for a run to be resumed: the flags, and the user's own data and functions."""
-    digest = hashlib.sha256("\n".join(compared_lines(experiment)).encode())
-    for name, part in own.items():
-        digest.update(f"\n{name}: ".encode())
-        for piece in _identity(part):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def _identity(part: Any) -> Iterator[bytes]:
-    """What tells a value from another one: arrays by content, functions by source and by the values they close over."""
-    if isinstance(part, Data):
-        yield from _identity((*part.train, *part.validation, *part.test))
-    elif isinstance(part, np.ndarray | jax.Array):
-        yield np.asarray(part).tobytes()
-    elif isinstance(part, tuple | list):
-        for entry in part:
-            yield from _identity(entry)
-    elif isinstance(part, functools.partial):
-        yield from _identity((part.func, part.args, sorted(part.keywords.items())))
-    elif inspect.isfunction(part):
-        try:
-            yield inspect.getsource(part).encode()
-        except OSError:
-            yield part.__code__.co_code
-        yield from _identity((part.__defaults__ or (), [cell.cell_contents for cell in part.__closure__ or ()]))
-    else:
-        yield re.sub(" at 0x[0-9a-f]+", "", repr(part)).encode()  # an address is another one in the next process

@@ -11,14 +11,15 @@ dtype and checksum of every leaf.
 
 from __future__ import annotations
 
+import ast
+import collections
 import dataclasses
 import hashlib
 import json
 import logging
 import re
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -241,6 +242,14 @@ class Found:
                 raise CheckpointError(f"checkpoint {self.folder}: {saved['path']} came back with other values")
         return jax.tree.unflatten(structure, leaves)
 
+    def restore_tree(self) -> PyTree:
+        """The saved state as NumPy arrays, in the tree that their paths tell: tuples, NamedTuples and dicts.
+
+        Raises:
+          CheckpointError: as `restore`.
+        """
+        return self.restore(_tree(self.leaves))
+
     def _refuse_another_tree(self, wanted: dict[str, Any]) -> None:
         here = {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in wanted.items()}
         there = {leaf["path"]: f"{leaf['dtype']}{leaf['shape']}" for leaf in self.leaves}
@@ -296,7 +305,7 @@ def _checksums(leaves: Iterable[Array]) -> list[int]:
     so that one changed element always shows; exchanged elements and changed signs show but for a chance of 2⁻³².
     """
     leaves = list(leaves)
-    groups: defaultdict[frozenset[jax.Device], list[int]] = defaultdict(list)
+    groups: collections.defaultdict[frozenset[jax.Device], list[int]] = collections.defaultdict(list)
     sums: dict[int, Any] = {}
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, jax.Array):
@@ -344,6 +353,38 @@ def _device_words(leaf: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(leaf, _WORDS[leaf.dtype.itemsize]).astype(jnp.uint32)
 
 
+def _tree(leaves: Iterable[Mapping[str, Any]]) -> Any:
+    """Empty arrays in the tree that the leaves of a manifest had, as far as their paths tell it from another one."""
+    root: dict[tuple[str, Any], Any] = {}
+    for leaf in leaves:
+        *parents, last = _keys(leaf["path"])
+        node = root
+        for key in parents:
+            node = node.setdefault(key, {})
+        node[last] = np.empty(leaf["shape"], jnp.dtype(leaf["dtype"]))
+    return _collected(root)
+
+
+def _keys(path: str) -> list[tuple[str, Any]]:
+    """The keys of a path `['params'][0].mu`, each with its kind: key, index or field."""
+    pattern = r"""\[(?P<index>\d+)\]|\[(?P<key>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]|\.(?P<field>\w+)"""
+    found = [(match.lastgroup or "", match[match.lastgroup or 0]) for match in re.finditer(pattern, path)]
+    return [(kind, text if kind == "field" else ast.literal_eval(text)) for kind, text in found]
+
+
+def _collected(node: Any) -> Any:
+    """Tuples from indices, NamedTuples from fields, dicts from keys; what had no leaves is None."""
+    if not isinstance(node, dict):
+        return node
+    children = {key: _collected(child) for (_, key), child in node.items()}
+    kind = next(iter(node))[0]
+    if kind == "index":
+        return tuple(children.get(i) for i in range(max(children) + 1))
+    if kind == "field":
+        return collections.namedtuple("Fields", list(children))(**children)
+    return children
+
+
 # Orbax ----------------------------------------------------------------------------------------------------------------
 # Leaves go by their number in the manifest, so that what Orbax makes of tree types and odd key names does not matter.
 # It refuses arrays without elements: those live in the manifest alone.
@@ -364,6 +405,18 @@ def _read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             restored = checkpointer.restore(folder, args=ocp.args.PyTreeRestore(item, restore_args=restore_args))
     return [restored[f"{i:04d}"] if leaf.size else _empty(leaf) for i, leaf in enumerate(targets)]
+
+
+def save_arrays(folder: Path, tree: PyTree) -> None:
+    """Writes a pytree of arrays as a plain Orbax checkpoint, for others to load; `folder` must not exist."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(tree))
+
+
+def load_arrays(folder: Path) -> PyTree:
+    """What `save_arrays` wrote, as NumPy arrays; tuples come back as lists."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        return jax.tree.map(np.asarray, checkpointer.restore(folder.absolute()))
 
 
 def _empty(target: Any) -> Array:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
+from jaxreg.config import FIELDS, DataConfig, Experiment, Hparams, RunConfig, describe
 from jaxreg.errors import ConfigError
 
 # Flags that may differ between a run and its resumption.
@@ -50,8 +51,63 @@ def flag_lines(experiment: Experiment) -> list[str]:
 
 
 def compared_lines(experiment: Experiment) -> list[str]:
-    """The lines that must be equal for a run to be resumed."""
-    return [line for line in flag_lines(experiment) if line[2:].partition("=")[0] not in NOT_COMPARED]
+    """The lines that must be equal for a run to be resumed; seeds can be added, so they are compared by themselves."""
+    return [line for line in flag_lines(experiment) if line[2:].partition("=")[0] not in NOT_COMPARED | {"seeds"}]
+
+
+def experiment_from_flags(text: str, name: str = "run") -> Experiment:
+    """The experiment that lines `--name=value` spell: the inverse of `flag_lines`.
+
+    Empty lines and comments are passed over, of a repeated flag the last counts, what is not named has its default. A
+    list of values makes an axis, a single value is what all members share.
+
+    Raises:
+      ConfigError: an unknown flag or a malformed value.
+    """
+    parts: dict[type, dict[str, Any]] = {Experiment: {}, DataConfig: {}, RunConfig: {}}
+    hparams: dict[str, Any] = {}
+    axes: dict[str, tuple[Any, ...]] = {}
+    zipped: list[tuple[str, ...]] = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        flag, _, value = line.removeprefix("--").partition("=")
+        if line.startswith("#"):
+            continue
+        if flag == "zip":
+            zipped.append(tuple(value.split(",")))
+        elif flag in FIELDS:
+            hparams.pop(flag, None)
+            axes.pop(flag, None)
+            values = parse_values(flag, value)
+            if len(values) > 1:
+                axes[flag] = values
+            else:
+                hparams[flag] = values[0]
+        else:
+            part = next((part for part in parts if flag in _options(part)), None)
+            if part is None or not line.startswith("--"):
+                raise ConfigError(flag, value, "not a flag of this jaxreg; see --help of an experiment")
+            parts[part][flag] = _option(flag, value, _options(part)[flag])
+    return Experiment(
+        name=name,
+        hparams=Hparams(**hparams),
+        axes=axes,
+        zip=tuple(zipped),
+        data=DataConfig(**parts[DataConfig]),
+        run=RunConfig(**parts[RunConfig]),
+        **parts[Experiment],
+    )
+
+
+def _options(part: type[Any]) -> dict[str, Mapping[str, Any]]:
+    return {field.name: field.metadata for field in dataclasses.fields(part) if field.metadata}
+
+
+def _option(flag: str, text: str, metadata: Mapping[str, Any]) -> Any:
+    try:
+        return {"true": True, "false": False}[text] if metadata["kind"] is bool else metadata["kind"](text)
+    except (KeyError, ValueError):
+        allowed = metadata["rule"].allowed if metadata["rule"] else "must be true or false"
+        raise ConfigError(flag, text, allowed) from None
 
 
 def _value(name: str, part: str, kind: type, text: str) -> Any:

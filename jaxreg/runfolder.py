@@ -16,10 +16,11 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import jax
 
@@ -47,12 +48,24 @@ _TRACES = {_LOCK, ".meta.json.partial"}  # what a run killed in its first moment
 _log = logging.getLogger("jaxreg")
 
 
+class Part(NamedTuple):
+    """Seeds that were trained together: those a run began with, or those that were added to a finished run."""
+
+    first_seed: int
+    seeds: int
+
+    def __str__(self) -> str:
+        """What tells its checkpoints from those of other parts of the run."""
+        return f"seeds {self.first_seed}+{self.seeds}"
+
+
 def open_run_folder(
     workdir: Path | None,
     flags_text: str,
     configuration: str,
     *,
     experiment: str,
+    seeds: Part,
     resume: bool = False,
     overwrite: bool = False,
 ) -> RunFolder:
@@ -63,8 +76,9 @@ def open_run_folder(
 
     Args:
       flags_text: what becomes flags.cfg, lines `--name=value` and `#` comments.
-      configuration: hash of what has to agree for a run to be resumed.
-      resume: go on with the run in the folder. It must have the same configuration.
+      configuration: hash of what has to agree for a run to be resumed, seeds apart.
+      seeds: all that the run shall have.
+      resume: go on with the run in the folder. It must have the same configuration; to a finished one seeds are added.
       overwrite: delete what the run in the folder wrote, and start over.
 
     Raises:
@@ -76,7 +90,7 @@ def open_run_folder(
     if workdir is None and resume:
         raise RunFolderError("--resume needs --workdir=FOLDER, the run to go on with")
     while True:
-        folder = RunFolder(workdir or default_workdir(experiment), flags_text, configuration, experiment)
+        folder = RunFolder(workdir or default_workdir(experiment), flags_text, configuration, experiment, seeds)
         try:
             folder._lock(new=workdir is None)
             break
@@ -94,12 +108,14 @@ class RunFolder:
     """An open run folder. On leaving the `with` block its status is noted and its lock released.
 
     `path`: the folder. `meta`: what meta.json holds, of the run so far where one is resumed. `resumed`: whether there
-    is a run to go on with. `finished`: whether that run is done, so that nothing is left to do.
+    is a run to go on with. `finished`: whether that run is done, so that nothing is left to do. `parts`: the seeds that
+    were trained together, the last ones being those to train now.
     """
 
-    def __init__(self, path: Path, flags_text: str, configuration: str, experiment: str) -> None:
+    def __init__(self, path: Path, flags_text: str, configuration: str, experiment: str, seeds: Part) -> None:
         self.path, self.flags_text, self.configuration = path.absolute(), flags_text, configuration
         self.meta: dict[str, Any] = {"experiment": experiment}
+        self.parts = [seeds]
         self.resumed = self.finished = self.started = False
         self._lock_file: IO[str] | None = None
         self._made: list[Path] = []  # folders that this call made, innermost first
@@ -114,11 +130,12 @@ class RunFolder:
         if not self.resumed:
             self._delete_run()
         self.started = True
-        self.meta = {"started": utc_stamp()} | self.meta | {"configuration": self.configuration} | meta
+        known = {"configuration": self.configuration, "parts": self.parts}
+        self.meta = {"started": utc_stamp()} | self.meta | known | meta
         self.update(status="running", ended=None)
         write_atomically(self.path / "flags.cfg", self.flags_text)
         self._open_log()
-        if self.resumed and not any((self.path / "checkpoints").glob("[0-9]*")):
+        if self.resumed and not any(checkpoint_folder(self.path, self.parts).glob("[0-9]*")):
             _log.info("%s holds no checkpoint yet: training starts from the beginning", self.path)
 
     def update(self, **meta: Any) -> None:
@@ -231,13 +248,22 @@ class RunFolder:
         flags_file = self.path / "flags.cfg"
         flags_there = flags_file.read_text("utf-8", "replace") if flags_file.exists() else self.flags_text
         differing = flag_differences(flags_there, self.flags_text)
+        parts_there = [Part(*part) for part in there.get("parts", ())]
+        seeds_there, seeds = sum(part.seeds for part in parts_there), self.parts[0].seeds
         same = there.get("configuration") == self.configuration
-        if not same:
+        more = same and seeds > seeds_there > 0
+        if not same or (seeds != seeds_there and not (more and resume)):
             hashes = f"hash {there.get('configuration')} there, {self.configuration} here"
             shown = _in_words(differing) or hashes
+            adds = "--resume to add the seeds, " if more else ""
             raise RunFolderError(
-                f"--workdir={self.path}: holds another configuration ({shown}); choose another folder, or --overwrite "
-                "to delete that run"
+                f"--workdir={self.path}: holds another configuration ({shown}); {adds}choose another folder, or "
+                "--overwrite to delete that run"
+            )
+        if more and there["status"] != "done":
+            raise RunFolderError(
+                f"--seeds={seeds}: seeds are added to a finished run, --workdir={self.path} is {there['status']}; "
+                f"--resume with --seeds={seeds_there} first"
             )
         if not resume:
             raise RunFolderError(
@@ -245,7 +271,15 @@ class RunFolder:
                 "--overwrite to delete it"
             )
         self.meta, self.resumed = there, True
-        self.finished = there["status"] == "done"
+        self.finished = there["status"] == "done" and not more
+        added = Part(self.parts[0].first_seed + seeds_there, seeds - seeds_there)
+        self.parts = [*parts_there, added] if more else parts_there
+
+
+def checkpoint_folder(run: Path, parts: Sequence[Part]) -> Path:
+    """Where the checkpoints of the last of these parts are; added seeds have a folder of their own."""
+    folder = run / "checkpoints"
+    return folder if len(parts) == 1 else folder / f"seeds_from_{parts[-1].first_seed}"
 
 
 def default_workdir(experiment: str, root: Path = Path("runs")) -> Path:
@@ -278,6 +312,23 @@ def _in_words(differing: dict[str, tuple[str, str]], most: int = 5) -> str:
     shown = [f"--{name}={old} there, {new} here" for name, (old, new) in differing.items()]
     more = [f"{len(shown) - most} more"] if len(shown) > most else []
     return "; ".join(shown[:most] + more)
+
+
+def read_finished(folder: Path) -> dict[str, Any]:
+    """The meta.json of a run folder that holds results.
+
+    Raises:
+      RunFolderError: `folder` is no run folder, or its run left no results yet.
+    """
+    meta = _read_meta(folder)
+    if meta is None or not (folder / "flags.cfg").is_file():
+        raise RunFolderError(
+            f"{folder}: not a run folder (it holds no meta.json and flags.cfg of jaxreg); give the folder of a "
+            "finished run, such as runs/NAME/STAMP"
+        )
+    if not (folder / "results.nc").is_file():
+        raise RunFolderError(f"{folder}: holds no results yet (status {meta['status']}); finish it with --resume first")
+    return meta
 
 
 def _read_meta(folder: Path) -> dict[str, Any] | None:

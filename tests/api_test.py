@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxreg
-from jaxreg.api import _fingerprint
+from jaxreg.fingerprint import fingerprint
 from jaxreg.penalties import Penalty
 from tests.training_run import experiment
 
@@ -58,9 +58,9 @@ def test_nothing_is_written_without_a_workdir(tmp_path: Path) -> None:
 )
 def test_other_functions_are_another_configuration(one: Callable[..., Any], other: Callable[..., Any]) -> None:
     asked = experiment()
-    assert _fingerprint(asked, {"part": one}) == _fingerprint(asked, {"part": one})
-    assert _fingerprint(asked, {"part": one}) != _fingerprint(asked, {"part": other})
-    assert _fingerprint(asked, {"penalty 0": one}) != _fingerprint(asked, {"constraint 0": one})
+    assert fingerprint(asked, {"part": one}) == fingerprint(asked, {"part": one})
+    assert fingerprint(asked, {"part": one}) != fingerprint(asked, {"part": other})
+    assert fingerprint(asked, {"penalty 0": one}) != fingerprint(asked, {"constraint 0": one})
 
 
 def test_a_run_with_another_penalty_is_not_resumed(tmp_path: Path) -> None:

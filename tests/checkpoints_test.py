@@ -449,3 +449,22 @@ def test_another_sharding(store: Checkpoints) -> None:
         assert_same_bits(restored, state)
         assert restored["w"].sharding.is_equivalent_to(sharding, 2)
         assert checkpoints._checksums([restored["w"]]) == checkpoints._checksums([w])
+
+
+class Pair(NamedTuple):
+    mean: Any
+    var: Any
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [{"it's": {"Dense_0": 0, 'a "b"': 1}}, {"params": (None, {"w": 0}, (1,))}, {"a": Pair(None, (0, 1))}],
+    ids=["dicts", "tuples", "fields"],
+)
+def test_the_paths_of_a_manifest_tell_the_tree(tree: Any) -> None:
+    def paths(tree: Any) -> dict[str, tuple[int, ...]]:
+        return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
+
+    wanted = paths(jax.tree.map(lambda size: np.zeros((size, 2)), tree))
+    manifest = [{"path": path, "shape": list(shape), "dtype": "float32"} for path, shape in wanted.items()]
+    assert paths(checkpoints._tree(manifest)) == wanted

@@ -18,9 +18,9 @@ import pytest
 from experiments import cli, lr_sweep
 from jaxreg import results
 from jaxreg.errors import Stopped
-from jaxreg.runfolder import open_run_folder
+from jaxreg.runfolder import Part, open_run_folder
 from jaxreg.runner import Runner
-from tests.training_run import assert_same_bits
+from tests.training_run import assert_same_bits, assert_within_tolerance
 
 ROOT = Path(__file__).parents[1]
 SMALL = ("--hidden_sizes=4", "--num_steps=20", "--report=false", "--tensorboard=false")
@@ -215,7 +215,7 @@ def test_an_existing_folder_is_refused_unless_asked_for(finished: Path, capsys: 
     same = [f"--flagfile={finished / 'flags.cfg'}", f"--workdir={finished}"]
     for flags, words in [
         ([], "--resume"),
-        (["--seeds=4", "--resume"], "--seeds=3 there, 4 here"),
+        (["--seeds=2", "--resume"], "--seeds=3 there, 2 here"),
         (["--seeds=4"], "--seeds=3 there, 4 here"),
     ]:
         assert run(*same, *flags) == 1
@@ -333,6 +333,39 @@ def flip_one_bit(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def test_added_seeds_train_alone_and_join_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*SMALL, "--learning_rate=0.1,1", "--batch_size=10,20", "--tensorboard=true", "--eval_every=5"]
+    assert run(*flags, "--seeds=2", "--workdir=run") == 0
+    before = results.load(tmp_path / "run")
+    capsys.readouterr()
+
+    def leave_in_the_second_group(_: Runner, position: Any, __: Any) -> None:
+        if position.group == 1:
+            raise Stopped("for the test", 143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "_leave_if_asked", leave_in_the_second_group)
+        assert run(*flags, "--seeds=5", "--workdir=run", "--resume") == 143
+    assert "2 settings x 3 seeds" in capsys.readouterr().err
+    assert_same_bits(results.load(tmp_path / "run"), before)
+    assert run(*flags, "--seeds=5", "--workdir=run", "--resume") == 0
+
+    grown = results.load(tmp_path / "run")
+    assert grown["seed"].values.tolist() == [0, 1, 2, 3, 4]
+    assert_same_bits(grown.isel(seed=slice(2)), before)
+    assert run(*flags, "--seeds=5", "--workdir=whole") == 0
+    whole = results.load(tmp_path / "whole")
+    assert_within_tolerance(grown, whole)
+    assert {name: grown[name].dims for name in grown.variables} == {name: whole[name].dims for name in whole.variables}
+    meta = json.loads((tmp_path / "run" / "meta.json").read_text())
+    assert (meta["status"], meta["members"], meta["finished"]) == ("done", 20, 20)
+    assert meta["seconds"]["train"] >= float(before["seconds"].max())
+    flags_kept = (tmp_path / "run" / "flags.cfg").read_text()
+    assert "--seeds=5" in flags_kept
+
+
 def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:
     assert run(*LONG, "--max_minutes=0.0001", "--workdir=run") == 75
     assert json.loads((tmp_path / "run" / "meta.json").read_text())["status"] == "interrupted"
@@ -340,7 +373,7 @@ def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:
 
 
 def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_run_folder(tmp_path / "run", "", "", experiment="lr_sweep"):
+    with open_run_folder(tmp_path / "run", "", "", experiment="lr_sweep", seeds=Part(0, 1)):
         assert run(*SMALL, "--workdir=run") == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1

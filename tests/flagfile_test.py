@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from experiments.flags import make_flags, to_experiment
 from jaxreg.config import DataConfig, Experiment, Hparams, RunConfig, validate
 from jaxreg.errors import ConfigError
-from jaxreg.flagfile import compared_lines, flag_lines, parse_values
+from jaxreg.flagfile import compared_lines, experiment_from_flags, flag_lines, parse_values
 
 
 def from_flags(*lines: str) -> Experiment:
@@ -150,8 +150,9 @@ def test_how_a_run_is_kept_is_not_compared_and_all_else_is() -> None:
         "here", True, True, checkpoint_every=5, max_minutes=1.0, tensorboard=False, report=False, progress="true"
     )
     assert compared_lines(dataclasses.replace(before, run=shown)) == compared_lines(before)
+    assert compared_lines(dataclasses.replace(before, seeds=2)) == compared_lines(before)  # seeds can be added
     others: list[dict[str, Any]] = [
-        {"seeds": 2},
+        {"first_seed": 2},
         {"eval_every": 3},
         {"axes": {"learning_rate": (0.1, 0.2)}},
         {"hparams": Hparams(learning_rate=0.10000000000000002)},
@@ -184,3 +185,27 @@ def test_a_malformed_flag_is_refused_in_one_line(line: str, words: str) -> None:
     assert str(refusal.value).startswith(f"{line}: ")
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_flags_are_read_as_they_are_written() -> None:
+    asked = Experiment(
+        name="lr_sweep",
+        hparams=Hparams(hidden_sizes=(), activation="relu", init_variance=0.02, num_steps=7),
+        axes={"learning_rate": (0.1, 1e-3), "momentum": (0.0, 0.9), "optimizer": ("sgd", "nesterov")},
+        zip=(("learning_rate", "momentum"),),
+        data=DataConfig(data_dir="some where", validation_size=200),
+        seeds=3,
+        base_seed=2**32 - 1,
+        run=RunConfig(report=False, max_minutes=1.5),
+    )
+    text = "\n".join(["# a remark", "", *flag_lines(asked)])
+    assert experiment_from_flags(text, "lr_sweep") == asked
+    assert experiment_from_flags("") == Experiment()
+    last = experiment_from_flags("--learning_rate=1,2\n--learning_rate=3\n--seeds=2\n--seeds=4")
+    assert (dict(last.axes), last.hparams.learning_rate, last.seeds) == ({}, 3.0, 4)
+
+
+@pytest.mark.parametrize("line", ["--learning_rat=1", "learning=1", "--seeds=many", "--report=perhaps", "--zipp=a,b"])
+def test_flags_that_are_none_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=line.strip("-").partition("=")[0]):
+        experiment_from_flags(line)

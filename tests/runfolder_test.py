@@ -17,13 +17,13 @@ import pytest
 from jaxreg import runfolder
 from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import strict_json, write_atomically
-from jaxreg.runfolder import RunFolder, default_workdir, flag_differences, open_run_folder
+from jaxreg.runfolder import Part, RunFolder, default_workdir, flag_differences, open_run_folder
 
 FLAGS = "# a run\n--learning_rate=0.1\n--seeds=3\n--progress=auto\n"
 
 
 def opened(workdir: Path | None, flags: str = FLAGS, configuration: str = "hash", **options: Any) -> RunFolder:
-    return open_run_folder(workdir, flags, configuration, **({"experiment": "lr_sweep"} | options))
+    return open_run_folder(workdir, flags, configuration, **({"experiment": "lr_sweep", "seeds": Part(0, 3)} | options))
 
 
 def write_run(workdir: Path, error: BaseException | None = None, **options: Any) -> None:
@@ -69,6 +69,7 @@ def test_fresh_run(tmp_path: Path, made: bool) -> None:
     assert meta == {
         "experiment": "lr_sweep",
         "configuration": "hash",
+        "parts": [[0, 3]],
         "command": "python -m experiments.lr_sweep",
         "status": "done",
         "members": 21,
@@ -106,6 +107,32 @@ def test_failure_before_training_spares_what_overwrite_would_delete(tmp_path: Pa
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_seeds_are_added_to_a_finished_run_part_by_part(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    for total, parts in [(5, [(0, 3), (3, 2)]), (9, [(0, 3), (3, 2), (5, 4)])]:
+        flags = FLAGS.replace("--seeds=3", f"--seeds={total}")
+        for interrupted in (True, False):
+            with contextlib.suppress(KeyError), opened(tmp_path, flags, resume=True, seeds=Part(0, total)) as folder:
+                assert (folder.resumed, folder.finished) == (True, False)
+                assert folder.parts == parts
+                folder.start()
+                if interrupted:
+                    raise KeyError
+        with opened(tmp_path, flags, resume=True, seeds=Part(0, total)) as folder:
+            assert folder.finished
+
+
+def test_seeds_are_not_added_unasked_nor_to_an_unfinished_run_nor_taken_away(tmp_path: Path) -> None:
+    write_run(tmp_path, KeyError())
+    more, less = (FLAGS.replace("--seeds=3", f"--seeds={count}") for count in (5, 2))
+    assert "finished" in refusal(tmp_path, more, resume=True, seeds=Part(0, 5))
+    assert "--seeds=3 first" in refusal(tmp_path, more, resume=True, seeds=Part(0, 5))
+    opened(tmp_path, resume=True).__exit__(None, None, None)
+    assert "--resume to add the seeds" in refusal(tmp_path, more, seeds=Part(0, 5))
+    for resume in (False, True):
+        assert "--seeds=3 there, 2 here" in refusal(tmp_path, less, seeds=Part(0, 2), resume=resume)
+
+
 def test_in_use(tmp_path: Path) -> None:
     with opened(tmp_path / "run") as folder:
         for options in ({}, {"resume": True}, {"overwrite": True}):
@@ -118,8 +145,9 @@ def test_in_use(tmp_path: Path) -> None:
 
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from jaxreg.runfolder import open_run_folder\n"
-        f"open_run_folder(Path(sys.argv[1]), {FLAGS!r}, 'hash', experiment='lr_sweep').start(); os._exit(9)"
+        "import os, sys; from pathlib import Path; from jaxreg.runfolder import Part, open_run_folder\n"
+        f"folder = open_run_folder(Path(sys.argv[1]), {FLAGS!r}, 'hash', experiment='lr_sweep', seeds=Part(0, 3))\n"
+        "folder.start(); os._exit(9)"
     )
     child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=120, check=False)
     assert child.returncode == 9
