@@ -6,7 +6,9 @@ from jaxreg.data import Data, from_arrays
 from jaxreg.data import load as load_data
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
+from jaxreg.members import load_member
 from jaxreg.models import Model, from_linen, mlp
+from jaxreg.results import load as load_results
 from jaxreg.study import Study
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "from_linen",
     "keep_compilations",
     "load_data",
+    "load_member",
+    "load_results",
     "mlp",
     "run",
     "use_all_cores",

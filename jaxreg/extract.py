@@ -1,0 +1,82 @@
+"""`python -m jaxreg.extract RUN --select learning_rate=0.1,seed=3 --out DIR`: one member of a run by itself.
+
+DIR gets its parameters (an Orbax checkpoint and params.npz), its curve, and a flagfile that trains it alone: at the
+width at which it was trained, and so with the same bits.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxreg.config import Experiment
+from jaxreg.errors import ConfigError, JaxregError, RunFolderError
+from jaxreg.measures import setting_label
+from jaxreg.members import Member, load_member, refuse_taken, save_member
+
+
+def parse_select(text: str) -> dict[str, str]:
+    """`learning_rate=0.1,seed=3` as a mapping.
+
+    Raises:
+      ConfigError: something else than name=value, or a name twice.
+    """
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    if any(not (name and value) for name, _, value in pairs):
+        raise ConfigError("select", text, "give name=value, comma between, such as learning_rate=0.1,seed=3")
+    select = {name: value for name, _, value in pairs}
+    if len(select) < len(pairs):
+        raise ConfigError("select", text, "a name is given twice")
+    return select
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code: 0 done, 1 refused."""
+    from absl import flags as absl_flags
+
+    values = absl_flags.FlagValues()
+    absl_flags.DEFINE_string("select", "", "The member: learning_rate=0.1,seed=3.", flag_values=values)
+    absl_flags.DEFINE_string("out", "", "The folder to write, new or empty.", flag_values=values)
+    absl_flags.DEFINE_bool("help", False, "Show this help.", short_name="?", flag_values=values)
+    try:
+        runs = values(list(sys.argv if argv is None else argv))[1:]
+        if values["help"].value:
+            print(f"{__doc__}\n" + "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out")))
+            return 0
+        if len(runs) != 1:
+            raise RunFolderError(f"give the folder of one run, not {len(runs)}: python -m jaxreg.extract RUN --out=DIR")
+        if not values["out"].value:
+            raise ConfigError("out", "", "give a new folder to write to")
+        folder = Path(values["out"].value)
+        refuse_taken(folder)
+        member = load_member(runs[0], parse_select(values["select"].value or ""))
+        paths = save_member(member, folder)
+    except absl_flags.Error as error:
+        return _refuse(" ".join(str(error).split()))
+    except JaxregError as error:
+        return _refuse(str(error))
+    print(setting_label(member.setting | {"seed": member.seed}))
+    for path in paths:
+        print(f"  {path}")
+    print(f"Train it alone, with the same bits:\n  {_training_command(member, paths[-1])}")
+    for remark in (line for line in member.flags.splitlines() if line.startswith("#")):
+        print(f"  {remark}")
+    return 0
+
+
+def _training_command(member: Member, flagfile: Path) -> str:
+    if member.experiment == Experiment.name:  # from Python, where an experiment needs no name
+        read = f"jaxreg.flagfile.experiment_from_flags(pathlib.Path({str(flagfile)!r}).read_text())"
+        return f"jaxreg.run({read})"
+    return f"python -m experiments.{member.experiment} --flagfile={shlex.quote(str(flagfile))}"
+
+
+def _refuse(line: str) -> int:
+    print(line, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

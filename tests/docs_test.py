@@ -1,0 +1,48 @@
+"""The pages under docs/ that ask for it: their blocks are run, in order, as a reader would."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import cli
+from jaxreg import extract
+
+DOCS = Path(__file__).parents[1] / "docs"
+MARK = "<!-- every block on this page is run"
+PAGES = [page for page in sorted(DOCS.glob("*.md")) if MARK in page.read_text(encoding="utf-8")]
+BLOCK = re.compile(r"^```(?P<language>bash|python)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+QUIET = ("--report=false", "--tensorboard=false", "--progress=false")
+
+
+def type_in(line: str) -> int:
+    """Runs a command line of an experiment or of jaxreg in this process, without the parts that only cost time."""
+    python, m, module, *flags = shlex.split(line)
+    assert (python, m) == ("python", "-m"), line
+    if module == "jaxreg.extract":
+        return extract.main([module, *flags])
+    return cli.main(importlib.import_module(module).STUDY, [module, *flags, *QUIET])
+
+
+def test_the_page_on_results_is_among_them() -> None:
+    assert "results.md" in [page.name for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_every_block_runs(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    assert len(blocks) == text.count("```") // 2
+    names: dict[str, Any] = {}
+    for block in blocks:
+        if block["language"] == "bash":
+            for line in block["code"].replace("\\\n", " ").splitlines():
+                assert type_in(line) == 0, line
+        else:
+            above = "\n" * text.count("\n", 0, block.start("code"))  # so that a traceback names the line of the page
+            exec(compile(above + block["code"], str(page), "exec"), names)
