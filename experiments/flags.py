@@ -7,14 +7,12 @@ text and parsed here: a refusal names the flag, the value and what is allowed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
 
-from jaxreg.config import FIELDS, DataConfig, Experiment, Hparams, RunConfig, describe
-from jaxreg.errors import ConfigError
-from jaxreg.flagfile import parse_values
+from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
+from jaxreg.flagfile import make_experiment
 
 FlagValues = absl_flags.FlagValues
 
@@ -40,30 +38,16 @@ def make_flags() -> FlagValues:
 
 
 def to_experiment(name: str, values: FlagValues) -> Experiment:
-    """The experiment that parsed flags ask for: a list of values makes an axis, a single value is what all share.
+    """The experiment that parsed flags ask for.
 
     Raises:
       ConfigError: for a malformed value, list, range or zip.
     """
-    hparams: dict[str, Any] = {}
-    axes: dict[str, Sequence[Any]] = {}
-    for field in FIELDS:
-        text = str(values[field].value)
-        if values[field].present or text:
-            chosen = parse_values(field, text)
-            if len(chosen) > 1:
-                axes[field] = chosen
-            else:
-                hparams[field] = chosen[0]
-    return Experiment(
-        name=name,
-        hparams=Hparams(**hparams),
-        axes=axes,
-        zip=tuple(tuple(part.strip() for part in names.split(",")) for names in values["zip"].value or ()),
-        data=DataConfig(**_options(DataConfig, values)),
-        run=RunConfig(**_options(RunConfig, values)),
-        **_options(Experiment, values),
-    )
+    parts = (Experiment, DataConfig, RunConfig)
+    options = [option.name for part in parts for option in dataclasses.fields(part) if option.metadata]
+    given: dict[str, Any] = {flag: values[flag].value for flag in FIELDS if values[flag].present or values[flag].value}
+    given |= {flag: values[flag].value for flag in options}
+    return make_experiment(name, given, values["zip"].value or ())
 
 
 def help_text(values: FlagValues) -> str:
@@ -88,25 +72,3 @@ def _define(values: FlagValues, name: str, default: Any, help: str, subject: str
     else:
         flag = absl_flags.Flag(parser, serializer, name, default, help)
     absl_flags.DEFINE_flag(flag, values, subject)
-
-
-def _options(part: type[Any], values: FlagValues) -> dict[str, Any]:
-    """The options of one configuration, as values of their fields."""
-    return {
-        field.name: _option(field.name, field.metadata, values[field.name].value)
-        for field in dataclasses.fields(part)
-        if field.metadata
-    }
-
-
-def _option(name: str, metadata: Mapping[str, Any], text: Any) -> Any:
-    if isinstance(text, bool):
-        return text
-    if not text:
-        return None
-    if text == "auto" and metadata["kind"] is int:
-        return 0
-    try:
-        return metadata["kind"](text)
-    except ValueError:
-        raise ConfigError(name, text, metadata["rule"].allowed) from None

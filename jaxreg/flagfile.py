@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,43 +58,51 @@ def compared_lines(experiment: Experiment) -> list[str]:
 def experiment_from_flags(text: str, name: str = "run") -> Experiment:
     """The experiment that lines `--name=value` spell: the inverse of `flag_lines`.
 
-    Empty lines and comments are passed over, of a repeated flag the last counts, what is not named has its default. A
-    list of values makes an axis, a single value is what all members share.
+    Empty lines and comments are passed over, of a repeated flag the last counts, what is not named has its default.
 
     Raises:
       ConfigError: an unknown flag or a malformed value.
     """
-    parts: dict[type, dict[str, Any]] = {Experiment: {}, DataConfig: {}, RunConfig: {}}
-    hparams: dict[str, Any] = {}
-    axes: dict[str, tuple[Any, ...]] = {}
-    zipped: list[tuple[str, ...]] = []
+    known = {*FIELDS, *(option for part in (Experiment, DataConfig, RunConfig) for option in _options(part))}
+    values: dict[str, str] = {}
+    zipped = []
     for line in filter(None, map(str.strip, text.splitlines())):
         flag, _, value = line.removeprefix("--").partition("=")
         if line.startswith("#"):
             continue
         if flag == "zip":
-            zipped.append(tuple(value.split(",")))
-        elif flag in FIELDS:
-            hparams.pop(flag, None)
-            axes.pop(flag, None)
-            values = parse_values(flag, value)
-            if len(values) > 1:
-                axes[flag] = values
-            else:
-                hparams[flag] = values[0]
+            zipped.append(value)
+        elif flag in known and line.startswith("--"):
+            values[flag] = value
         else:
-            part = next((part for part in parts if flag in _options(part)), None)
-            if part is None or not line.startswith("--"):
-                raise ConfigError(flag, value, "not a flag of this jaxreg; see --help of an experiment")
-            parts[part][flag] = _option(flag, value, _options(part)[flag])
+            raise ConfigError(flag, value, "not a flag of this jaxreg; see --help of an experiment")
+    return make_experiment(name, values, zipped)
+
+
+def make_experiment(name: str, values: Mapping[str, str | bool], zipped: Sequence[str] = ()) -> Experiment:
+    """The experiment that flags ask for: a list of values makes an axis, a single value is what all members share.
+
+    Args:
+      name: of the experiment.
+      values: flags as text by name; switches may be given as they are. What is not named has its default.
+      zipped: the values of every --zip.
+
+    Raises:
+      ConfigError: for a malformed value, list or range.
+    """
+    chosen = {flag: parse_values(flag, str(values[flag])) for flag in FIELDS if flag in values}
+
+    def options(part: type[Any]) -> dict[str, Any]:
+        return {flag: _option(flag, values[flag], meta) for flag, meta in _options(part).items() if flag in values}
+
     return Experiment(
         name=name,
-        hparams=Hparams(**hparams),
-        axes=axes,
-        zip=tuple(zipped),
-        data=DataConfig(**parts[DataConfig]),
-        run=RunConfig(**parts[RunConfig]),
-        **parts[Experiment],
+        hparams=Hparams(**{flag: parsed[0] for flag, parsed in chosen.items() if len(parsed) == 1}),
+        axes={flag: parsed for flag, parsed in chosen.items() if len(parsed) > 1},
+        zip=tuple(tuple(part.strip() for part in names.split(",")) for names in zipped),
+        data=DataConfig(**options(DataConfig)),
+        run=RunConfig(**options(RunConfig)),
+        **options(Experiment),
     )
 
 
@@ -102,7 +110,13 @@ def _options(part: type[Any]) -> dict[str, Mapping[str, Any]]:
     return {field.name: field.metadata for field in dataclasses.fields(part) if field.metadata}
 
 
-def _option(flag: str, text: str, metadata: Mapping[str, Any]) -> Any:
+def _option(flag: str, text: str | bool, metadata: Mapping[str, Any]) -> Any:
+    if isinstance(text, bool):
+        return text
+    if not text:
+        return None
+    if text == "auto" and metadata["kind"] is int:
+        return 0
     try:
         return {"true": True, "false": False}[text] if metadata["kind"] is bool else metadata["kind"](text)
     except (KeyError, ValueError):
