@@ -59,3 +59,34 @@ def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray
             threshold=threshold,
         )
     )
+
+
+def fluctuation(
+    results: xr.Dataset, variable: str = "train_loss", last_steps: int = 1000, *, relative: bool = False
+) -> xr.DataArray:
+    """How much a loss jumps from step to step at the end of training: sd(first differences) / sqrt(2), [..., seed].
+
+    For independent noise of standard deviation s around a slow curve it is s. NaN for a member that diverged.
+
+    Args:
+      results: labelled results; with `record_every` > 1 the differences are those between recorded steps.
+      variable: a curve along `step`.
+      last_steps: how many steps before the last one count.
+      relative: as a fraction of the mean loss over these steps.
+    """
+    step, end = results["step"], results["num_steps"]
+    curve = results[variable].isel(step=(step >= end - last_steps).any(list(end.dims)).values)
+    curve = curve.where((curve["step"] >= end - last_steps) & (curve["step"] < end))
+    differences = curve.astype(np.float64).diff("step")
+    spread = (differences.std("step", ddof=1) / np.sqrt(2)).where(results["diverged_step"] < 0)
+    if relative:
+        spread = spread / curve.mean("step", dtype=np.float64)
+    return (
+        spread.transpose(*(dim for dim in results[variable].dims if dim != "step"))
+        .rename("fluctuation")
+        .assign_attrs(
+            units="1" if relative else results[variable].attrs.get("units", "1"),
+            description=f"sd of first differences / sqrt(2) of {variable} over the last {last_steps} steps"
+            + (", relative to its mean" if relative else ""),
+        )
+    )

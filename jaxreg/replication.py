@@ -58,7 +58,7 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
         _check(entry, numbers, results)
         number = numbers.loc[entry.id]
         for setting, part in settings(results, setting_dims(results[entry.variable])):
-            if not all(_agree(part[name].item(), value) for name, value in entry.setting.items()):
+            if not all(agree(part[name].item(), value) for name, value in entry.setting.items()):
                 continue
             one_run = prediction_interval(part[entry.variable]).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
@@ -81,7 +81,7 @@ def _check(entry: Reported, numbers: pd.DataFrame, results: xr.Dataset) -> None:
         raise ValueError(f"{entry.id}: the results hold no {', '.join(missing)}")
 
 
-def _agree(ours: Any, theirs: Any) -> bool:
+def agree(ours: Any, theirs: Any) -> bool:
     """Equal, numbers within a relative 1e-6: float32 coordinates stand for the decimal they were given as."""
     if isinstance(ours, int | float) and isinstance(theirs, int | float):
         return math.isclose(ours, theirs, rel_tol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.measures import setting_dims, setting_label, settings, steps_to_train, value_label
+from jaxreg.measures import fluctuation, setting_dims, setting_label, settings, steps_to_train, value_label
 from tests.synthetic import make_results
 
 
@@ -81,3 +81,46 @@ def test_steps_to_train_reads_the_checks_of_each_group() -> None:
 def test_steps_to_train_falls_with_the_speed_of_training() -> None:
     steps = steps_to_train(make_results(), 0.5).mean("seed").values
     assert (np.diff(steps[1:]) < 0).all()
+
+
+def noisy(num_steps: list[int], noise: float, seeds: int = 3) -> xr.Dataset:
+    """Losses that fall in a straight line with independent noise; shorter runs are padded with NaN."""
+    rng = np.random.default_rng(0)
+    loss = np.linspace(2, 1, max(num_steps)) + rng.normal(0, noise, (len(num_steps), seeds, max(num_steps)))
+    for number, steps in enumerate(num_steps):
+        loss[number, :, steps:] = np.nan
+    return xr.Dataset(
+        {
+            "train_loss": (("num_steps", "seed", "step"), loss, {"units": "nats"}),
+            "diverged_step": (("num_steps", "seed"), np.full((len(num_steps), seeds), -1)),
+        },
+        coords={"num_steps": num_steps, "step": np.arange(max(num_steps))},
+    )
+
+
+def test_fluctuation_of_independent_noise_is_its_deviation() -> None:
+    found = fluctuation(noisy([20_000], 0.05), last_steps=20_000)
+    assert (found.dims, found.attrs["units"]) == (("num_steps", "seed"), "nats")
+    np.testing.assert_allclose(found, 0.05, rtol=0.03)
+
+
+def test_fluctuation_reads_the_last_steps_of_each_group_by_hand() -> None:
+    results = noisy([6, 4], 0.3)
+    found = fluctuation(results, last_steps=3)
+    for number, steps in enumerate([6, 4]):
+        last = results["train_loss"].values[number, :, steps - 3 : steps]
+        np.testing.assert_allclose(found[number], np.diff(last).std(-1, ddof=1) / np.sqrt(2))
+
+
+def test_a_diverged_member_has_no_fluctuation() -> None:
+    results = noisy([50], 0.1)
+    results["diverged_step"][0, 1] = 40
+    assert fluctuation(results).isnull().values.tolist() == [[False, True, False]]
+
+
+def test_relative_fluctuation_is_a_fraction_of_the_loss() -> None:
+    results = noisy([200], 0.05)
+    share = fluctuation(results, last_steps=50, relative=True)
+    loss = results["train_loss"].isel(step=slice(-50, None)).mean("step")
+    np.testing.assert_allclose(share, fluctuation(results, last_steps=50) / loss)
+    assert share.attrs["units"] == "1"
