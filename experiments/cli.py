@@ -54,9 +54,11 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     finally:
         log.removeHandler(handler)
         log.propagate = True
-    from jaxreg.reporting.tables import print_table  # slow to import, and not needed for a refusal
+    from jaxreg.claims import judge  # slow to import, and not needed for a refusal
+    from jaxreg.reporting.tables import print_table, print_verdicts
 
     print_table(outcome.results, console)
+    print_verdicts(judge(study.claims, outcome.results), console)
     if outcome.folder is not None:
         for name in ("report.html", "results.nc"):
             if (outcome.folder / name).exists():

@@ -17,14 +17,18 @@ Wall time: 341 s on 2 virtual cores of a shared cloud machine (Intel Xeon).
 from __future__ import annotations
 
 import sys
+from functools import partial
 
+import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.measures import setting_dims, setting_label, steps_to_train, value_label
+from jaxreg.claims import Measure, Trend
+from jaxreg.measures import fluctuation, setting_dims, setting_label, steps_to_train, value_label
 from jaxreg.replication import Reported, compare
 from jaxreg.reporting import figures
 from jaxreg.reporting.page import ReportFigure
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 from jaxreg.summary import best_setting
 
@@ -38,22 +42,49 @@ REPORTED = tuple(
 TRAINED = 0.85  # test accuracy at which a network counts as trained
 
 
+def unrest(results: xr.Dataset, *, relative: bool = False) -> xr.DataArray:
+    """Fluctuation of the batch loss over the last 1000 steps; infinite for a member that diverged."""
+    return fluctuation(results, relative=relative).where(results["diverged_step"] < 0, float("inf"))
+
+
+SPEED = Measure(f"steps to a test accuracy of {TRAINED:g}", partial(steps_to_train, threshold=TRAINED), better="lower")
+UNREST = Measure("fluctuation of the batch loss", unrest, better="lower")
+RELATIVE_UNREST = Measure("fluctuation as a share of the batch loss", partial(unrest, relative=True), better="lower")
+PART_5 = "report 000, part 5"
+CLAIMS = (
+    Trend("A larger learning rate needs fewer steps.", SPEED, "learning_rate", "falls", source=PART_5),
+    Trend("A larger learning rate fluctuates more, or diverges.", UNREST, "learning_rate", "rises", source=PART_5),
+    Trend(
+        "A larger learning rate fluctuates more, or diverges, relative to its loss.",
+        RELATIVE_UNREST,
+        "learning_rate",
+        "rises",
+        source=PART_5,
+    ),
+)
+
+
 def answer(results: xr.Dataset) -> str:
     """The best rate, and how the number of steps to train depends on it."""
     if "learning_rate" not in results.dims:
         return default_answer(results)
-    chosen, _ = _one_line(results)
-    steps = steps_to_train(chosen, TRAINED).median("seed")
-    reached = steps.where(steps < float("inf"), drop=True)
-    never = [value_label(rate) for rate in steps["learning_rate"].values if rate not in reached["learning_rate"]]
-    words = [default_answer(results)]
-    if reached.size:
-        rates, counts = reached["learning_rate"].values, reached.values
-        each = ", ".join(f"{count:.0f} steps at {value_label(rate)}" for rate, count in zip(rates, counts, strict=True))
-        words.append(f"A test accuracy of {TRAINED:g} is first seen (median over seeds) after {each}.")
-    if never:
-        words.append(f"Half of the seeds or more never reach it at {', '.join(never)}.")
-    return " ".join(words)
+    steps = steps_to_train(_one_line(results)[0], TRAINED)
+    over_seeds, total = mean_interval(steps), steps.sizes["seed"]
+    reached, sometimes, never = [], [], []
+    for rate in steps["learning_rate"].values:
+        rate_label, trained = value_label(rate), int(np.isfinite(steps.sel(learning_rate=rate)).sum())
+        one = over_seeds.sel(learning_rate=rate)
+        if trained == total:
+            half_width = float(one["high"] - one["low"]) / 2
+            interval = f" ± {half_width:.0f}" if total > 1 else ""
+            reached.append(f"{float(one['mean']):.0f}{interval} steps at {rate_label}")
+        elif trained:
+            sometimes.append(f"in {trained} of {total} seeds at {rate_label}")
+        else:
+            never.append(rate_label)
+    words = [f"after {', '.join(reached)}"] if reached else []
+    words += sometimes + ([f"never at {', '.join(never)}"] if never else [])
+    return f"{default_answer(results)} A test accuracy of {TRAINED:g} is reached {'; '.join(words)}."
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:
@@ -107,6 +138,7 @@ STUDY = Study(
     question="Which learning rate trains the network best, and does a larger one need fewer steps?",
     source="Report 000, part 5, figures 29-36.",
     reported=REPORTED,
+    claims=CLAIMS,
     answer=answer,
     figures=draw,
 )

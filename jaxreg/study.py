@@ -11,6 +11,7 @@ import xarray as xr
 from jaxreg.measures import setting_dims, setting_label
 
 if TYPE_CHECKING:
+    from jaxreg.claims import Claim
     from jaxreg.replication import Reported
     from jaxreg.reporting.page import ReportFigure
 
@@ -31,7 +32,7 @@ def default_answer(results: xr.Dataset) -> str:
 
 
 def default_figures(results: xr.Dataset) -> list[ReportFigure]:
-    """Test loss and accuracy along training, and the final test accuracy against each axis."""
+    """Test loss and accuracy along training, final test accuracy against each axis, and over the two axes if so."""
     from jaxreg.reporting import figures
     from jaxreg.reporting.page import ReportFigure
 
@@ -46,6 +47,9 @@ def default_figures(results: xr.Dataset) -> list[ReportFigure]:
     for axis in setting_dims(results):
         caption = f"Test accuracy after the last step against {axis}."
         drawn.append(ReportFigure(f"accuracy_against_{axis}", caption, figures.value_against(results, axis)))
+    if len(axes := setting_dims(results["diverged_step"])) == 2:
+        caption = f"Test accuracy after the last step over {axes[0]} and {axes[1]}."
+        drawn.append(ReportFigure("accuracy_map", caption, figures.heat_map(results, "final_test_accuracy", *axes)))
     return drawn
 
 
@@ -59,6 +63,7 @@ class Study:
       source: where the question and the reported numbers come from.
       reported: numbers of the source that a run is compared with.
       answer: results -> the answer in a sentence or two.
+      claims: what the source, or the experiment itself, asserts; each run judges them.
       figures: results -> figures, each named after the figure of the source that it stands for.
       notes: assumptions and limits that a reader of the report must know.
     """
@@ -68,6 +73,7 @@ class Study:
     question: str = "Which setting trains best?"
     source: str = ""
     reported: tuple[Reported, ...] = ()
+    claims: tuple[Claim, ...] = ()
     answer: Callable[[xr.Dataset], str] = default_answer
     figures: Callable[[xr.Dataset], Sequence[ReportFigure]] = default_figures
     notes: tuple[str, ...] = ()

@@ -1,30 +1,40 @@
-"""The report page: one HTML file that holds question, answer, tables, figures and how to reproduce them."""
+"""The report page: one HTML file that holds question, answer, claims, figures, tables and how to reproduce them."""
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
-from jaxreg.files import write_atomically
-from jaxreg.measures import value_label
-from jaxreg.reporting.tables import halted, interval, shown_rows
+from jaxreg.claims import Evidence, Judgement, Verdict
+from jaxreg.reporting import provenance
+from jaxreg.reporting.document import (
+    MISSING,
+    Cell,
+    ReportFigure,
+    Table,
+    accuracy_cells,
+    axis_cells,
+    counted,
+    grouped,
+    inlined,
+    loss_cells,
+    significant,
+    write_page,
+)
+from jaxreg.reporting.tables import halted, shown_rows
 from jaxreg.summary import HALTS, Row, axis_names, best_row, member_dims, summary
+
+__all__ = ["ReportFigure", "write_report"]
 
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
 MAX_DIVERGED = 100
-MAX_SVG_BYTES = 2_000_000  # beyond this a figure is inlined as PNG
 
 ACCURACIES = {
     "final_validation_accuracy": "validation accuracy",
@@ -32,28 +42,12 @@ ACCURACIES = {
     "train_accuracy": "training accuracy",
 }
 LOSSES = {"final_validation_loss": "validation loss", "final_test_loss": "test loss"}
+VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "undecided")
+TESTS = {"t": "Student t", "sign": "exact sign test", "identical": "identical", "none": "not tested"}
 
 FITTED = "fitted, no evidence"
 
-_THIN, _NO_BREAK, _MINUS, _MISSING = "\u202f", "\u00a0", "\u2212", "\u2013"
-
-
-@dataclasses.dataclass(frozen=True)
-class ReportFigure:
-    """A figure with the file name (without suffix) it is saved under and the caption that says what it shows."""
-
-    name: str
-    caption: str
-    figure: Figure
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """A table cell: the text people read and the key the column is sorted by."""
-
-    text: str
-    key: str | float
-    numeric: bool = True
+_NO_BREAK = "\u00a0"
 
 
 def write_report(
@@ -69,6 +63,7 @@ def write_report(
     comparison: pd.DataFrame | None,
     flags: str,
     notes: Sequence[str] = (),
+    judgements: Sequence[Judgement] = (),
 ) -> None:
     """Writes report.html: complete in itself, without network or other files; replaces an older one in one step.
 
@@ -84,9 +79,13 @@ def write_report(
       comparison: result of `jaxreg.replication.compare`, or None where the source reports no number.
       flags: text of flags.cfg.
       notes: further remarks, one sentence each.
+      judgements: the claims with their verdicts, in this order.
     """
     table = summary(results)
-    html = _template().render(
+    compared = comparison is not None and not comparison.empty
+    write_page(
+        path,
+        "report.html.j2",
         title=title,
         question=question,
         answer=[paragraph for paragraph in re.split(r"\n\s*\n", answer.strip()) if paragraph],
@@ -94,173 +93,21 @@ def write_report(
         notes=notes,
         status=_status(meta),
         facts=_facts(results, table, meta),
+        claims=[_claim(judgement) for judgement in judgements],
+        tally=_tally(judgements),
+        figures=[inlined(figure) for figure in figures],
         settings=_settings(results, table),
-        comparison=None if comparison is None or comparison.empty else _comparison(comparison),
-        figures=[_figure(figure) for figure in figures],
+        settings_caption=_settings_caption(table),
+        comparison=_comparison(comparison) if comparison is not None and compared else None,
         diverged=_diverged(results),
+        diverged_caption=_diverged_caption(results),
+        differences=provenance.differences(flags),
         flags=flags.strip(),
-        receipt=_receipt(meta),
-        layout=_layout(meta),
+        receipt=provenance.receipt(results, meta),
         command=meta.get("command"),
-        commit=_commit(meta.get("git") or {}),
+        commit=provenance.commit(meta),
         versions=dict(meta.get("versions") or {}),
     )
-    write_atomically(Path(path), html)
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-# Numbers for people
-
-
-def grouped(value: float, decimals: int = 0) -> str:
-    """12345.6 as `12 346`, thin spaces between groups of three digits and a true minus sign."""
-    return f"{value:,.{decimals}f}".replace(",", _THIN).replace("-", _MINUS)
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, without exponent between 1e-4 and 1e6."""
-    if not np.isfinite(value):
-        return _MISSING if np.isnan(value) else ("∞" if value > 0 else f"{_MINUS}∞")
-    rounded = float(f"{value:.{digits - 1}e}")
-    if rounded and not 1e-4 <= abs(rounded) < 1e6:
-        mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
-        return f"{mantissa} · 10^{int(exponent)}".replace("-", _MINUS)
-    return grouped(rounded, max(digits - 1 - int(np.floor(np.log10(abs(rounded)))), 0) if rounded else 0)
-
-
-def seconds(value: float) -> str:
-    """A duration: `0.4 s`, `3 min 20 s`, `1 h 05 min`."""
-    if value < 59.95:
-        return f"{value:.3g}{_NO_BREAK}s" if value < 10 else f"{value:.1f}{_NO_BREAK}s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes}{_NO_BREAK}min {rest}{_NO_BREAK}s"
-    return f"{minutes // 60}{_NO_BREAK}h {minutes % 60:02d}{_NO_BREAK}min"
-
-
-def size(num_bytes: float) -> str:
-    """Bytes in binary units: `668 MiB`."""
-    for unit in ("B", "KiB", "MiB"):
-        if round(num_bytes) < 1024:
-            return f"{num_bytes:.0f}{_NO_BREAK}{unit}"
-        num_bytes /= 1024
-    return f"{num_bytes:.1f}{_NO_BREAK}GiB"
-
-
-def _decimals(half_widths: pd.Series[float], least: int) -> int:
-    """Decimals for a column: one digit more than `least` once the typical half-width would round to 0."""
-    typical = half_widths.median()
-    return least if np.isnan(typical) or typical >= 0.5 * 10.0**-least else least + 1
-
-
-# Tables
-
-
-def _column(rows: Sequence[Row], quantity: str, scale: float, unit: str, least: int) -> list[Cell]:
-    """Cells `91.2 % ± 0.2`: mean and half-width of the interval, sorted by the mean."""
-    means = [tuple(scale * x for x in interval(row, quantity)) for row in rows]
-    decimals = _decimals(pd.Series([(high - low) / 2 for _, low, high in means]), least)
-
-    def text(mean: float, low: float, high: float) -> str:
-        if np.isnan(mean):
-            return _MISSING
-        half = "" if np.isnan(high - low) else f" ± {(high - low) / 2:.{decimals}f}"
-        return f"{grouped(mean, decimals)}{unit}{half}".replace(" ", _NO_BREAK)
-
-    return [Cell(text(*values), values[0]) for values in means]
-
-
-def _settings(results: xr.Dataset, table: pd.DataFrame) -> dict[str, Any]:
-    """The result table: axes, accuracies and losses with intervals, halted members."""
-    names, best = axis_names(results), best_row(table) if len(table) > 1 else None
-    top, bottom = shown_rows(table, MAX_ROWS, BEST_ROWS, WORST_ROWS)
-    shown = table.iloc[top + bottom]
-    rows: Sequence[Row] = shown.to_dict("records")
-    columns = [_column(rows, quantity, 100, " %", 1) for quantity in ACCURACIES]
-    columns += [_column(rows, quantity, 1, "", 3) for quantity in LOSSES]
-    columns.append([Cell(halted(row), sum(row[halt] for halt in HALTS), False) for row in rows])
-    axes = [_axis_cells(shown[name]) for name in names] or [[Cell("all members", 0, False)]]
-    return {
-        "axes": names or ("setting",),
-        "columns": [*ACCURACIES.values(), *LOSSES.values(), "halted"],
-        "rows": [
-            {"axes": setting, "cells": cells, "best": i == best}
-            for i, setting, cells in zip(shown.index, zip(*axes, strict=True), zip(*columns, strict=True), strict=True)
-        ],
-        "seeds": int(table["seeds"].max()),
-        "some_diverged": bool((table["diverged"] > 0).any()),
-        "left_out": len(table) - len(rows),
-        "total": len(table),
-    }
-
-
-def _axis_cells(values: pd.Series[Any]) -> list[Cell]:
-    numeric = pd.api.types.is_numeric_dtype(values)
-    return [Cell(value_label(value), float(value) if numeric else value, numeric) for value in values.tolist()]
-
-
-def _comparison(comparison: pd.DataFrame) -> list[dict[str, Any]]:
-    """Reported numbers beside ours, with the verdict in words."""
-    return [_comparison_row(row) for row in comparison.to_dict("records")]
-
-
-def _comparison_row(row: Row) -> dict[str, Any]:
-    share = any(word in row["quantity"] for word in ("accuracy", "error"))
-    scale, unit = (100, f"{_NO_BREAK}%") if share else (1, "")
-    mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
-
-    def number(value: float) -> str:
-        """Percent with two decimals for an accuracy or error, four significant digits for anything else."""
-        return grouped(scale * value, 2) if share and np.isfinite(value) else significant(value, 4)
-
-    def cell(value: float) -> Cell:
-        return Cell(_MISSING if np.isnan(value) else number(value) + unit, value)
-
-    if np.isnan(mean):
-        verdict, kind = "not measured in this run", "open"
-    elif np.isnan(low):
-        verdict, kind = "no interval from one value", "open"
-    else:
-        verdict = kind = "inside" if row["inside"] else "outside"
-    return {
-        "id": row["id"],
-        "setting": row["setting"],
-        "quantity": row["quantity"],
-        "reported": cell(row["reported"]),
-        "ours": cell(mean),
-        "interval": _MISSING if np.isnan(low) else f"{number(low)} to {number(high)}{unit}",
-        "n": int(row["n"]),
-        "verdict": verdict,
-        "kind": kind,
-        "fitted": FITTED if row["fitted"] else "",
-        "note": row["note"],
-    }
-
-
-def _diverged(results: xr.Dataset) -> dict[str, Any]:
-    """The members that diverged: setting, seed and step; at most `MAX_DIVERGED`."""
-    dims, names = (*member_dims(results), "seed"), axis_names(results)
-    diverged_step = results["diverged_step"].transpose(*dims)
-    where = np.argwhere(diverged_step.values >= 0)
-    rows = []
-    for index in where[:MAX_DIVERGED]:
-        member = diverged_step.isel(dict(zip(dims, index, strict=True)))
-        axes = [value_label(member.coords[name].item()) for name in names] or ["all members"]
-        rows.append({"axes": axes, "seed": member.coords["seed"].item(), "step": grouped(member.item())})
-    return {"axes": names or ("setting",), "rows": rows, "total": len(where), "members": diverged_step.size}
-
-
-# What the run was and cost
 
 
 def _status(meta: Mapping[str, Any]) -> str:
@@ -270,85 +117,176 @@ def _status(meta: Mapping[str, Any]) -> str:
 
 
 def _facts(results: xr.Dataset, table: pd.DataFrame, meta: Mapping[str, Any]) -> list[str]:
-    """The line under the title: data, size, date."""
-    seeds, steps = int(table["seeds"].max()), results.coords.get("num_steps")
-    facts = [str(results.attrs["dataset"])] if "dataset" in results.attrs else []
-    facts.append(f"{len(table)} {'setting' if len(table) == 1 else 'settings'}")
-    facts.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'} each")
-    if steps is not None and steps.ndim == 0:
-        facts.append(f"{grouped(int(steps))} steps")
+    """The run in short: data, size, date."""
+    data = results.coords["dataset"].item() if "dataset" in results.coords else results.attrs.get("dataset")
+    facts = [str(data)] if data else []
+    facts += [counted(len(table), "setting"), f"{counted(int(table['seeds'].max()), 'seed')} each"]
+    if "num_steps" in results.coords:
+        facts.append(f"{provenance.steps(results)} steps")
     if meta.get("started"):
         facts.append(str(meta["started"])[:10])
     return facts
 
 
-def _receipt(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What it cost, as (name, value); what meta does not hold is left out."""
-    spent = meta.get("seconds") or {}
-    lines: list[tuple[str, str]] = []
-    if "members" in meta:
-        counts = ", ".join(f"{meta[name]} {name}" for name in ("finished", "stopped", "diverged") if name in meta)
-        lines.append(("members", f"{meta['members']}{f' ({counts})' if counts else ''}"))
-    if meta.get("started") and meta.get("ended"):
-        elapsed = pd.Timestamp(meta["ended"]) - pd.Timestamp(meta["started"])
-        lines.append(("wall time", seconds(elapsed.total_seconds())))
-    parts = ("compile", "train", "evaluate", "write")
-    lines += [(f"of it to {name}", seconds(spent[name])) for name in parts if name in spent]
-    if meta.get("member_steps_per_second"):
-        lines.append(("speed", f"{grouped(meta['member_steps_per_second'])}{_NO_BREAK}member-steps/s"))
-    if meta.get("peak_memory_bytes"):
-        lines.append(("peak memory", size(meta["peak_memory_bytes"])))
-    if meta.get("train_compilations") is not None:
-        lines.append(("training programs compiled", str(meta["train_compilations"])))
-    if meta.get("device"):
-        lines.append(("device", str(meta["device"])))
-    return lines
+# Claims
 
 
-def _layout(meta: Mapping[str, Any]) -> list[str]:
-    """How each group of members was laid out: `seeds 5, configs 4, devices 2, …`."""
+def _tally(judgements: Sequence[Judgement]) -> list[tuple[str, int]]:
+    """How many claims there are of each verdict."""
+    counts = Counter(judgement.verdict for judgement in judgements)
+    return [(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]]
+
+
+def _claim(judgement: Judgement) -> dict[str, Any]:
+    """A claim as the page shows it: verdict, words, n, and its evidence as a table."""
+    units = "" if judgement.units == "1" else f" ({judgement.units})"
+    columns = ("compared", f"difference{units}", "95 % interval", "p, Holm", "test", "n", "seeds needed")
+    return {
+        "verdict": judgement.verdict,
+        "statement": judgement.statement,
+        "source": judgement.source,
+        "reason": judgement.reason,
+        "n": f"n = {judgement.n}" if judgement.n else "not in this run",
+        "evidence": Table(columns, [_evidence(part) for part in judgement.evidence]) if judgement.evidence else None,
+    }
+
+
+def _evidence(part: Evidence) -> list[Cell]:
+    """A row of evidence; what there is none of is a dash, and a difference without interval says why."""
+    no_interval = "one seed, no interval" if part.n == 1 else "no interval"
+    half = (part.high - part.low) / 2
+    if np.isnan(half):
+        interval = MISSING if np.isnan(part.difference) else no_interval
+    else:
+        interval = f"{_signed(part.low, half)} to {_signed(part.high, half)}"
+    excluded = f"{part.left_out} left out: diverged" if part.left_out else ""
+    needed = MISSING if part.needed is None else f"about {grouped(part.needed)}"
     return [
-        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in group.items())
-        for group in meta.get("layout") or ()
+        Cell(part.label, part.label, numeric=False),
+        Cell(_signed(part.difference, half), part.difference),
+        Cell(interval, part.low),
+        Cell(_probability(part.p_holm), part.p_holm),
+        Cell(TESTS[part.test], part.test, numeric=False),
+        Cell(str(part.n), part.n, remark=excluded),
+        Cell(needed, np.nan if part.needed is None else part.needed),
     ]
 
 
-def _commit(git: Mapping[str, Any]) -> str:
-    commit = git.get("commit") or ""
-    return f"{commit}{', with uncommitted changes' if git.get('dirty') else ''}" if commit else ""
+def _signed(value: float, half: float) -> str:
+    """With its sign, to two digits of the interval's half-width; three significant digits without one."""
+    fine = np.isfinite(value) and np.isfinite(half) and half > 0
+    decimals = max(1 - int(np.floor(np.log10(half))), 0) if fine else 0
+    return ("+" if value > 0 else "") + (grouped(value, decimals) if fine and decimals <= 6 else significant(value))
 
 
-# Figures
+def _probability(p: float) -> str:
+    if np.isnan(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _figure(figure: ReportFigure) -> dict[str, Any]:
-    """What the template shows of a figure; 100 px an inch brings its text near the size of the page's."""
-    width = round(100 * figure.figure.get_figwidth())
-    text = alternative_text(figure.figure)
-    return {"caption": figure.caption, "alt": text, "width": width, "data": _image(figure.figure)}
+# Tables
 
 
-def _image(figure: Figure) -> str:
-    """The figure as a data URI, SVG on white; the same figure gives the same bytes."""
-    with mpl.rc_context({"svg.hashsalt": "jaxreg"}):
-        svg = _saved(figure, format="svg", metadata={"Date": None})
-    if len(svg) <= MAX_SVG_BYTES:
-        return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    return f"data:image/png;base64,{base64.b64encode(_saved(figure, format='png', dpi=160)).decode()}"
+def _settings(results: xr.Dataset, table: pd.DataFrame) -> Table:
+    """The result table: axes, accuracies and losses with intervals, halted members."""
+    names, best = axis_names(results), best_row(table) if len(table) > 1 else None
+    top, bottom = shown_rows(table, MAX_ROWS, BEST_ROWS, WORST_ROWS)
+    shown = table.iloc[top + bottom]
+    rows: Sequence[Row] = shown.to_dict("records")
+    columns = [axis_cells(shown[name]) for name in names] or [[Cell("all members", 0, False)]]
+    columns += [accuracy_cells(rows, quantity) for quantity in ACCURACIES]
+    columns += [loss_cells(rows, quantity) for quantity in LOSSES]
+    columns.append([Cell(halted(row), sum(row[halt] for halt in HALTS), False) for row in rows])
+    return Table(
+        (*(names or ("setting",)), *ACCURACIES.values(), *LOSSES.values(), "halted"),
+        list(zip(*columns, strict=True)),
+        heads=max(len(names), 1),
+        best=None if best is None else (top + bottom).index(best),
+    )
 
 
-def _saved(figure: Figure, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, bbox_inches="tight", facecolor="white", **options)
-    return buffer.getvalue()
+def _settings_caption(table: pd.DataFrame) -> str:
+    seeds = int(table["seeds"].max())
+    over = f"mean over {seeds} seeds ± half the width of its 95{_NO_BREAK}% interval (Student t)"
+    words = f"Each setting at its last check: {over if seeds > 1 else 'one seed, no interval'}. Losses in nats."
+    if len(table) > 1:
+        among = ", among settings without a diverged member as long as there are any"
+        words += (
+            f" Best is chosen on validation{among if (table['diverged'] > 0).any() else ''}; test is only reported."
+        )
+    left_out = len(table) - sum(map(len, shown_rows(table, MAX_ROWS, BEST_ROWS, WORST_ROWS)))
+    if left_out:
+        words += (
+            f" The best and the worst of {len(table)} settings; {left_out} are left out here, all are in summary.csv."
+        )
+    return words
 
 
-def alternative_text(figure: Figure) -> str:
-    """What a figure plots, from its titles and axis labels: `Plot: Test loss by rate; loss (nats) against step.`"""
-    plots = [figure.get_suptitle()]
-    for axes in figure.axes:
-        x, y = axes.get_xlabel(), axes.get_ylabel()
-        title = axes.get_title() or axes.get_title("left")
-        plots.append(": ".join(filter(None, (title, f"{y} against {x}" if x and y else y or x))))
-    said = "; ".join(dict.fromkeys(" ".join(plot.split()) for plot in plots if plot.strip()))
-    return f"Plot: {said}." if said else "Plot, described in the caption."
+def _comparison(comparison: pd.DataFrame) -> Table:
+    """Reported numbers beside ours, with the verdict in words."""
+    columns = (
+        "setting",
+        "quantity",
+        "reported",
+        "mean here",
+        "95 % prediction interval",
+        "n",
+        "the reported number is",
+    )
+    return Table(columns, [_comparison_row(row) for row in comparison.to_dict("records")])
+
+
+def _comparison_row(row: Row) -> list[Cell]:
+    share = any(word in row["quantity"] for word in ("accuracy", "error"))
+    scale, unit = (100, f"{_NO_BREAK}%") if share else (1, "")
+    mean, low, high = (float(row[name]) for name in ("mean", "low", "high"))
+
+    def number(value: float) -> str:
+        """Percent with two decimals for an accuracy or error, four significant digits for anything else."""
+        return grouped(scale * value, 2) if share and np.isfinite(value) else significant(value, 4)
+
+    def cell(value: float) -> Cell:
+        return Cell(MISSING if np.isnan(value) else number(value) + unit, value)
+
+    if np.isnan(mean):
+        verdict, kind = "not measured in this run", "open"
+    elif np.isnan(low):
+        verdict, kind = "not judged: one seed, no interval" if int(row["n"]) == 1 else "not judged: no interval", "open"
+    else:
+        verdict = kind = "inside" if row["inside"] else "outside"
+    remarks = [FITTED if row["fitted"] else "", row["note"]]
+    return [
+        Cell(row["setting"], row["setting"], numeric=False, remark=row["id"]),
+        Cell(row["quantity"], row["quantity"], numeric=False, kind="whole"),
+        cell(row["reported"]),
+        cell(mean),
+        Cell(MISSING if np.isnan(low) else f"{number(low)} to {number(high)}{unit}", low),
+        Cell(str(int(row["n"])), int(row["n"])),
+        Cell(verdict, verdict, numeric=False, remark="; ".join(filter(None, remarks)), kind=kind),
+    ]
+
+
+def _diverged(results: xr.Dataset) -> Table | None:
+    """The members that diverged: setting, seed and step; at most `MAX_DIVERGED`."""
+    dims, names = (*member_dims(results), "seed"), axis_names(results)
+    diverged_step = results["diverged_step"].transpose(*dims)
+    rows = []
+    for index in np.argwhere(diverged_step.values >= 0)[:MAX_DIVERGED]:
+        member = diverged_step.isel(dict(zip(dims, index, strict=True)))
+        axes = [cell for name in names for cell in axis_cells(pd.Series([member.coords[name].item()]))]
+        seed, step = member.coords["seed"].item(), member.item()
+        rows.append([*(axes or [Cell("all members", 0, False)]), Cell(str(seed), seed), Cell(grouped(step), step)])
+    return Table((*(names or ("setting",)), "seed", "step"), rows, heads=max(len(names), 1)) if rows else None
+
+
+def _diverged_caption(results: xr.Dataset) -> str:
+    """How many members diverged, and what that means."""
+    total, members = int((results["diverged_step"] >= 0).sum()), results["diverged_step"].size
+    if not total:
+        return f"No member of {members} diverged."
+    cut = f" The first {MAX_DIVERGED} are listed, all are in results.nc." if total > MAX_DIVERGED else ""
+    return (
+        f"{total} of {members} members diverged (a loss or parameter that is not finite, or a training loss above "
+        f"10{_NO_BREAK}000). They are left out of the means from that step on.{cut}"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import rich.box
@@ -10,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxreg.claims import Judgement
 from jaxreg.measures import value_label
 from jaxreg.summary import HALTS, Row, axis_names, best_row, ranking, summary
 
@@ -69,6 +72,17 @@ def print_table(results: xr.Dataset, console: Console) -> None:
         printed.add_section()
         add(bottom)
     console.print(printed)
+
+
+def print_verdicts(judgements: Sequence[Judgement], console: Console) -> None:
+    """Prints each claim that the run holds something about, with its verdict and why."""
+    judgements = [judgement for judgement in judgements if judgement.n]
+    printed = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for judgement in judgements:
+        said = Text.assemble(judgement.statement, "\n", (judgement.reason, "dim"))
+        printed.add_row(Text(judgement.verdict, style="bold"), said)
+    if judgements:
+        console.print(printed)
 
 
 def interval(row: Row, quantity: str) -> tuple[float, float, float]:

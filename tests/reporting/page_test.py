@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
-from jaxreg.reporting import page
-from jaxreg.reporting.page import ReportFigure, write_report
+from jaxreg.reporting import document, page, provenance
+from jaxreg.reporting.document import ReportFigure
+from tests.reporting.pages import a_comparison, a_figure, evidence, judgement, make_report
 from tests.synthetic import make_meta, make_results
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -66,34 +66,8 @@ class Page(html.parser.HTMLParser):
         return " ".join(self.all("body")[0].text.split())
 
 
-def a_figure() -> Figure:
-    figure = Figure(figsize=(4, 3))
-    axes = figure.subplots()
-    axes.plot([0, 1], [1, 0])
-    axes.set(xlabel="step", ylabel="test loss (nats)")
-    return figure
-
-
-def a_comparison(**changes: Any) -> pd.DataFrame:
-    row = {"id": "A5-0.01-test", "setting": "learning_rate=0.01", "quantity": "test accuracy", "reported": 0.853}
-    row |= {"mean": 0.85, "sd": 0.002, "n": 5, "low": 0.841, "high": 0.859, "inside": True, "fitted": False, "note": ""}
-    return pd.DataFrame([row | changes]).astype({"inside": object})
-
-
 def report(path: Path, **changes: Any) -> Page:
-    content: dict[str, Any] = {
-        "title": "Learning-rate sweep",
-        "question": "How does the learning rate shape training?",
-        "answer": "A larger rate needs fewer steps.\n\nThe largest diverges.",
-        "source": "000 part 5, figures 29 to 36",
-        "results": make_results(diverged=2, num_checks=5),
-        "meta": make_meta(),
-        "figures": [ReportFigure("curves", "Test loss against step (figure 36).", a_figure())],
-        "comparison": a_comparison(),
-        "flags": "--learning_rate=0.001,0.01,0.1,1\n--seeds=5\n",
-    }
-    write_report(path / "report.html", **(content | changes))
-    return Page((path / "report.html").read_text(encoding="utf-8"))
+    return Page(make_report(path, **changes))
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -111,7 +85,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             num_checks=5,
         )
     },
-    "bare": {"figures": [], "comparison": None, "meta": {}, "source": "", "flags": ""},
+    "bare": {"figures": [], "comparison": None, "meta": {}, "source": "", "flags": "", "judgements": ()},
 }
 
 
@@ -171,7 +145,7 @@ def test_rows_are_as_wide_as_their_heads(variant: Page) -> None:
 
 
 def test_no_number_is_shown_as_nan_or_none(variant: Page) -> None:
-    shown = "".join(element.text for element in variant.all("header", "section"))
+    shown = "".join(element.text for element in variant.all("header", "main"))
     assert not {"nan", "None", "inf"} & set(shown.replace("(", " ").split())
 
 
@@ -181,9 +155,10 @@ def test_text_is_escaped(tmp_path: Path) -> None:
     figures = [ReportFigure("curves", evil, a_figure())]
     texts = dict.fromkeys(("title", "question", "answer", "source", "flags"), evil)
     meta = make_meta() | {"command": evil}
-    read = report(tmp_path, **texts, notes=[evil], comparison=comparison, figures=figures, meta=meta)
+    claims = [judgement(statement=evil, reason=evil, source=evil, evidence=(evidence(label=evil),))]
+    read = report(tmp_path, **texts, notes=[evil], comparison=comparison, figures=figures, meta=meta, judgements=claims)
     assert len(read.all("script")) == 1
-    assert read.text.count(evil) == len(texts) + 5
+    assert read.text.count(evil) == len(texts) + 5 + 4
     assert read.all("title")[0].text.startswith(evil)
 
 
@@ -195,6 +170,63 @@ def test_question_and_answer_come_first(plain: Page) -> None:
         "A larger rate needs fewer steps.",
         "The largest diverges.",
     ]
+    order = [plain.text.index(words) for words in ("The largest diverges", "1 supported", "Figures", "Results Each")]
+    assert order[:2] == sorted(order[:2])
+    sections = [element.attributes["aria-labelledby"] for element in plain.all("section")]
+    assert sections[:4] == ["claims", "figures", "results", "comparison"]
+
+
+def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -> None:
+    badges = [badge.text for badge in plain.all("span") if badge.has_class("verdict")]
+    tally, each = badges[:3], badges[3:]
+    assert tally == ["1 supported", "1 contradicted", "2 undecided"]
+    assert each == ["supported", "contradicted", "undecided", "undecided"]
+    assert len({path.attributes["d"] for path in plain.all("path")}) == 3  # a shape for each verdict, not colour alone
+    text = plain.text
+    assert "A larger rate fluctuates less. n = 5 All differences lie below zero." in " ".join(text.split())
+    assert "not in this run" in text
+    assert len([element for element in plain.all("div") if element.has_class("evidence")]) == 3
+    assert "Claimed by: report 000, part 5." in text
+    assert "A claim of ours." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "row"),
+    [
+        ({}, "\u22120.0120 \u22120.0200 to \u22120.0040 0.020 Student t 5 \u2013"),
+        ({"difference": 1234.0, "low": 1100.0, "high": 1368.0}, "+1 234 +1 100 to +1 368 0.020 Student t 5 \u2013"),
+        (
+            {"low": np.nan, "high": np.nan, "p_holm": np.nan, "n": 1, "test": "none"},
+            "one seed, no interval \u2013 not tested 1",
+        ),
+        ({"difference": 0.0, "low": 0.0, "high": 0.0, "test": "identical"}, "0 0 to 0 0.020 identical 5"),
+        ({"p_holm": 1e-7, "n": 4, "left_out": 1, "needed": 41}, "< 0.001 Student t 41 left out: diverged about 41"),
+        ({"difference": np.nan, "low": np.nan, "high": np.nan}, "\u2013 \u2013 0.020"),
+    ],
+)
+def test_evidence_is_a_row_of_numbers(tmp_path: Path, changes: dict[str, Any], row: str) -> None:
+    read = report(tmp_path, judgements=[judgement(evidence=(evidence(**changes),))])
+    assert row in read.text
+
+
+def test_one_claim_needs_no_tally_and_none_no_section(tmp_path: Path) -> None:
+    one = report(tmp_path, judgements=[judgement()])
+    assert [badge.text for badge in one.all("span") if badge.has_class("verdict")] == ["supported"]
+    assert "Claims" not in report(tmp_path, judgements=()).text
+
+
+def test_configuration_shows_what_differs_first(plain: Page) -> None:
+    section = next(e.text for e in plain.all("section") if e.attributes["aria-labelledby"] == "configuration")
+    table, _, everything = " ".join(section.split()).partition("All flags")
+    assert "learning_rate 0.001,0.01,0.1,1 0.1" in table
+    assert "num_steps 200 set by num_epochs, else 1000" in table
+    assert "seeds 5 1" in table
+    assert "momentum" not in table
+    assert "--momentum=0" in everything
+
+
+def test_configuration_of_a_default_run(tmp_path: Path) -> None:
+    assert "Every flag is at its default" in report(tmp_path, flags="--momentum=0\n").text
 
 
 def test_numbers_are_those_of_the_results_and_the_best_on_validation_is_marked(tmp_path: Path) -> None:
@@ -215,7 +247,13 @@ def test_numbers_are_those_of_the_results_and_the_best_on_validation_is_marked(t
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path) -> None:
     read = report(tmp_path, results=make_results(seeds=1, num_checks=5), comparison=None)
     assert "±" not in read.text
-    assert "one seed gives no interval" in read.text
+    assert "one seed, no interval" in read.text
+
+
+def test_a_mean_of_the_one_seed_that_is_left_says_so(tmp_path: Path) -> None:
+    assert "one seed, no interval" not in report(tmp_path, results=make_results(num_checks=5)).text
+    left = report(tmp_path, results=make_results(diverged=4, num_checks=5)).text
+    assert "one seed, no interval" in left
 
 
 def test_comparison_gives_the_verdict_in_words(plain: Page, tmp_path: Path) -> None:
@@ -223,15 +261,14 @@ def test_comparison_gives_the_verdict_in_words(plain: Page, tmp_path: Path) -> N
     assert page.FITTED not in plain.text
     assert "outside" in report(tmp_path, comparison=a_comparison(reported=0.9, inside=False)).text
     one_seed = a_comparison(n=1, low=np.nan, high=np.nan, inside=None)
-    assert "no interval from one value" in report(tmp_path, comparison=one_seed).text
+    assert "not judged: one seed, no interval" in report(tmp_path, comparison=one_seed).text
 
 
 def test_fitted_numbers_are_marked_as_no_evidence(tmp_path: Path) -> None:
     comparison = pd.concat([a_comparison(fitted=True), a_comparison(id="other")])
     read = report(tmp_path, comparison=comparison)
-    (fitted,) = [row for row in read.all("tr") if row.has_class("fitted")]
+    (fitted,) = [row for row in read.all("tr") if page.FITTED in row.text]
     assert "A5-0.01-test" in fitted.text
-    assert page.FITTED in fitted.text
     assert "were used to choose the settings and are no evidence" in read.text
 
 
@@ -252,7 +289,16 @@ def test_receipt_and_reproduction(tmp_path: Path) -> None:
     meta = make_meta()
     meta["git"]["dirty"] = True
     text = report(tmp_path, meta=meta).text
-    for part in ("1 600 member-steps/s", "668 MiB", "wall time 20.0 s", "12.5 s", "cpu x 2", "over seeds map"):
+    parts = ["members 20 (20 finished, 0 stopped, 0 diverged)", "steps of a member 200", "wall time 20.0 s"]
+    parts += [
+        "compile time 1.5 s",
+        "1 600 member-steps/s",
+        "668 MiB",
+        "cpu x 2",
+        "5 seeds x 4 settings",
+        "map over seeds",
+    ]
+    for part in parts:
         assert part in text
     for part in (meta["command"], f"{meta['git']['commit']}, with uncommitted changes", "jax 0.10.2"):
         assert part in text
@@ -269,7 +315,7 @@ def test_figures_are_inlined_with_caption_and_alternative_text(plain: Page) -> N
 
 
 def test_a_heavy_figure_becomes_a_bitmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "MAX_SVG_BYTES", 100)
+    monkeypatch.setattr(document, "MAX_SVG_BYTES", 100)
     (image,) = report(tmp_path).all("img")
     assert (image.attributes["src"] or "").startswith("data:image/png;base64,")
 
@@ -298,7 +344,7 @@ def test_the_same_report_has_the_same_bytes_and_replaces_the_old_one(tmp_path: P
     ],
 )
 def test_significant(value: float, text: str) -> None:
-    assert page.significant(value) == text
+    assert document.significant(value) == text
 
 
 @pytest.mark.parametrize(
@@ -306,11 +352,25 @@ def test_significant(value: float, text: str) -> None:
     [(0.42, "0.42 s"), (59.94, "59.9 s"), (59.97, "1 min 0 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")],
 )
 def test_seconds(value: float, text: str) -> None:
-    assert page.seconds(value).replace("\u00a0", " ") == text
+    assert document.seconds(value).replace("\u00a0", " ") == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(500, "500 B"), (700_000_000, "668 MiB"), (2**30, "1.0 GiB"), (1_073_741_000, "1.0 GiB")]
 )
 def test_size(value: float, text: str) -> None:
-    assert page.size(value).replace("\u00a0", " ") == text
+    assert document.size(value).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"platform": "cpu", "kind": "cpu", "count": 2, "processes": 1, "cpu_cores": 2, "machine": "x86_64"},
+         "2 CPU devices on x86_64 with 2 cores"),
+        ({"platform": "gpu", "kind": "NVIDIA H100", "count": 1, "cpu_cores": 16, "machine": "x86_64"},
+         "1 GPU (NVIDIA H100) on x86_64 with 16 cores"),
+        ({"platform": "tpu", "kind": "TPU v5e", "count": 8, "processes": 2}, "8 TPUs (TPU v5e), 2 processes"),
+    ],
+)  # fmt: skip
+def test_device_in_words(found: dict[str, Any], words: str) -> None:
+    assert provenance.device(found) == words

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
+from jaxreg.claims import Judgement
 from jaxreg.reporting import tables
 from tests.synthetic import make_results
 
@@ -61,3 +62,19 @@ def test_a_large_sweep_prints_the_best_and_the_worst_and_counts_the_rest() -> No
     order = np.argsort(-results[ACCURACY].mean("seed").values)
     np.testing.assert_array_equal(shown, [*order[:10], *order[-3:]])
     assert "47 are left out, all are in summary.csv" in " ".join(text.split())
+
+
+def test_verdicts_are_printed_with_their_claims_and_reasons() -> None:
+    judgements = [
+        Judgement("Larger is faster.", "a report", "supported", "It falls by 3 steps.", 5, "steps", ()),
+        Judgement("Larger is redder.", "", "undecided", "This run does not sweep size.", 0, "1", ()),
+        Judgement("Larger is louder.", "", "undecided", "One seed gives no interval.", 1, "nats", ()),
+    ]
+    console = Console(file=io.StringIO(), width=80)
+    tables.print_verdicts(judgements, console)
+    assert isinstance(console.file, io.StringIO)
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert lines == [
+        *("supported Larger is faster.", "It falls by 3 steps."),
+        *("undecided Larger is louder.", "One seed gives no interval."),
+    ]

@@ -1,0 +1,130 @@
+"""`python -m jaxreg.report RUN…`: rebuilds the report of a run, or compares several runs on one page."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxreg.errors import ConfigError, JaxregError, RunFolderError
+from jaxreg.runfolder import read_finished
+
+if TYPE_CHECKING:
+    from jaxreg.reporting.comparison import Run
+    from jaxreg.study import Study
+
+USAGE = """python -m jaxreg.report RUN [RUN ...] [--out=comparison.html]
+
+Of one run folder, rebuilds figures/ and report.html in place, from results.nc, meta.json and flags.cfg.
+Of several, writes one page that compares them with the first."""
+
+_log = logging.getLogger("jaxreg")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes a page about the run folders in `argv` and returns the exit code: 0 written, 1 refused in one line."""
+    from absl import flags
+
+    argv = list(sys.argv if argv is None else argv)
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "out", None, "The page that compares several runs (default comparison.html).", flag_values=values
+    )
+    flags.DEFINE_flag(flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values)
+    handler = logging.StreamHandler(sys.stderr)
+    _log.addHandler(handler)
+    try:
+        folders = [Path(folder) for folder in values(argv)[1:]]
+        if values["help"].value:
+            print(USAGE)
+            return 0
+        if not folders:
+            return _refuse("no run folder given: python -m jaxreg.report RUN [RUN ...]")
+        print(_write(folders, values["out"].value))
+    except (flags.Error, JaxregError) as error:
+        return _refuse(" ".join(str(error).split()))
+    except OSError as error:
+        return _refuse(f"{error.filename}: could not be written ({error.strerror})")
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        _log.removeHandler(handler)
+    return 0
+
+
+def find_study(name: str) -> Study:
+    """The study `experiments.NAME.STUDY`; the default one, and a line that says so, where there is none."""
+    from jaxreg.study import Study
+
+    try:
+        if name.isidentifier():
+            study = getattr(importlib.import_module(f"experiments.{name}"), "STUDY", None)
+            if isinstance(study, Study):
+                return study
+    except ModuleNotFoundError as error:
+        if error.name not in ("experiments", f"experiments.{name}"):
+            raise
+    _log.warning("experiments.%s was not found: the page goes without its own words and figures", name)
+    return Study()
+
+
+def load_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs in `folders`, under labels that tell them apart.
+
+    Raises:
+      RunFolderError: one of them is no run folder with results, or is given twice.
+    """
+    from jaxreg import results
+    from jaxreg.reporting.comparison import Run, distinct_labels
+
+    metas = [read_finished(folder) for folder in folders]
+    seen: set[Path] = set()
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise RunFolderError(f"{folder}: is given twice; give each run once")
+        seen.add(folder.resolve())
+    return [
+        Run(label, results.load(folder), meta, (folder / "flags.cfg").read_text(encoding="utf-8"))
+        for label, folder, meta in zip(distinct_labels(folders), folders, metas, strict=True)
+    ]
+
+
+def _write(folders: Sequence[Path], out: str | None) -> Path:
+    """Writes the report of one run, or the comparison of several, and returns its path."""
+    if len(folders) == 1:
+        if out is not None:
+            raise ConfigError("out", out, "is for several runs; the report of one is written into its folder")
+        meta = read_finished(folders[0])
+        from jaxreg.reporting.assemble import write_report  # what draws is slow to import, and not needed to refuse
+
+        return write_report(folders[0], find_study(str(meta.get("experiment", ""))))
+
+    path = Path("comparison.html" if out is None else out)
+    _refuse_foreign(path)
+    runs = load_runs(folders)
+    from jaxreg.reporting.comparison import write_comparison
+
+    write_comparison(path, runs)
+    return path
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A file that is no comparison page is somebody's work."""
+    from jaxreg.reporting.comparison import KIND
+
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError("out", path, "is not the path of a file in a folder that exists")
+    if path.exists() and KIND not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
+        raise ConfigError("out", path, "exists and is not a comparison page; give another name or remove it")
+
+
+def _refuse(line: str) -> int:
+    print(line, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""From the folder of a run to its figures and its report page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxreg import results as labelled
+from jaxreg.claims import judge
+from jaxreg.replication import compare
+from jaxreg.reporting import figures, page
+from jaxreg.reporting.networks import network_figures
+from jaxreg.study import Study
+
+
+def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = None) -> Path:
+    """Draws the figures of a study into `folder`/figures and writes `folder`/report.html, whose path it returns.
+
+    Args:
+      folder: a run folder with results.nc and flags.cfg.
+      study: question, claims and figures.
+      meta: what the page says of the run; by default what is in meta.json.
+    """
+    if meta is None:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    results = labelled.load(folder)
+    drawn = [*study.figures(results), *network_figures(results, folder)]
+    for figure in drawn:
+        figures.save(figure.figure, folder / "figures", figure.name)
+    path = folder / "report.html"
+    page.write_report(
+        path,
+        title=study.title,
+        question=study.question,
+        answer=study.answer(results),
+        source=study.source,
+        results=results,
+        meta=meta,
+        figures=drawn,
+        judgements=judge(study.claims, results),
+        comparison=compare(results, study.reported) if study.reported else None,
+        flags=(folder / "flags.cfg").read_text(encoding="utf-8"),
+        notes=study.notes,
+    )
+    return path

@@ -1,0 +1,319 @@
+"""The comparison page: several runs side by side, each by the setting that is best on its validation set."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from jaxreg.measures import setting_label
+from jaxreg.reporting import figures, provenance
+from jaxreg.reporting.document import (
+    MISSING,
+    Cell,
+    ReportFigure,
+    Table,
+    accuracy_cells,
+    counted,
+    grouped,
+    inlined,
+    seconds,
+    size,
+    write_page,
+)
+from jaxreg.reporting.tables import interval, percent
+from jaxreg.statistics import paired_difference
+from jaxreg.summary import Row, best_row, member_dims, summary
+
+KIND = '<meta name="generator" content="jaxreg comparison">'  # tells a comparison page from other files
+CURVES = {"test_loss": "Test loss", "test_accuracy": "Test accuracy"}
+
+_NO_BREAK = "\u00a0"
+# Flags that say where a run was kept and how it was shown, nothing of what was trained.
+_BESIDE_THE_POINT = ("checkpoint_every", "max_minutes", "tensorboard", "tensorboard_max_runs", "report", "progress")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run under the name it has on the page."""
+
+    label: str
+    results: xr.Dataset
+    meta: Mapping[str, Any]
+    flags: str
+
+    @functools.cached_property
+    def settings(self) -> pd.DataFrame:
+        """The `summary` of its settings."""
+        return summary(self.results)
+
+    @functools.cached_property
+    def best_row(self) -> Row | None:
+        """The setting that is best on validation, as a row of the summary; None if every member diverged."""
+        row = best_row(self.settings)
+        return None if row is None else self.settings.to_dict("records")[row]
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """That setting as `results.sel` takes it."""
+        row = self.best_row
+        return None if row is None else {dim: row[dim] for dim in member_dims(self.results)}
+
+    @property
+    def data(self) -> tuple[str, str, str]:
+        """Dataset, downsample and validation_size, on which alone accuracies can be compared."""
+        given = provenance.defaults() | provenance.flag_values(self.flags)
+        return given["dataset"], given["downsample"], given["validation_size"]
+
+    @property
+    def base_seed(self) -> str:
+        """Seeds are the same draws only under the same base seed."""
+        return provenance.flag_values(self.flags).get("base_seed", provenance.defaults()["base_seed"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Final test accuracy of one run's best setting minus the first run's, paired by seed.
+
+    Attributes:
+      label: of the run.
+      mean, low, high: of the differences over the shared seeds, with the 95 % Student t interval, as fractions; NaN
+        where there is none.
+      n: seeds that both runs share and that diverged in neither.
+      remark: "identical", or why there is no difference or no interval; "" where there are both.
+    """
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    remark: str
+
+
+def write_comparison(path: str | Path, runs: Sequence[Run]) -> None:
+    """Writes one HTML page that compares two or more runs; complete in itself, as the report of a run is.
+
+    It shows what the runs have in common and what differs, the setting of each that is best on validation with its
+    accuracies and cost, the test curves of these settings, and their differences from the first run.
+    """
+    same_data = len({run.data for run in runs}) == 1
+    differences = [difference(runs[0], run) for run in runs[1:]]
+    common, differing = _flags(runs)
+    write_page(
+        path,
+        "comparison.html.j2",
+        title=f"Comparison of {len(runs)} runs",
+        question=f"How do {_listed([run.label for run in runs])} compare?",
+        answer=_answer(runs, same_data),
+        warning="" if same_data else "The runs saw different data: their accuracies cannot be set against each other.",
+        results=_results(runs, same_data),
+        reference=runs[0].label,
+        differences=Table(
+            ("run", "difference in test accuracy", "95 % interval", "n"),
+            [_difference_row(part) for part in differences],
+        ),
+        figures=[inlined(figure) for figure in draw(runs)],
+        differing=differing,
+        common=common,
+        sources=[
+            (run.label, str(run.meta.get("command") or "command unknown"), provenance.commit(run.meta)) for run in runs
+        ],
+    )
+
+
+def distinct_labels(folders: Sequence[Path]) -> list[str]:
+    """The name of each folder, with as many of the folders above it as it takes to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    return ["/".join(own[-_depth(own, parts) :]) for own in parts]
+
+
+def difference(first: Run, other: Run) -> Difference:
+    """What the best setting of `other` has over that of `first` in final test accuracy, paired by seed.
+
+    Only runs on the same data and with the same base seed can be paired: there a seed stands for the same draws.
+    """
+
+    def none(why: str) -> Difference:
+        return Difference(other.label, np.nan, np.nan, np.nan, 0, why)
+
+    if first.data != other.data:
+        return none("different data: not compared")
+    if first.base_seed != other.base_seed:
+        return none(f"not paired: base_seed {other.base_seed} makes other draws than {first.base_seed}")
+    best = first.best, other.best
+    if best[0] is None or best[1] is None:
+        return none("every member of one of the two diverged")
+    accuracies = [run.results["final_test_accuracy"].sel(at) for run, at in zip((first, other), best, strict=True)]
+    ours, theirs = xr.align(*(accuracy.reset_coords(drop=True) for accuracy in accuracies), join="inner")
+    if not ours.sizes["seed"]:
+        return none("not paired: no seed is in both")
+    paired = paired_difference(theirs, ours)
+    mean, low, high = (float(paired[name]) for name in ("mean", "low", "high"))
+    n = int(paired["n"])
+    if n == 0:
+        return none("not paired: a member diverged at each shared seed")
+    remark = "one seed, no interval" if n == 1 else "identical" if paired["identical"] else ""
+    return Difference(other.label, mean, low, high, n, remark)
+
+
+def draw(runs: Sequence[Run]) -> list[ReportFigure]:
+    """Test loss and accuracy along training, of the best setting of each run."""
+    data = best_of_each(runs)
+    if data is None:
+        return []
+    seeds = {run.label: run.results.sizes["seed"] for run in runs}
+    differ = (
+        f" Seeds: {', '.join(f'{label} {n}' for label, n in seeds.items())}." if len(set(seeds.values())) > 1 else ""
+    )
+    return [
+        ReportFigure(
+            name,
+            f"{words} along training, the best setting of each run on validation.{differ}",
+            figures.curves(data, name, log_y=name == "test_loss", title=f"{words} of each run's best setting"),
+        )
+        for name, words in CURVES.items()
+    ]
+
+
+def best_of_each(runs: Sequence[Run]) -> xr.Dataset | None:
+    """The best settings as one Dataset with the dimensions run, seed and check; None if every member diverged.
+
+    Seeds that a run does not have, and checks after its end, are NaN.
+    """
+    parts, labels = [], []
+    for run in runs:
+        if (best := run.best) is not None:
+            chosen = run.results[[*CURVES, "diverged_step"]].sel(best)
+            curves = chosen.reset_coords("check_step").reset_coords(drop=True)
+            parts.append(curves.assign_coords(check=np.arange(curves.sizes["check"])))
+            labels.append(run.label)
+    if not parts:
+        return None
+    joined = xr.concat(
+        parts,
+        dim=pd.Index(labels, name="run"),
+        join="outer",
+        fill_value={"diverged_step": -1},
+        combine_attrs="override",
+    )
+    return joined.set_coords("check_step").drop_vars("check")
+
+
+def _depth(own: tuple[str, ...], parts: Sequence[tuple[str, ...]]) -> int:
+    """How many of its last parts tell a path from the others; all of them if nothing does."""
+    depth = 1
+    while depth < len(own) and sum(own[-depth:] == other[-depth:] for other in parts) > 1:
+        depth += 1
+    return depth
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _answer(runs: Sequence[Run], same_data: bool) -> str:
+    """The best run on validation and what its best setting reaches on test."""
+    reached = [run for run in runs if run.best_row is not None]
+    if not reached:
+        return "Every member of every run diverged."
+    if not same_data:
+        return "They learned from different data, so none is the best; each is shown by its own best setting."
+    run = max(reached, key=_on_validation)
+    test = percent(*interval(run.best_row or {}, "final_test_accuracy"))
+    n = int(run.results["final_test_accuracy"].sel(run.best).notnull().sum())
+    seeds = f"n{_NO_BREAK}={_NO_BREAK}{n}" if n > 1 else "one seed, no interval"
+    at = f" with {setting_label(run.best or {})}" if run.best else ""
+    return f"{run.label} is best on validation{at}; its test accuracy there is {test} ({seeds})."
+
+
+def _on_validation(run: Run) -> float:
+    """What a run is chosen by: the validation accuracy of its best setting, NaN if it has none."""
+    return np.nan if run.best_row is None else float(run.best_row["final_validation_accuracy_mean"])
+
+
+def _results(runs: Sequence[Run], same_data: bool) -> Table:
+    """A row per run: its best setting, the accuracies there, how many members diverged, what it cost."""
+    # A run without any value has empty cells.
+    shown: list[Row] = [run.best_row or {"seeds": run.results.sizes["seed"]} for run in runs]
+    columns = [
+        [Cell(run.label, run.label, numeric=False) for run in runs],
+        [_setting(run) for run in runs],
+        accuracy_cells(shown, "final_validation_accuracy"),
+        accuracy_cells(shown, "final_test_accuracy"),
+        [Cell(str(run.results.sizes["seed"]), run.results.sizes["seed"]) for run in runs],
+        [_diverged(run) for run in runs],
+        [_cost(provenance.wall_seconds(run.meta), seconds) for run in runs],
+        [_cost(run.meta.get("member_steps_per_second"), grouped) for run in runs],
+        [_cost(run.meta.get("peak_memory_bytes"), size) for run in runs],
+    ]
+    names = ["run", "best setting", "validation accuracy", "test accuracy", "seeds", "diverged"]
+    names += ["wall time", "member-steps/s", "peak memory"]
+    reached = [_on_validation(run) for run in runs]
+    best = int(np.nanargmax(reached)) if same_data and not np.isnan(reached).all() else None
+    return Table(names, list(zip(*columns, strict=True)), best=best)
+
+
+def _setting(run: Run) -> Cell:
+    text = "every member diverged" if run.best is None else setting_label(run.best) or "the only one"
+    return Cell(text, text, numeric=False, remark=f"of {counted(len(run.settings), 'setting')}")
+
+
+def _diverged(run: Run) -> Cell:
+    diverged = run.results["diverged_step"] >= 0
+    return Cell(f"{int(diverged.sum())} of {diverged.size}", float(diverged.mean()))
+
+
+def _cost(value: float | None, words: Any) -> Cell:
+    return Cell(MISSING, np.nan) if value is None else Cell(words(value), float(value))
+
+
+def _difference_row(part: Difference) -> list[Cell]:
+    points = f"{_NO_BREAK}points"
+
+    def signed(value: float) -> str:
+        return ("+" if value > 0 else "") + grouped(100 * value, 2)
+
+    ends = MISSING if np.isnan(part.high - part.low) else f"{signed(part.low)} to {signed(part.high)}"
+    return [
+        Cell(part.label, part.label, numeric=False, remark=part.remark),
+        Cell(MISSING if np.isnan(part.mean) else signed(part.mean) + points, part.mean),
+        Cell(ends, part.low),
+        Cell(str(part.n), part.n),
+    ]
+
+
+def _flags(runs: Sequence[Run]) -> tuple[str, Table | None]:
+    """The flags that all runs share, as lines, and a table of those in which they differ."""
+    usual = provenance.defaults()
+    given = [provenance.flag_values(run.flags) for run in runs]
+    names = [name for name in dict.fromkeys(name for flags in given for name in flags) if name not in _BESIDE_THE_POINT]
+    values = {name: [flags.get(name, usual.get(name, "not set")) for flags in given] for name in names}
+    differing = {name: column for name, column in values.items() if len(set(column)) > 1}
+    common = "\n".join(f"--{name}={column[0]}" for name, column in values.items() if name not in differing)
+    if not differing:
+        return common, None
+    rows = [
+        [Cell(run.label, run.label, numeric=False), *(_flag_cell(column[i], column) for column in differing.values())]
+        for i, run in enumerate(runs)
+    ]
+    return common, Table(("run", *differing), rows)
+
+
+def _flag_cell(value: str, column: Sequence[str]) -> Cell:
+    """A flag's value; right-aligned where each value of the column is a number."""
+    return Cell(value, value, numeric=all(_is_number(other) for other in column), kind="verbatim")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

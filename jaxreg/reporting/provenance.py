@@ -1,0 +1,135 @@
+"""Where results come from, in words: what was configured, on what it ran, what it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
+from jaxreg.reporting.document import counted, grouped, seconds, size
+
+Meta = Mapping[str, Any]  # content of meta.json
+
+# What decides where a flag is not given.
+_SET_BY = {
+    "init_variance": "set by init, 0.01 for normal",
+    "num_steps": "set by num_epochs, else 1000",
+    "data_dir": "set by TFDS_DATA_DIR or tfds",
+    "validation_size": "set by dataset",
+}
+_NO_BREAK = "\u00a0"
+
+
+def flag_values(flags: str) -> dict[str, str]:
+    """The flags of a flags.cfg by name, as they are written; of a repeated flag all values, semicolons between."""
+    values: dict[str, str] = {}
+    for line in flags.splitlines():
+        if line.startswith("--"):
+            name, _, value = line[2:].strip().partition("=")
+            values[name] = f"{values[name]}; {value}" if name in values else value
+    return values
+
+
+def defaults() -> dict[str, str]:
+    """What each flag is where it is not given, as a flagfile spells it; `set by …` where something else decides."""
+    fields = list(FIELDS.values())
+    fields += [field for part in (Experiment, DataConfig, RunConfig) for field in dataclasses.fields(part)]
+    return {
+        field.name: _SET_BY.get(field.name, "not set") if field.default is None else describe(field.default)
+        for field in fields
+        if field.metadata
+    } | {"zip": "not set"}
+
+
+def differences(flags: str) -> list[tuple[str, str, str]]:
+    """The flags of a flags.cfg that are not at their default: (name, value, default)."""
+    usual = defaults()
+    return [
+        (name, value, usual.get(name, "not set"))
+        for name, value in flag_values(flags).items()
+        if value != usual.get(name)
+    ]
+
+
+def wall_seconds(meta: Meta) -> float | None:
+    """Seconds from start to end; a run that was resumed counts its pauses."""
+    if not meta.get("started") or not meta.get("ended"):
+        return None
+    return float((pd.Timestamp(meta["ended"]) - pd.Timestamp(meta["started"])).total_seconds())
+
+
+def receipt(results: xr.Dataset, meta: Meta) -> list[tuple[str, str]]:
+    """What a run cost, as (name, value); what meta does not hold is left out."""
+    spent = meta.get("seconds") or {}
+    lines: list[tuple[str, str]] = []
+    if "members" in meta:
+        counts = ", ".join(f"{meta[name]} {name}" for name in ("finished", "stopped", "diverged") if name in meta)
+        lines.append(("members", f"{grouped(meta['members'])}{f' ({counts})' if counts else ''}"))
+    if "num_steps" in results.coords:
+        lines.append(("steps of a member", steps(results)))
+    elapsed = wall_seconds(meta)
+    if elapsed is not None:
+        lines.append(("wall time", seconds(elapsed)))
+    names = {"compile": "compile time", "train": "training", "evaluate": "evaluation", "write": "writing"}
+    lines += [(text, seconds(spent[name])) for name, text in names.items() if name in spent]
+    if meta.get("member_steps_per_second"):
+        lines.append(("speed", f"{grouped(meta['member_steps_per_second'])}{_NO_BREAK}member-steps/s in training"))
+    if meta.get("peak_memory_bytes"):
+        lines.append(("peak memory", size(meta["peak_memory_bytes"])))
+    if meta.get("device"):
+        lines.append(("device", device(meta["device"])))
+    if meta.get("train_compilations") is not None:
+        lines.append(("training programs compiled", str(meta["train_compilations"])))
+    groups = meta.get("layout") or ()
+    for i, group in enumerate(groups, 1):
+        lines.append((f"layout of group {i}" if len(groups) > 1 else "layout", layout(group)))
+    return lines
+
+
+def steps(results: xr.Dataset) -> str:
+    """`10 000`, or `1 000 to 10 000` where settings differ in it."""
+    least, most = int(results["num_steps"].min()), int(results["num_steps"].max())
+    return grouped(most) if least == most else f"{grouped(least)} to {grouped(most)}"
+
+
+def device(found: Mapping[str, Any] | str) -> str:
+    """`2 CPU devices on x86_64 with 2 cores`, `1 GPU (NVIDIA H100) on x86_64 with 16 cores`."""
+    if isinstance(found, str):
+        return found
+    platform, kind = str(found.get("platform", "")), str(found.get("kind", ""))
+    name = f"{platform.upper()} device" if platform == "cpu" else platform.upper() or "device"
+    words = counted(int(found.get("count", 1)), name)
+    words += f" ({kind})" if kind and kind.lower() != platform else ""
+    if found.get("machine"):
+        words += f" on {found['machine']}"
+    if found.get("cpu_cores"):
+        words += f" with {counted(int(found['cpu_cores']), 'core')}"
+    return words + (f", {found['processes']} processes" if found.get("processes", 1) > 1 else "")
+
+
+def layout(group: Mapping[str, Any]) -> str:
+    """How the members of a group were laid out: `10 seeds x 7 settings, over seeds by map, …`."""
+    known = {"seeds", "configs", "devices", "split", "over_seeds", "chunk_steps"}
+    words = []
+    if {"seeds", "configs"} <= group.keys():
+        words.append(f"{counted(group['seeds'], 'seed')} x {counted(group['configs'], 'setting')}")
+    if "devices" in group:
+        split = f", split along {group['split']}" if group.get("split") else ""
+        words.append(f"{counted(group['devices'], 'device')}{split}")
+    if "over_seeds" in group:
+        words.append(f"{group['over_seeds']} over seeds")
+    if "chunk_steps" in group:
+        words.append(f"{counted(group['chunk_steps'], 'step')} at a time")
+    words += [f"{name.replace('_', ' ')} {value}" for name, value in group.items() if name not in known]
+    return ", ".join(words)
+
+
+def commit(meta: Meta) -> str:
+    """The commit of the code, and whether it had changes that are in no commit."""
+    git = meta.get("git") or {}
+    name = git.get("commit") or ""
+    return f"{name}{', with uncommitted changes' if git.get('dirty') else ''}" if name else "unknown"
