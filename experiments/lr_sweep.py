@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -26,11 +27,12 @@ from experiments import cli
 from jaxreg.claims import Measure, Trend
 from jaxreg.measures import fluctuation, setting_dims, setting_label, steps_to_train, value_label
 from jaxreg.replication import Reported, compare
-from jaxreg.reporting import figures
-from jaxreg.reporting.page import ReportFigure
 from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 from jaxreg.summary import best_setting
+
+if TYPE_CHECKING:
+    from jaxreg.reporting.document import ReportFigure
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 1000, "num_steps": 10_000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
@@ -91,6 +93,9 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     """The figures of the source's part 5; of a run that sweeps other axes too, at their best setting on validation."""
     if "learning_rate" not in results.dims:
         return default_figures(results)
+    from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
+    from jaxreg.reporting.document import ReportFigure
+
     chosen, where = _one_line(results)
     comparison = compare(results, REPORTED)
     printed = comparison[comparison["variable"] == "final_test_accuracy"]

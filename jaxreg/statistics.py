@@ -14,8 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
-import scipy.stats
+import scipy.special  # scipy.stats has the same distributions, and takes seconds to import
 import xarray as xr
 
 Values = np.ndarray[Any, Any]
@@ -69,7 +68,7 @@ def _t_quantile(n: xr.DataArray, confidence: float) -> xr.DataArray:
     """Two-sided t quantile at n - 1 degrees of freedom; NaN below n = 2."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}: must lie in (0, 1)")
-    quantile: xr.DataArray = n.copy(data=scipy.stats.t.ppf((1 + confidence) / 2, df=(n - 1).where(n > 1)))
+    quantile: xr.DataArray = n.copy(data=scipy.special.stdtrit((n - 1).where(n > 1), (1 + confidence) / 2))
     return quantile
 
 
@@ -283,7 +282,7 @@ def seeds_needed_sign(agreeing: float = 1.0, alpha: float = 0.05, power: float =
 def _binomial_table() -> tuple[Values, Values]:
     """n = 1 … 100, and P(X ≤ k), X ~ Binomial(n, 1/2), [n, k] for k = 0 … 50."""
     n = np.arange(1, 101)
-    return n, np.asarray(scipy.stats.binom.cdf(np.arange(51), n[:, None], 0.5))
+    return n, np.asarray(scipy.special.bdtr(np.arange(51.0), n[:, None], 0.5))
 
 
 def bootstrap_interval(

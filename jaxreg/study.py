@@ -13,7 +13,7 @@ from jaxreg.measures import setting_dims, setting_label
 if TYPE_CHECKING:
     from jaxreg.claims import Claim
     from jaxreg.replication import Reported
-    from jaxreg.reporting.page import ReportFigure
+    from jaxreg.reporting.document import ReportFigure
 
 
 def default_answer(results: xr.Dataset) -> str:
@@ -34,7 +34,7 @@ def default_answer(results: xr.Dataset) -> str:
 def default_figures(results: xr.Dataset) -> list[ReportFigure]:
     """Test loss and accuracy along training, final test accuracy against each axis, and over the two axes if so."""
     from jaxreg.reporting import figures
-    from jaxreg.reporting.page import ReportFigure
+    from jaxreg.reporting.document import ReportFigure
 
     drawn = [
         ReportFigure(

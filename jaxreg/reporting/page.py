@@ -31,8 +31,6 @@ from jaxreg.reporting.document import (
 from jaxreg.reporting.tables import halted, shown_rows
 from jaxreg.summary import HALTS, Row, axis_names, best_row, member_dims, summary
 
-__all__ = ["ReportFigure", "write_report"]
-
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
 MAX_DIVERGED = 100
 
