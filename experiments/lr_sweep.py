@@ -70,20 +70,19 @@ def answer(results: xr.Dataset) -> str:
     """The best rate, and how the number of steps to train depends on it."""
     if "learning_rate" not in results.dims:
         return default_answer(results)
-    steps = steps_to_train(_one_line(results)[0], TRAINED)
+    steps = steps_to_train(_one_line(results)[0], TRAINED).transpose("learning_rate", "seed")
     over_seeds, total = mean_interval(steps), steps.sizes["seed"]
+    half_width = ((over_seeds["high"] - over_seeds["low"]) / 2).values
     reached, sometimes, never = [], [], []
-    for rate in steps["learning_rate"].values:
-        rate_label, trained = value_label(rate), int(np.isfinite(steps.sel(learning_rate=rate)).sum())
-        one = over_seeds.sel(learning_rate=rate)
+    for i, rate in enumerate(map(value_label, steps["learning_rate"].values.tolist())):
+        trained = int(np.isfinite(steps.values[i]).sum())
         if trained == total:
-            half_width = float(one["high"] - one["low"]) / 2
-            interval = f" ± {half_width:.0f}" if total > 1 else ""
-            reached.append(f"{float(one['mean']):.0f}{interval} steps at {rate_label}")
+            interval = f" ± {half_width[i]:.0f}" if total > 1 else ""
+            reached.append(f"{over_seeds['mean'].values[i]:.0f}{interval} steps at {rate}")
         elif trained:
-            sometimes.append(f"in {trained} of {total} seeds at {rate_label}")
+            sometimes.append(f"in {trained} of {total} seeds at {rate}")
         else:
-            never.append(rate_label)
+            never.append(rate)
     words = [f"after {', '.join(reached)}"] if reached else []
     words += sometimes + ([f"never at {', '.join(never)}"] if never else [])
     return f"{default_answer(results)} A test accuracy of {TRAINED:g} is reached {'; '.join(words)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,17 +19,35 @@ def setting_dims(results: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
     return tuple(dim for dim in dims if dim not in WITHIN_SETTINGS)
 
 
-def settings(results: xr.Dataset, dims: Sequence[str] | None = None) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+def settings(
+    results: xr.Dataset, dims: Sequence[str] | None = None, *, where: Sequence[bool] | None = None
+) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
     """Each setting, last dimension fastest: its values by name (zipped ones included) and its part of the results.
 
-    `dims` are the dimensions to go through, `setting_dims(results)` by default.
+    `dims` are the dimensions to go through, `setting_dims(results)` by default; of the settings only those that are
+    true in `where`, if it is given.
     """
     dims = setting_dims(results) if dims is None else dims
+    indices = np.ndindex(*(results.sizes[dim] for dim in dims))
+    for number, (index, values) in enumerate(zip(indices, setting_values(results, dims), strict=True)):
+        if where is None or where[number]:
+            yield values, results.isel(dict(zip(dims, index, strict=True)))
+
+
+def setting_values(results: xr.Dataset, dims: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The values of each setting by name, in the order of `settings`."""
+    dims = setting_dims(results) if dims is None else dims
+    shape = tuple(results.sizes[dim] for dim in dims)
     names = [str(name) for name, coord in results.coords.items() if coord.dims and set(coord.dims) <= set(dims)]
     names.sort(key=lambda name: dims.index(str(results[name].dims[0])))
-    for index in np.ndindex(*(results.sizes[dim] for dim in dims)):
-        part = results.isel(dict(zip(dims, index, strict=True)))
-        yield {name: part[name].item() for name in names}, part
+    columns = []
+    for name in names:
+        coord = results[name].transpose(*(dim for dim in dims if dim in results[name].dims))
+        missing = tuple(axis for axis, dim in enumerate(dims) if dim not in coord.dims)
+        columns.append(np.broadcast_to(np.expand_dims(coord.values, missing), shape).ravel().tolist())
+    if not columns:
+        return [{} for _ in range(math.prod(shape))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def setting_label(setting: Mapping[str, Any]) -> str:

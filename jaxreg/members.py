@@ -64,13 +64,16 @@ class Member:
     input_shape: tuple[int, ...] | None = None
 
 
-def load_member(run: str | Path, select: Mapping[str, Any] | None = None) -> Member:
+def load_member(
+    run: str | Path, select: Mapping[str, Any] | None = None, *, dataset: xr.Dataset | None = None
+) -> Member:
     """The member of a finished run that `select` names.
 
     Args:
       run: folder of the run.
       select: `seed` and hyperparameters by name, values as they are or as flags spell them. Those of which the run has
         one value may be left out. A number is also found by the six digits that tables show.
+      dataset: the results of the run, where they are at hand.
 
     Raises:
       ConfigError: the run does not hold a value, or more than one member is left.
@@ -78,7 +81,8 @@ def load_member(run: str | Path, select: Mapping[str, Any] | None = None) -> Mem
     """
     run = Path(run)
     meta = read_finished(run)
-    flags, dataset = (run / "flags.cfg").read_text(encoding="utf-8"), results.load(run)
+    flags = (run / "flags.cfg").read_text(encoding="utf-8")
+    dataset = results.load(run) if dataset is None else dataset
     experiment = experiment_from_flags(flags, str(dataset.attrs["experiment"]))
     parts = [Part(*part) for part in meta.get("parts", ())]
     if not parts:

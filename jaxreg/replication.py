@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from jaxreg.measures import setting_dims, setting_label, settings
+from jaxreg.measures import setting_label, setting_values, settings
 from jaxreg.statistics import prediction_interval
 
 COLUMNS = (
@@ -57,9 +57,13 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
     for entry in reported:
         _check(entry, numbers, results)
         number = numbers.loc[entry.id]
-        for setting, part in settings(results, setting_dims(results[entry.variable])):
-            if not all(agree(part[name].item(), value) for name, value in entry.setting.items()):
-                continue
+        measured = results[[entry.variable]]
+        fixed = {name: results[name].item() for name in entry.setting if not results[name].dims}
+        wanted = [
+            all(agree((fixed | setting)[name], value) for name, value in entry.setting.items())
+            for setting in setting_values(measured)
+        ]
+        for setting, part in settings(measured, where=wanted):
             one_run = prediction_interval(part[entry.variable]).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
             inside = bool(low <= number["value"] <= high) if n >= 2 else None

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.files import write_atomically
-from jaxreg.measures import setting_dims, settings
+from jaxreg.measures import setting_dims, setting_values
 from jaxreg.statistics import mean_interval
 
 QUANTITIES = (
@@ -43,7 +43,7 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
         """[setting], the last dimension fastest, as `settings` goes through them."""
         return values.transpose(*dims).values.reshape(-1)
 
-    table = pd.DataFrame([setting for setting, _ in settings(results[["diverged_step"]], dims)])
+    table = pd.DataFrame(setting_values(results[["diverged_step"]], dims))
     columns: dict[str, np.ndarray] = {"seeds": np.full(len(table), results.sizes["seed"])}
     columns |= {halt: flat((results[variable] >= 0).sum("seed")) for halt, variable in HALTS.items()}
     for quantity in QUANTITIES:
@@ -60,7 +60,7 @@ def member_dims(results: xr.Dataset) -> tuple[str, ...]:
 
 def axis_names(results: xr.Dataset) -> tuple[str, ...]:
     """The swept hyperparameters, coordinates zipped along a dimension included."""
-    return tuple(next(settings(results[["diverged_step"]], member_dims(results)))[0])
+    return tuple(setting_values(results[["diverged_step"]], member_dims(results))[0])
 
 
 def ranking(table: pd.DataFrame) -> list[int]:

@@ -181,5 +181,5 @@ def _image(figure: Figure) -> str:
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, bbox_inches="tight", facecolor="white", **options)
+    figure.savefig(buffer, facecolor="white", **options)
     return buffer.getvalue()

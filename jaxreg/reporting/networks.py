@@ -37,7 +37,7 @@ def network_figures(results: xr.Dataset, folder: Path) -> list[ReportFigure]:
     if len(shape) == 2:
         seed = int(chosen["seed"][chosen["diverged_step"] < 0][0])
         try:
-            weights = load_member(folder, {**best, "seed": seed}).params[0]["weights"]
+            weights = load_member(folder, {**best, "seed": seed}, dataset=results).params[0]["weights"]
         except (JaxregError, KeyError, TypeError, IndexError) as error:
             # The run has no checkpoint any more, or a model of the user's own.
             _log.info("first-layer weights are not drawn: %s", str(error).partition("\n")[0])

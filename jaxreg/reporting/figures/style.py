@@ -53,8 +53,9 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     png, svg = (Path(folder) / f"{name}.{kind}" for kind in ("png", "svg"))
     png.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_STYLE):
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(png, dpi=150)
         figure.savefig(svg, metadata={"Date": None})
     return png, svg

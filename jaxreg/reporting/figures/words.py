@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from jaxreg.measures import settings, value_label
+from jaxreg.measures import setting_values, value_label
 
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
 
@@ -51,7 +51,7 @@ def row_label(results: xr.Dataset, variables: Sequence[str]) -> str:
 
 def axis_labels(data: xr.Dataset, dims: Sequence[str]) -> tuple[list[str], list[str]]:
     """The names along `dims`, zipped ones included, and the label of each setting."""
-    found = [setting for setting, _ in settings(data, dims)]
+    found = setting_values(data, dims)
     for digits in (3, 6):
         labels = [", ".join(value_label(value, digits) for value in setting.values()) for setting in found]
         if len(set(labels)) == len(labels):

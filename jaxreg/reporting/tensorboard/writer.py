@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from tensorboardX.proto.event_pb2 import Event
 
-from jaxreg.measures import setting_label, settings
+from jaxreg.measures import setting_label, setting_values
 from jaxreg.reporting.tensorboard import hparams
 from jaxreg.reporting.tensorboard.charts import band_tags, margin_charts
 from jaxreg.reporting.tensorboard.records import scalar_events, tf_records, version_event
@@ -124,7 +124,7 @@ class ScalarWriter:
         self.close()
 
     def _start_runs(self, results: xr.Dataset) -> list[_Run]:
-        grid = [setting for setting, _ in settings(results[["diverged_step"]], member_dims(results))]
+        grid = setting_values(results[["diverged_step"]], member_dims(results))
         count = min(len(grid), self.max_runs)
         self.left_out = len(grid) - count
         chosen = np.linspace(0, len(grid) - 1, count).round().astype(int).tolist()
