@@ -70,7 +70,8 @@ def answer(results: xr.Dataset) -> str:
     """The best rate, and how the number of steps to train depends on it."""
     if "learning_rate" not in results.dims:
         return default_answer(results)
-    steps = steps_to_train(_one_line(results)[0], TRAINED).transpose("learning_rate", "seed")
+    chosen, where = _one_line(results)
+    steps = steps_to_train(chosen, TRAINED).transpose("learning_rate", "seed")
     over_seeds, total = mean_interval(steps), steps.sizes["seed"]
     half_width = ((over_seeds["high"] - over_seeds["low"]) / 2).values
     reached, sometimes, never = [], [], []
@@ -83,9 +84,12 @@ def answer(results: xr.Dataset) -> str:
             sometimes.append(f"in {trained} of {total} seeds at {rate}")
         else:
             never.append(rate)
-    words = [f"after {', '.join(reached)}"] if reached else []
-    words += sometimes + ([f"never at {', '.join(never)}"] if never else [])
-    return f"{default_answer(results)} A test accuracy of {TRAINED:g} is reached {'; '.join(words)}."
+    if reached or sometimes:
+        words = [f"after {', '.join(reached)}"] if reached else []
+        words += sometimes + ([f"not at {', '.join(never)}"] if never else [])
+    else:
+        words = ["at no rate"]
+    return f"{default_answer(results)} A test accuracy of {TRAINED:g} is reached{where} {'; '.join(words)}."
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:

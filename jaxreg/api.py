@@ -20,7 +20,7 @@ from jaxreg import models, results, runfolder, sweeps
 from jaxreg.config import Experiment, validate
 from jaxreg.constraints import Constraint
 from jaxreg.data import Data, load
-from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
+from jaxreg.errors import ConfigError, RunFolderError
 from jaxreg.fingerprint import fingerprint
 from jaxreg.flagfile import flag_lines
 from jaxreg.initializers import Initializer
@@ -113,7 +113,6 @@ def execute(
         return Outcome(_dataset([runner], data, experiment), None)
 
     from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
-    from jaxreg.reporting.assemble import write_report
     from jaxreg.reporting.tensorboard import ScalarWriter
     from jaxreg.summary import write_summary
 
@@ -132,11 +131,11 @@ def execute(
         kept = folder.path / "results.nc"
         if folder.finished and kept.exists():
             if settings.report and not (folder.path / "report.html").exists():
-                write_report(folder.path, study, folder.meta)
+                _report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(results.load(kept), folder.path)
         runners = [runner] if len(folder.parts) == 1 else _one_per_part(experiment, folder.parts, data, problem)
-        *earlier, runner = runners
+        runner = runners[-1]
         for number, trained in enumerate(runners, 1):
             parts = folder.parts[:number]
             directory = runfolder.checkpoint_folder(folder.path, parts)
@@ -145,9 +144,6 @@ def execute(
                 trained.restore(found)
                 if trained is runner:
                     _log.info("going on from the checkpoint at step %d", found.step)
-        if missing := [trained for trained in earlier if trained.member_steps < trained.total_member_steps]:
-            seeds = ", ".join(map(str, missing[0].sweep.seeds))
-            raise CheckpointError(f"{folder.path}: the checkpoint of seeds {seeds} is missing; --overwrite starts over")
         folder.start(
             command=_command(),
             git=runfolder.git_state(),
@@ -159,10 +155,13 @@ def execute(
         try:
             measured = functools.partial(_dataset, runners, data, experiment)
             scalars = _Scalars(ScalarWriter(folder.path / "tensorboard", _max_runs(experiment)), measured)
-            runner.on_check = scalars.write_sometimes
             try:
-                with SignalGuard() as runner.guard, progress_bar(settings.progress) as runner.progress:
-                    runner.run()
+                with SignalGuard() as guard, progress_bar(settings.progress) as progress:
+                    for trained in runners:
+                        trained.guard, trained.progress, trained.on_check = guard, progress, scalars.write_sometimes
+                        # Earlier seeds are finished, unless the checkpoint of their end was lost.
+                        if trained is runner or trained.member_steps < trained.total_member_steps:
+                            trained.run()
             finally:
                 with contextlib.suppress(OSError):  # must not hide what ended the run
                     folder.update(**_cost(runners))
@@ -172,8 +171,9 @@ def execute(
                 results.save(dataset, kept)
                 write_summary(dataset, folder.path / "summary.csv")
             folder.update(**_cost(runners), **_counts(dataset))
+            folder.delete("report.html", "figures")  # of fewer seeds
             if settings.report:
-                write_report(folder.path, study, folder.meta | {"status": "done", "ended": runfolder.utc_stamp()})
+                _report(folder.path, study, folder.meta | {"status": "done", "ended": runfolder.utc_stamp()})
         except OSError as error:
             raise RunFolderError(
                 f"{folder.path}: could not be written ({error.strerror or error}); the checkpoints that are there are "
@@ -202,6 +202,12 @@ def _prepare(experiment: Experiment, problem: Problem, data: Data | None) -> tup
     if sweep.record_every > 1 and not experiment.record_every:
         _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", sweep.record_every)
     return data, runner
+
+
+def _report(folder: Path, study: Study, meta: Mapping[str, Any]) -> None:
+    from jaxreg.reporting.assemble import write_report  # what draws is slow to import
+
+    write_report(folder, study, meta)
 
 
 def _one_per_part(

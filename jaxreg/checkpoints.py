@@ -97,29 +97,36 @@ class Checkpoints:
                 "Free some space or mend the folder, then go on with --resume"
             ) from error
 
-    def latest(self) -> Found | None:
+    def latest(self, *, mend: bool = True) -> Found | None:
         """The newest checkpoint whose every file has been verified, None where there never was one.
 
-        Damaged ones on the way are set aside as `damaged-<step>-<n>`, each with a line in the log.
+        Damaged ones on the way are set aside as `damaged-<step>-<n>`, each with a line in the log. With `mend=False`,
+        for those who only read, they are passed over and nothing is renamed.
 
         Raises:
           CheckpointError: only damaged ones are left, or they belong to another configuration or a newer format.
         """
-        step = _on_process_0(self._newest_good)
+        step = _on_process_0(lambda: self._newest_good(mend))
         return None if step is None else self._found(step)
 
-    def _newest_good(self) -> int | None:
-        self._mend_names()
-        for step in sorted(self._steps(with_manifest=False), reverse=True):
+    def _newest_good(self, mend: bool) -> int | None:
+        if mend:
+            self._mend_names()
+        steps = sorted(self._steps(with_manifest=False), reverse=True)
+        for step in steps:
             try:
                 self._verify(step)
             except _Damaged as damage:
-                self._set_aside(step, damage)
+                if mend:
+                    self._set_aside(step, damage)
+                else:
+                    _log.warning("checkpoint %d is damaged (%s): passed over", step, damage)
             else:
                 return step
-        if any(self.directory.glob("damaged-*")):
+        if steps or any(self.directory.glob("damaged-*")):
             raise CheckpointError(
-                f"only damaged checkpoints are left in {self.directory}; --overwrite starts over from nothing"
+                f"only damaged checkpoints are left in {self.directory}; delete that folder and --resume to train its "
+                "seeds again, or start over with --overwrite"
             )
         return None
 

@@ -6,6 +6,7 @@ width at which it was trained, and so with the same bits.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     absl_flags.DEFINE_string("select", "", "The member: learning_rate=0.1,seed=3.", flag_values=values)
     absl_flags.DEFINE_string("out", "", "The folder to write, new or empty.", flag_values=values)
     absl_flags.DEFINE_bool("help", False, "Show this help.", short_name="?", flag_values=values)
+    log, handler = logging.getLogger("jaxreg"), logging.StreamHandler(sys.stderr)
+    log.addHandler(handler)
     try:
         runs = values(list(sys.argv if argv is None else argv))[1:]
         if values["help"].value:
@@ -57,12 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(" ".join(str(error).split()))
     except JaxregError as error:
         return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename}: cannot be used ({(error.strerror or str(error)).lower()})")
+    finally:
+        log.removeHandler(handler)
     print(setting_label(member.setting | {"seed": member.seed}))
     for path in paths:
         print(f"  {path}")
-    print(f"Train it alone, with the same bits:\n  {_training_command(member, paths[-1])}")
-    for remark in (line for line in member.flags.splitlines() if line.startswith("#")):
-        print(f"  {remark}")
+    own = [line for line in member.flags.splitlines() if line.startswith("#")]
+    if own:
+        print("Trained alone with the same parts of your own, it has the same bits:", *own, sep="\n  ")
+    else:
+        print(f"Train it alone, with the same bits:\n  {_training_command(member, paths[-1])}")
     return 0
 
 

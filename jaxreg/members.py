@@ -171,7 +171,7 @@ def _checkpoint(run: Path, configuration: str, parts: Sequence[Part]) -> Found:
     """The last checkpoint of the seeds that were trained as the last of these parts."""
     from jaxreg.checkpoints import Checkpoints  # Orbax is slow to import
 
-    found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest()
+    found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest(mend=False)
     if found is None:
         raise CheckpointError(f"{run}: no checkpoint is left, and with it no parameters; train the run again")
     return found
@@ -193,7 +193,7 @@ def _kept(
 ) -> dict[str, Params]:
     """The last and the best parameters of a member: its place in the block of its group that it was trained in."""
     config = group.settings.index(setting)
-    kept = found.restore_tree()["params"]
+    kept = found.restore_tree().get("params", {})
     blocks = make_blocks(number, layout, len(group.configs), num_seeds)
     i, block = next((i, block) for i, block in enumerate(blocks) if block.holds(config, replicate))
     if (name := block_name(number, i)) not in kept:
@@ -260,7 +260,7 @@ def _choose(sweep: Sweep, seeds: Sequence[int], select: Mapping[str, Any]) -> tu
     if "seed" not in select and len(seeds) > 1:
         raise refusal(f"choose one of seed={_listed(seeds)}")
     seed = _text(select.get("seed", seeds[0]))
-    if seed not in map(str, seeds):
+    if not seed.isdecimal() or int(seed) not in seeds:
         raise refusal(f"the run holds seed={_listed(seeds)}")
     return left[0], int(seed)
 

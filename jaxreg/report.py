@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.DEFINE_flag(flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values)
     handler = logging.StreamHandler(sys.stderr)
     _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
     try:
         folders = [Path(folder) for folder in values(argv)[1:]]
         if values["help"].value:
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def find_study(name: str) -> Study:
     """The study `experiments.NAME.STUDY`; the default one, and a line that says so, where there is none."""
+    from jaxreg.config import Experiment
     from jaxreg.study import Study
 
     try:
@@ -67,7 +69,10 @@ def find_study(name: str) -> Study:
     except ModuleNotFoundError as error:
         if error.name not in ("experiments", f"experiments.{name}"):
             raise
-    _log.warning("experiments.%s was not found: the page goes without its own words and figures", name)
+    if name == Experiment.name:  # from Python: the study that `jaxreg.run` was given, if any, is not kept
+        _log.warning("the page goes without words and figures of a study given to jaxreg.run")
+    else:
+        _log.warning("experiments.%s was not found: the page goes without its own words and figures", name)
     return Study()
 
 

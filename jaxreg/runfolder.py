@@ -130,13 +130,27 @@ class RunFolder:
         if not self.resumed:
             self._delete_run()
         self.started = True
-        known = {"configuration": self.configuration, "parts": self.parts}
-        self.meta = {"started": utc_stamp()} | self.meta | known | meta
+        now = utc_stamp()
+        session = {"command": meta.get("command"), "git": meta.get("git"), "started": now, "ended": None}
+        sessions = [*self.meta.get("sessions", ()), session]
+        known = {"configuration": self.configuration, "parts": self.parts, "sessions": sessions}
+        self.meta = {"started": now} | self.meta | known | meta
         self.update(status="running", ended=None)
         write_atomically(self.path / "flags.cfg", self.flags_text)
         self._open_log()
         if self.resumed and not any(checkpoint_folder(self.path, self.parts).glob("[0-9]*")):
-            _log.info("%s holds no checkpoint yet: training starts from the beginning", self.path)
+            if len(self.parts) > 1:
+                _log.info("%s: %d seeds are added, the others stay as they are", self.path, self.parts[-1].seeds)
+            else:
+                _log.info("%s holds no checkpoint yet: training starts from the beginning", self.path)
+
+    def delete(self, *names: str) -> None:
+        """Deletes files and folders that the run wrote, where they are there."""
+        for path in (self.path / name for name in names):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def update(self, **meta: Any) -> None:
         """Adds to meta.json, atomically."""
@@ -156,6 +170,7 @@ class RunFolder:
             status = "interrupted" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
         try:
             if self.started:
+                self.meta["sessions"][-1]["ended"] = utc_stamp()
                 self.update(status=status, ended=utc_stamp())
         except OSError as failure:
             _log.error("meta.json could not be written: %s", failure)  # must not hide the error that led here
@@ -183,11 +198,7 @@ class RunFolder:
         if there is None:
             return
         write_atomically(self.path / "meta.json", strict_json(there | {"status": "interrupted"}))
-        for path in (self.path / name for name in WRITTEN if name != "meta.json"):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        self.delete(*(name for name in WRITTEN if name != "meta.json"))
 
     def _lock(self, *, new: bool) -> None:
         """Makes the folder where it is missing and takes its lock; `new`: the folder must not be there yet."""
@@ -255,6 +266,8 @@ class RunFolder:
         if not same or (seeds != seeds_there and not (more and resume)):
             hashes = f"hash {there.get('configuration')} there, {self.configuration} here"
             shown = _in_words(differing) or hashes
+            if there.get("status") == "done" and not parts_there:
+                shown = "written by an older jaxreg"
             adds = "--resume to add the seeds, " if more else ""
             raise RunFolderError(
                 f"--workdir={self.path}: holds another configuration ({shown}); {adds}choose another folder, or "

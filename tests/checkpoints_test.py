@@ -253,6 +253,21 @@ def test_damaged_newest_is_set_aside_and_the_one_before_used(
     assert len(names(store)) == num_files + 2
 
 
+def test_those_who_only_read_pass_over_damage_and_rename_nothing(
+    store: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2):
+        store.save(step, small(step), {})
+    (store.directory / "000000000002" / "manifest.json").unlink()
+    before = names(store)
+    with caplog.at_level(logging.WARNING, "jaxreg"):
+        latest = store.latest(mend=False)
+    assert latest is not None
+    assert latest.step == 1
+    assert "passed over" in caplog.text
+    assert names(store) == before
+
+
 def test_a_checkpoint_of_another_format_is_refused(store: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)

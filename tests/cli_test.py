@@ -365,8 +365,26 @@ def test_added_seeds_train_alone_and_join_the_results(
     meta = json.loads((tmp_path / "run" / "meta.json").read_text())
     assert (meta["status"], meta["members"], meta["finished"]) == ("done", 20, 20)
     assert meta["seconds"]["train"] >= float(before["seconds"].max())
-    flags_kept = (tmp_path / "run" / "flags.cfg").read_text()
-    assert "--seeds=5" in flags_kept
+    assert "--seeds=5" in (tmp_path / "run" / "flags.cfg").read_text()
+    assert len(meta["sessions"]) == 3
+    assert all(session["command"] and session["ended"] for session in meta["sessions"])
+
+
+def test_seeds_whose_last_checkpoint_was_lost_are_trained_again_when_others_are_added(tmp_path: Path) -> None:
+    flags = [*SMALL, "--checkpoint_every=10"]
+    assert run(*flags, "--seeds=2", "--workdir=run") == 0
+    before = results.load(tmp_path / "run")
+    shutil.rmtree(max((tmp_path / "run" / "checkpoints").glob("0*")))
+    assert run(*flags, "--seeds=3", "--workdir=run", "--resume") == 0
+    assert_same_bits(results.load(tmp_path / "run").isel(seed=slice(2)), before)
+
+
+def test_a_report_of_fewer_seeds_does_not_outlive_them(tmp_path: Path) -> None:
+    assert run(*SMALL, "--report=true", "--seeds=2", "--workdir=run") == 0
+    assert run(*SMALL, "--seeds=3", "--workdir=run", "--resume") == 0
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert run(*SMALL, "--seeds=3", "--workdir=run", "--resume", "--report=true") == 0
+    assert "3 seeds" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:

@@ -256,6 +256,10 @@ def test_unfinished_runs_and_lost_checkpoints_are_refused(train: Train, tmp_path
     with pytest.raises(RunFolderError, match="no results"):
         members.load_member(run, select)
     (tmp_path / "results.nc").rename(run / "results.nc")
+    for manifest in sorted((run / "checkpoints").glob("0*/manifest.json"))[-1:]:
+        manifest.unlink()
+    with pytest.raises(CheckpointError, match=r"older than the end|only damaged"):
+        members.load_member(run, select)
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(CheckpointError, match="no checkpoint"):
         members.load_member(run, select)

@@ -64,12 +64,16 @@ def test_fresh_run(tmp_path: Path, made: bool) -> None:
         assert read_meta(workdir)["status"] == "running"
         folder.update(members=21, loss=float("nan"))
     meta = read_meta(workdir)
-    assert meta["started"] <= meta.pop("ended")
-    assert meta.pop("started").endswith("Z")
+    started, ended = meta.pop("started"), meta.pop("ended")
+    assert started <= ended
+    assert started.endswith("Z")
     assert meta == {
         "experiment": "lr_sweep",
         "configuration": "hash",
         "parts": [[0, 3]],
+        "sessions": [
+            {"command": "python -m experiments.lr_sweep", "git": None, "started": started, "ended": ended},
+        ],
         "command": "python -m experiments.lr_sweep",
         "status": "done",
         "members": 21,
@@ -193,7 +197,11 @@ def test_resume(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         assert not folder.finished
         folder.start()
         assert "training starts from the beginning" in caplog.text
-        assert read_meta(tmp_path) == before | {"status": "running", "ended": None}
+        first, second = (now := read_meta(tmp_path)).pop("sessions")
+        assert [first] == before.pop("sessions")
+        assert second["started"] >= first["ended"]
+        assert second["ended"] is None
+        assert now == before | {"status": "running", "ended": None}
     assert (tmp_path / "results.nc").exists()
     with opened(tmp_path, resume=True) as folder:
         assert folder.finished

@@ -27,6 +27,9 @@ def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = No
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     results = labelled.load(folder)
     drawn = [*study.figures(results), *network_figures(results, folder)]
+    for old in (folder / "figures").glob("*.*"):
+        if old.stem not in {figure.name for figure in drawn} and old.suffix in (".png", ".svg"):
+            old.unlink()
     for figure in drawn:
         figures.save(figure.figure, folder / "figures", figure.name)
     path = folder / "report.html"

@@ -123,7 +123,7 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> None:
         differing=differing,
         common=common,
         sources=[
-            (run.label, str(run.meta.get("command") or "command unknown"), provenance.commit(run.meta)) for run in runs
+            (run.label, provenance.commands(run.meta) or "command unknown", provenance.commit(run.meta)) for run in runs
         ],
     )
 

@@ -102,7 +102,7 @@ def write_report(
         differences=provenance.differences(flags),
         flags=flags.strip(),
         receipt=provenance.receipt(results, meta),
-        command=meta.get("command"),
+        command=provenance.commands(meta),
         commit=provenance.commit(meta),
         versions=dict(meta.get("versions") or {}),
     )

@@ -56,10 +56,18 @@ def differences(flags: str) -> list[tuple[str, str, str]]:
 
 
 def wall_seconds(meta: Meta) -> float | None:
-    """Seconds from start to end; a run that was resumed counts its pauses."""
-    if not meta.get("started") or not meta.get("ended"):
-        return None
-    return float((pd.Timestamp(meta["ended"]) - pd.Timestamp(meta["started"])).total_seconds())
+    """Seconds from start to end of every session together; one that was killed has no end and does not count."""
+    *earlier, last = meta.get("sessions") or [meta]
+    spans = [(session.get("started"), session.get("ended")) for session in earlier]
+    spans.append((last.get("started"), last.get("ended") or meta.get("ended")))
+    known = [pd.Timestamp(end) - pd.Timestamp(start) for start, end in spans if start and end]
+    return sum(span.total_seconds() for span in known) if known else None
+
+
+def commands(meta: Meta) -> str:
+    """The command line of every session, one below the other."""
+    said = [session.get("command") for session in meta.get("sessions") or [meta]]
+    return "\n".join(dict.fromkeys(filter(None, said)))
 
 
 def receipt(results: xr.Dataset, meta: Meta) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxreg.claims import Judgement
-from jaxreg.measures import value_label
+from jaxreg.measures import setting_label, value_label
 from jaxreg.summary import HALTS, Row, axis_names, best_row, ranking, summary
+
+if TYPE_CHECKING:
+    from jaxreg.claims import Judgement
 
 MAX_PRINTED, PRINTED_BEST, PRINTED_WORST = 40, 10, 3
 
@@ -52,17 +55,27 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     printed = Table(
         box=rich.box.SIMPLE_HEAD, caption="\n".join(_caption(table, len(top) + len(bottom))), caption_justify="left"
     )
-    for name in names:
-        printed.add_column(name, justify="right")
+    # A number that is cut misleads: headings fold, and where that is not enough the axes share a column.
+    values = {name: max(len(value_label(value)) for value in table[name]) for name in names}
+    folded = {name: max(values[name], *map(len, name.split("_"))) for name in names}
+    room = console.width - 58
+    together = len(names) > 1 and sum(folded.values()) + 3 * len(names) > room
+    fold = sum(max(values[name], len(name)) + 3 for name in names) > room
+    if together:
+        longest = max(len(name) + 1 + values[name] + 1 for name in names)
+        printed.add_column("setting", min_width=longest)
+    for name in [] if together else names:
+        printed.add_column(name.replace("_", " ") if fold else name, justify="right", min_width=values[name])
     for name in ("validation accuracy", "test accuracy"):
         printed.add_column(name, justify="right", min_width=15, no_wrap=True)
-    printed.add_column("halted")
-    printed.add_column("")
+    printed.add_column("halted", min_width=7)
+    printed.add_column("", min_width=4)
 
     def add(chosen: list[int]) -> None:
         for i in chosen:
             row = rows[i]
-            cells = [value_label(row[name]) for name in names]
+            setting = {name: row[name] for name in names}
+            cells = [setting_label(setting)] if together else list(map(value_label, setting.values()))
             cells += [percent(*interval(row, f"final_{split}_accuracy")) for split in ("validation", "test")]
             cells += [halted(row), "best" if i == best else ""]
             printed.add_row(*map(Text, cells), style="bold" if i == best else None)
@@ -71,7 +84,7 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     if bottom:
         printed.add_section()
         add(bottom)
-    console.print(printed)
+    console.print(printed, crop=False)
 
 
 def print_verdicts(judgements: Sequence[Judgement], console: Console) -> None:

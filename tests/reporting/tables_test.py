@@ -78,3 +78,12 @@ def test_verdicts_are_printed_with_their_claims_and_reasons() -> None:
         *("supported Larger is faster.", "It falls by 3 steps."),
         *("undecided Larger is louder.", "One seed gives no interval."),
     ]
+
+
+@pytest.mark.parametrize(("width", "shared"), [(60, True), (80, True), (200, False)])
+def test_values_of_axes_are_never_cut(width: int, shared: bool) -> None:
+    axes = {"learning_rate": [0.00316228, 1000.0], "init_variance": [0.01], "momentum": [0.123456]}
+    text = printed(make_results(axes=axes), width)
+    assert ("learning_rate=0.00316228" in text) == shared
+    assert all(value in text for value in ("0.00316228", "1000", "0.123456"))
+    assert "…" not in text
