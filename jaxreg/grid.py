@@ -6,17 +6,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import xarray as xr
 
-from jaxreg.judging import Compared, listed, number
+from jaxreg.judging import Better, Compared, Members, Values, listed, number
 from jaxreg.measures import setting_dims, setting_label, value_label
 from jaxreg.replication import agree
-
-Better = Literal["lower", "higher"]
-Values = np.ndarray[Any, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +23,25 @@ class Measure:
     Attributes:
       label: as people read it: "steps to train". With "accuracy", "error", "share" or "fraction" in it and units "1" it
         is shown in percent.
-      of: results -> […, seed], the dots standing for swept dimensions; `attrs["units"]` are its units. NaN is a
-        diverged member, inf a censored one.
+      of: results -> […, seed], the dots standing for swept dimensions; `attrs["units"]` are its units, "nats" if it is
+        a continuous loss. NaN is a member without a value, diverged if `diverged_step` of the results says so; inf is a
+        censored one.
       better: which values are the good ones; None if neither, or not known.
     """
 
     label: str
     of: Callable[[xr.Dataset], xr.DataArray]
     better: Better | None = None
+
+    def __post_init__(self) -> None:
+        if self.better is not None:
+            check_better(self.better)
+
+
+def check_better(better: str) -> None:
+    """Raises ValueError unless it is one of the two."""
+    if better not in get_args(Better):
+        raise ValueError(f"better={better!r}: must be one of {', '.join(get_args(Better))}")
 
 
 def as_measure(measure: str | Measure) -> Measure:
@@ -71,6 +79,7 @@ class Grid:
       label, units, better: of the measure.
       dims: the swept dimensions.
       values: [*dims, seed], float64.
+      diverged: members without a value because they diverged, [*dims, seed].
       notes: sentences that a reader needs beside a verdict, gathered as settings are looked up.
       choices: how many settings the members last returned were chosen from; 1 if the caller named them all.
     """
@@ -79,7 +88,7 @@ class Grid:
         """Reads the measure.
 
         Raises:
-          NotHeldError: the results do not hold what it is read off.
+          NotHeldError: the results do not hold what it is read off, or it has no dimension seed.
           ValueError: it has other dimensions than the swept ones and seed.
         """
         measure = as_measure(measure)
@@ -87,6 +96,8 @@ class Grid:
             values = measure.of(results)
         except KeyError as missing:
             raise NotHeldError(f"This run does not record what {measure.label} is read off") from missing
+        if not values.sizes.get("seed"):
+            raise NotHeldError(f"This run has no seeds in {measure.label}")
         self.dims = setting_dims(values)
         if set(values.dims) != {*self.dims, "seed"}:
             raise ValueError(f"{measure.label}: dimensions {values.dims}, where only swept ones and seed are allowed")
@@ -94,18 +105,21 @@ class Grid:
         self.units = str(values.attrs.get("units", "1"))
         self.results = results
         self.values: Values = values.variable.transpose(*self.dims, "seed").to_numpy().astype(np.float64)
+        self.diverged = np.isnan(self.values)
+        if self.diverged.any():
+            self.diverged &= self._ended()
         self.notes: list[str] = []
         self.choices = 1
         self._coordinates: dict[str, _Coordinate | None] = {}
 
     # Settings.
 
-    def members(self, settings: Sequence[Mapping[str, Any]], compared: str = "") -> Values:
-        """The members of settings that differ in the same dimensions, [setting, seed].
+    def members(self, settings: Sequence[Mapping[str, Any]], compared: str = "") -> Members:
+        """The members of settings that differ in the same dimensions.
 
         Dimensions that the settings do not name are held, for all of them, at the values with the highest final
-        validation accuracy, averaged over the settings. Without an effect that average says nothing about the
-        differences between them. `compared` says in words what is averaged over.
+        validation accuracy, averaged over the settings; p must then be multiplied by the number of `choices`, since
+        a choice among noisy settings may favour the noisier one. `compared` says in words what is averaged over.
 
         Raises:
           NotHeldError: no such settings, or several.
@@ -115,17 +129,23 @@ class Grid:
         free = [dim for dim in self.dims if dim not in named]
         places = [self._place(setting, where, named) for setting, where in zip(settings, found, strict=True)]
         order = [self.dims.index(dim) for dim in (*free, *named)]
-        shape = (-1, math.prod(self._size(dim) for dim in named), self.values.shape[-1])
-        candidates = self.values.transpose(*order, -1).reshape(shape)[:, places]  # [choice, setting, seed]
-        self.choices = len(candidates)
-        if self.choices == 1:
-            return candidates[0]
-        best = self._best_on_validation(free, named, places)
-        self._say_chosen(free, best, compared)
-        return candidates[best]
+        self.choices = math.prod(self._size(dim) for dim in free)
+        shape = (self.choices, math.prod(self._size(dim) for dim in named), -1)
+        choice = 0
+        if self.choices > 1:
+            choice = self._best_on_validation(free, named, places)
+            self._say_chosen(free, choice, compared)
 
-    def along(self, axis: str, setting: Mapping[str, Any]) -> tuple[list[str], Values]:
-        """The values of an axis as text, numbers in order, and the members at each, [value, seed]."""
+        def picked(members: Values) -> Values:
+            """[choice, place, seed] -> [setting, seed]"""
+            return np.asarray(members.transpose(*order, -1).reshape(shape)[choice, places])
+
+        values, diverged = picked(self.values), picked(self.diverged)
+        known = bool((diverged == np.isnan(values)).all())
+        return Members(values, diverged, self.better if known else None)
+
+    def along(self, axis: str, setting: Mapping[str, Any]) -> tuple[list[str], Members]:
+        """The values of an axis as text, numbers in order, and the members at each."""
         dim, values = self._axis(axis)
         if any(self._where(name, value).dims == (dim,) for name, value in setting.items()):
             raise NotHeldError(f"This run does not hold {setting_label(setting)} at each {axis}")
@@ -134,7 +154,7 @@ class Grid:
 
     def around(
         self, axis: str, setting: Mapping[str, Any], among: Sequence[Any] | None = None
-    ) -> tuple[list[str], Values, int]:
+    ) -> tuple[list[str], Members, int]:
         """As `along`, at the value of the setting and those `among`, all by default; with the position of the former.
 
         The names of the setting that lie along the axis say which value is its own.
@@ -156,6 +176,16 @@ class Grid:
     def swept(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a setting that the run sweeps."""
         return {name: value for name, value in setting.items() if self._where(name, value).dims}
+
+    def _ended(self) -> Values:
+        """Whether training diverged, [*dims, seed]."""
+        if "diverged_step" not in self.results:
+            return np.zeros(self.values.shape, bool)
+        ended = self.results.variables["diverged_step"] >= 0
+        sizes = dict(zip((*self.dims, "seed"), self.values.shape, strict=True))
+        if others := [dim for dim in ended.dims if dim not in sizes]:
+            ended = ended.any(others)
+        return np.asarray(ended.set_dims(sizes).transpose(*sizes).to_numpy())  # type: ignore[no-untyped-call]
 
     def _coordinate(self, name: str) -> _Coordinate | None:
         """A hyperparameter along swept dimensions, read once; None if there is none of that name."""
@@ -228,22 +258,27 @@ class Grid:
         at = np.unravel_index(choice, [self._size(dim) for dim in free])
         chosen = {d: self.results[d].values[i].item() for d, i in zip(free, at, strict=True) if self._size(d) > 1}
         averaged = f" averaged over {compared}" if compared else ""
-        self.notes.append(f"Judged at {setting_label(chosen)}, best on validation{averaged}.")
+        self.notes.append(
+            f"Judged at {setting_label(chosen)}, best on validation{averaged}; p is multiplied by the {self.choices} "
+            f"choices, which a claim that names {listed(list(chosen))} is spared."
+        )
 
     # Words.
 
-    def say_diverged(self, names: Sequence[str], values: Values) -> None:
-        """Notes which of the settings have diverged members, [setting, seed]."""
-        counts = np.isnan(values).sum(-1).tolist()
-        told = [f"{c} of {values.shape[-1]} at {name}" for name, c in zip(names, counts, strict=True) if c]
-        if told:
-            self.notes.append(f"Left out because they diverged: {listed(told)}.")
-
-    def favours(self, sign: int, first: bool, second: bool) -> bool:
-        """Whether first - second having this sign speaks for one of the flagged sides; for either if none is better."""
-        if self.better is None:
-            return first or second
-        return first if (sign < 0) == (self.better == "lower") else second
+    def say_missing(self, names: Sequence[str], members: Members, found: Sequence[Compared] = ()) -> None:
+        """Notes at which of the settings members have no value, and why."""
+        ranked = any(compared.ranked for compared in found)
+        diverged = (
+            "Diverged, and ranked worst where fewer than two pairs are left"
+            if ranked
+            else ("Left out because they diverged")
+        )
+        unknown = np.isnan(members.values) & ~members.diverged
+        for why, missing in ((diverged, members.diverged), ("Left out because they have no value", unknown)):
+            counts = missing.sum(-1).tolist()
+            told = [f"{c} of {missing.shape[-1]} at {name}" for name, c in zip(names, counts, strict=True) if c]
+            if told:
+                self.notes.append(f"{why}: {listed(told)}.")
 
     @property
     def _percent(self) -> bool:
@@ -260,7 +295,7 @@ class Grid:
     def by(self, found: Compared, per: str = "") -> str:
         """The size of a difference in its own direction: "by 1.20 points (95 % interval 0.88 to 1.52, n = 5)"."""
         e = found.evidence
-        if e.test == "sign" or math.isnan(e.low):
+        if math.isnan(e.low):
             return found.seeds
         mean, low, high = (e.difference, e.low, e.high) if e.difference >= 0 else (-e.difference, -e.high, -e.low)
         units = " points" if self._percent else "" if self.units == "1" else f" {self.units}"

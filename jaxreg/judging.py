@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from jaxreg.statistics import (
     MOST_SEEDS,
+    ROUNDING,
     differences,
     holm,
     holm_levels,
@@ -20,6 +21,7 @@ from jaxreg.statistics import (
     t_test,
 )
 
+Better = Literal["lower", "higher"]
 Test = Literal["t", "sign", "identical", "none"]
 Values = np.ndarray[Any, Any]
 
@@ -37,11 +39,12 @@ class Evidence:
         the mean itself, of `ReportedNumber` the mean minus the reported number. NaN where there is none.
       low, high: ends of its 95 % interval (of `ReportedNumber` the prediction interval); NaN where there is none.
       p: two-sided; NaN where nothing was tested.
-      p_holm: adjusted within the claim (Holm, 1979).
+      p_holm: adjusted within the claim (Holm, 1979), times the number of settings that a claim's open axes left to
+        choose from (Bonferroni).
       n: seeds that count.
-      left_out: seeds left out because a member diverged.
-      test: "t" (Student; of equal differences the exact sign test), "sign" (exact sign test, for censored values),
-        "identical" (all differences are zero, or all values equal), "none".
+      left_out: seeds left out because a member diverged or has no value.
+      test: "t" (Student; of equal differences the exact sign test), "sign" (exact sign test, for censored values and
+        for settings that diverge), "identical" (all differences are zero, or all values equal), "none".
       needed: seeds that would be needed to decide; None where it is decided, or where no number up to 10 000 would do.
     """
 
@@ -57,65 +60,121 @@ class Evidence:
     needed: int | None
 
 
+class Members(NamedTuple):
+    """The members of some settings on one measure."""
+
+    values: Values  # [setting, seed], NaN where a member has none
+    diverged: Values  # bool, [setting, seed]: it has none because it diverged
+    better: Better | None  # None if not known, and where a value is missing for another reason than divergence
+
+    @property
+    def missing(self) -> list[bool]:
+        """Whether any member has no value, [setting]."""
+        return [bool(row.any()) for row in np.isnan(self.values)]
+
+    @property
+    def ranked(self) -> Values:
+        """The values, the diverged members at the worst one where it is known which that is."""
+        worst = {"lower": np.inf, "higher": -np.inf, None: np.nan}[self.better]
+        return np.where(self.diverged, worst, self.values)
+
+    def withheld(self, sign: float, first: bool, second: bool) -> bool:
+        """Whether first - second having this sign speaks for one of the flagged sides; for either if none is better."""
+        if self.better is None:
+            return first or second
+        return first if (sign < 0) == (self.better == "lower") else second
+
+
 class Compared(NamedTuple):
     """A comparison with what it says."""
 
     evidence: Evidence
     sign: int  # of the difference where it is significant, else 0
     seeds: str  # how many seeds have the sign of the majority: "in 5 of 6 seeds"
+    ranked: bool  # whether diverged members count, as the worst
+
+    @property
+    def size(self) -> tuple[bool, float, float]:
+        """To sort by the size of the difference; where there is none, since a value is infinite, it is the largest."""
+        e = self.evidence
+        unknown = math.isnan(e.difference)
+        return unknown, 0.0 if unknown else abs(e.difference), 0.0 if math.isnan(e.p) else -e.p
 
 
-def compare_pairs(labels: Sequence[str], a: Values, b: Values) -> list[Compared]:
-    """Tests of a - b [comparison, seed], adjusted together: t tests, or sign tests where a value is infinite."""
-    compared = differences(a, b)
-    return compare(labels, compared, np.sign(compared) if np.isinf(a).any() or np.isinf(b).any() else None)
-
-
-def compare(labels: Sequence[str], values: Values, orders: Values | None = None) -> list[Compared]:
-    """Tests of values [comparison, seed] against 0, adjusted together; sign tests of their `orders` where given."""
-    signs = values if orders is None else orders
-    test = t_test(values)
-    n = (~np.isnan(signs)).sum(-1)
-    lower, higher = (signs < 0).sum(-1), (signs > 0).sum(-1)
-    mean, low, high, p, direction = test.mean, test.low, test.high, test.p, np.sign(test.mean)
-    if orders is not None:
-        mean, low, high = np.where(np.isfinite(values).sum(-1) == n, mean, np.nan), *np.full((2, len(n)), np.nan)
-        p, direction = np.where(n > 1, sign_p(lower, higher), np.nan), np.sign(higher - lower)
-    numbers = (mean, low, high, test.sd, p, holm(p), holm_levels(p, ALPHA), n, lower, higher, direction)
-    rows = zip(labels, *(column.tolist() for column in numbers), strict=True)
-    return [_compared(*row, num_seeds=values.shape[-1], signs_only=orders is not None) for row in rows]
-
-
-def _compared(
-    label: str,
-    mean: float,
-    low: float,
-    high: float,
-    sd: float,
-    p: float,
-    p_holm: float,
-    level: float,
-    n: int,
-    lower: int,
-    higher: int,
-    direction: float,
+def compare(
+    labels: Sequence[str],
+    members: Members,
+    first: Sequence[int],
+    second: Sequence[int],
     *,
-    num_seeds: int,
-    signs_only: bool,
-) -> Compared:
-    needed: int | None = None
-    test: Test = "none"
-    if n > 1 and lower + higher == 0:
-        test = "identical"
-    elif not math.isnan(p):
-        test = "sign" if signs_only else "t"
-    decided = p_holm <= ALPHA
-    if test in ("t", "sign") and not decided:
-        needed = needed_untied(lower, higher, n, level) if signs_only else seeds_needed(mean, sd, level)
-    seeds = f"in {higher if direction > 0 else lower} of {n} seeds"
-    shown = f"{label} ({'higher' if direction > 0 else 'lower'} {seeds})" if test == "sign" else label
-    evidence = Evidence(shown, mean, low, high, p, p_holm, n, num_seeds - n, test, needed)
-    return Compared(evidence, int(direction) if decided else 0, seeds)
+    slope: bool = False,
+    choices: int = 1,
+) -> list[Compared]:
+    """Tests of the differences between settings, first - second, and before them of the slope along all settings.
+
+    t tests; exact sign tests of a comparison in which a value is infinite, and of one with fewer than two pairs left,
+    where diverged members rank worst. p are adjusted for one another (Holm) and for the number of choices (Bonferroni).
+
+    Args:
+      labels: of the comparisons, that of the slope first.
+      members: of the settings, in the order of the axis.
+      first, second: positions of the settings compared.
+      slope: whether to test it.
+      choices: number of settings that the members were chosen from.
+    """
+    i, j = np.array(first), np.array(second)
+
+    def contrasts(values: Values, pair: Callable[..., Values], whole: Callable[[Values], Values]) -> Values:
+        """[comparison, seed]"""
+        with np.errstate(invalid="ignore"):
+            pairs = pair(values[i], values[j])
+            return np.concatenate([whole(values)[None], pairs]) if slope else pairs
+
+    def orders(values: Values) -> Values:
+        return np.sign(contrasts(values, differences, order_along))
+
+    values = contrasts(members.values, np.subtract, slopes)
+    finite = np.isfinite(values)
+    signs, ranked, by_order = np.sign(values), np.zeros(len(values), bool), np.zeros(len(values), bool)
+    if not finite.all():
+        in_order, with_worst = orders(members.values), orders(members.ranked)
+        pairs_left = (~np.isnan(in_order)).sum(-1)
+        ranked = (pairs_left < 2) & ((~np.isnan(with_worst)).sum(-1) > pairs_left)
+        in_order = np.where(ranked[:, None], with_worst, in_order)
+        by_order = finite.sum(-1) < (~np.isnan(in_order)).sum(-1)
+        signs = np.where(by_order[:, None], in_order, signs)
+    n = (~np.isnan(signs)).sum(-1)
+    lower, higher, ties = (signs < 0).sum(-1), (signs > 0).sum(-1), (values == 0).sum(-1)
+    largest = np.where(np.isfinite(members.values), np.abs(members.values), 0.0)
+    test = t_test(values, ROUNDING * contrasts(largest, np.maximum, lambda rows: rows.max(0)).max(-1))
+    p = np.where(by_order, np.where(n > 1, sign_p(lower, higher), np.nan), test.p)
+    mean, low, high = (np.where(by_order, np.nan, part) for part in (test.mean, test.low, test.high))
+    counted = by_order | (test.sd == 0)
+    direction = np.where(counted, np.sign(higher - lower), np.sign(test.mean))
+    adjusted, level = np.minimum(1.0, choices * holm(p)), holm_levels(p, ALPHA / choices)
+
+    columns = {"difference": mean, "low": low, "high": high, "p": p, "p_holm": adjusted}
+    compared = []
+    for row, label in enumerate(labels):
+        seeds = f"in {higher[row] if direction[row] > 0 else lower[row]} of {n[row]} seeds"
+        decided, needed = adjusted[row] <= ALPHA, None
+        kind: Test = "sign" if by_order[row] else "t"
+        if n[row] > 1 and ties[row] == n[row]:
+            kind = "identical"
+        elif np.isnan(p[row]):
+            kind = "none"
+        elif not decided and counted[row]:
+            needed = needed_untied(int(lower[row]), int(higher[row]), int(n[row]), float(level[row]))
+        elif not decided:
+            needed = seeds_needed(float(mean[row]), float(test.sd[row]), float(level[row]))
+        shown = f"{label} ({'higher' if direction[row] > 0 else 'lower'} {seeds})" if kind == "sign" else label
+        numbers: dict[str, float] = {name: float(part[row]) for name, part in columns.items()}
+        seeds_left = int(n[row])
+        evidence = Evidence(
+            shown, **numbers, n=seeds_left, left_out=values.shape[-1] - seeds_left, test=kind, needed=needed
+        )
+        compared.append(Compared(evidence, int(direction[row]) if decided else 0, seeds, bool(ranked[row])))
+    return compared
 
 
 def needed_untied(lower: int, higher: int, n: int, level: float) -> int | None:
@@ -129,7 +188,7 @@ def slopes(values: Values) -> Values:
     """Least-squares slope of each seed against the position on the axis, [value, seed] -> [seed]."""
     position = np.arange(len(values)) - (len(values) - 1) / 2
     with np.errstate(invalid="ignore"):
-        rise = position[:, None] * differences(values, values[:1])  # from the first value: constant ones give exactly 0
+        rise = position[:, None] * (values - values[:1])  # from the first value: constant ones give exactly 0
         return rise.sum(0) / (position @ position)
 
 
@@ -140,35 +199,14 @@ def order_along(values: Values) -> Values:
     return np.sign(signs[earlier, later].sum(0))
 
 
-def have_diverged(values: Values) -> list[bool]:
-    """Whether any member diverged, [setting, seed] -> [setting]."""
-    return [bool(row.any()) for row in np.isnan(values)]
-
-
-# Ties.
-
-
-def beyond_chance(values: Values, n: int, comparisons: int) -> bool:
-    """Whether equal members [setting, seed] are identical rather than equal by chance, as counts may be."""
-    columns = [np.unique(column[~np.isnan(column)]) for column in values.T]
-    recurs = len(np.unique(np.concatenate(columns))) < sum(map(len, columns))
-    return n >= 2 and (not recurs or comparisons * 2.0**-n <= ALPHA)
-
-
-def seeds_of_ties(comparisons: int) -> int:
-    """Smallest n with comparisons · 2**-n ≤ ALPHA."""
-    return math.ceil(math.log2(comparisons / ALPHA))
-
-
 # Words.
 
 
-def maybe_chance(label: str, n: int, comparisons: int) -> str:
-    """Why equal members are not yet identical."""
-    return (
-        f"equal {label} in all {n} seeds may be chance, since values recur from seed to seed; "
-        f"n = {seeds_of_ties(comparisons)} would be needed"
-    )
+def ties(label: str, where: str, n: int, values: Values) -> str:
+    """Of members [setting, seed] that do not differ within any seed."""
+    if np.isinf(values[~np.isnan(values)]).all():
+        return f"no finite {label} {where} in any of {n} seeds"
+    return f"identical {label} {where} in all {n} seeds"
 
 
 def untold(evidence: Sequence[Evidence], what: str = "cannot be told apart") -> str:
@@ -176,7 +214,7 @@ def untold(evidence: Sequence[Evidence], what: str = "cannot be told apart") -> 
     n = min(e.n for e in evidence)
     if n < 2:
         return f"{what}: {too_few(n)}"
-    needed = [e.needed for e in evidence if e.test != "identical"]
+    needed = [e.needed for e in evidence if not math.isnan(e.p)]
     most = None if None in needed else max((k for k in needed if k is not None), default=None)
     return f"{what} with n = {n}{enough_seeds(most)}"
 

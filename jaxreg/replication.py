@@ -6,6 +6,7 @@ import dataclasses
 import importlib.resources
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,8 @@ COLUMNS = (
     *("id", "setting", "quantity", "reported", "mean", "sd", "n", "low", "high", "inside", "fitted", "note"),
     "variable",
 )
+
+TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were given as
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +49,8 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
     Returns:
       One row per reported number and setting of the run that agrees with it: several where the run sweeps an axis of
       which the source says nothing, none where the run does not hold the setting. Columns: id, setting (text),
-      quantity, reported, mean, sd, n (seeds that count), low, high, inside (None below two seeds), fitted, note,
-      variable, and each setting by name.
+      quantity, reported, mean, sd, n (seeds that count), low, high, inside (up to half a unit of the last digit
+      reported; None below two seeds), fitted, note, variable, and each setting by name.
 
     Raises:
       ValueError: an id that reported.csv does not hold, a variable or setting name that the results do not hold.
@@ -66,10 +69,12 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
         for setting, part in settings(measured, where=wanted):
             one_run = prediction_interval(part[entry.variable]).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
-            inside = bool(low <= number["value"] <= high) if n >= 2 else None
+            value = float(str(number["value"]))
+            half = half_unit(value)
+            inside = bool(low - half <= value <= high + half) if n >= 2 else None
             rows.append(
                 {"id": entry.id, "setting": setting_label(setting or entry.setting), "quantity": number["quantity"]}
-                | {"reported": number["value"], "mean": float(one_run["mean"]), "sd": float(one_run["sd"]), "n": int(n)}
+                | {"reported": value, "mean": float(one_run["mean"]), "sd": float(one_run["sd"]), "n": int(n)}
                 | {"low": low, "high": high, "inside": inside, "fitted": entry.fitted, "note": number["note"]}
                 | {"variable": entry.variable, **entry.setting, **setting}
             )
@@ -86,7 +91,13 @@ def _check(entry: Reported, numbers: pd.DataFrame, results: xr.Dataset) -> None:
 
 
 def agree(ours: Any, theirs: Any) -> bool:
-    """Equal, numbers within a relative 1e-6: float32 coordinates stand for the decimal they were given as."""
+    """Equal, numbers within a relative 1e-6."""
     if isinstance(ours, int | float) and isinstance(theirs, int | float):
-        return math.isclose(ours, theirs, rel_tol=1e-6)
+        return math.isclose(ours, theirs, rel_tol=TOLERANCE)
     return bool(ours == theirs)
+
+
+def half_unit(value: float) -> float:
+    """Half a unit of the last digit that a number is printed with, at least a relative 1e-6: 0.0005 of 0.853."""
+    exponent = min(0, int(Decimal(repr(float(value))).as_tuple().exponent))
+    return max(0.5 * 10.0**exponent, TOLERANCE * abs(value))

@@ -20,7 +20,7 @@ import xarray as xr
 Values = np.ndarray[Any, Any]
 
 MOST_SEEDS = 10_000  # a number of seeds beyond this is called none at all
-EQUAL = 1e-4  # relative: counts of right examples, as float32 fractions, differ equally up to a few 1e-5
+ROUNDING = 8 * float(np.finfo(np.float32).eps)  # relative: equal differences of float32 values spread no further
 
 
 def mean_interval(values: xr.DataArray, dim: str = "seed", confidence: float = 0.95) -> xr.Dataset:
@@ -80,8 +80,9 @@ def paired_difference(a: xr.DataArray, b: xr.DataArray, dim: str = "seed", confi
     """Student t interval and test of the mean of a - b over pairs: mean ± t · s / √n, t as in `mean_interval`.
 
     Pairs with NaN on either side are left out. Equal infinite values are a tie, their difference 0; any other infinite
-    difference leaves no mean, sd, interval or p: use `sign_test`. Where every difference is the same and not 0, as
-    happens to counts, s = 0 would make the t test infinitely sure: there p is that of the exact sign test, 2**(1 - n).
+    difference leaves no mean, sd, interval or p: use `sign_test`. Where every difference is the same but for the
+    float32 rounding of a and b, as happens to counts, the t test would be infinitely sure: there s = 0, and p is that
+    of the exact sign test, 2**(1 - n) if all have one sign.
 
     Args:
       a, b: of one shape once aligned on their coordinates, with `dim` in both: the same seed makes a pair.
@@ -98,8 +99,12 @@ def paired_difference(a: xr.DataArray, b: xr.DataArray, dim: str = "seed", confi
     a, b = xr.broadcast(*xr.align(a, b, join="exact"))
     d = xr.apply_ufunc(differences, a, b)
     outputs: list[list[str]] = [[]] * len(TTest._fields)
+    largest = xr.apply_ufunc(np.maximum, abs(a), abs(b)).where(np.isfinite(d), 0).max(dim).astype(np.float64)
     parts = xr.apply_ufunc(
-        t_test, d, kwargs={"confidence": confidence}, input_core_dims=[[dim]], output_core_dims=outputs
+        functools.partial(t_test, confidence=confidence),
+        *(d, ROUNDING * largest),
+        input_core_dims=[[dim], []],
+        output_core_dims=outputs,
     )
     result = dict(zip(TTest._fields, parts, strict=True))
     n = result["n"]
@@ -126,8 +131,11 @@ class TTest(NamedTuple):
     n: Values
 
 
-def t_test(values: Values, confidence: float = 0.95) -> TTest:
-    """One-sample Student t test against 0 along the last axis, with the rules of `paired_difference`."""
+def t_test(values: Values, rounding: npt.ArrayLike = 0.0, confidence: float = 0.95) -> TTest:
+    """One-sample Student t test against 0 along the last axis, with the rules of `paired_difference`.
+
+    `rounding`, of the shape of the result, is the spread (largest minus smallest) up to which values are equal.
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}: must lie in (0, 1)")
     n = (~np.isnan(values)).sum(-1)
@@ -139,11 +147,12 @@ def t_test(values: Values, confidence: float = 0.95) -> TTest:
         mean = origin[..., 0] + np.where(present, values - origin, 0.0).sum(-1) / n
         square = np.where(present, values - mean[..., None], 0.0) ** 2
         sd = np.where((n > 1) & ~np.isnan(mean), np.sqrt(square.sum(-1) / (n - 1)), np.nan)
+        equal = np.ptp(np.where(present, values, origin), -1) <= rounding
+        sd = np.where(equal & (n > 1), 0.0, sd)
         standard_error = sd / np.sqrt(n)
         half = scipy.special.stdtrit(n - 1, (1 + confidence) / 2) * standard_error
         p = 2 * scipy.special.stdtr(n - 1, -np.abs(mean / standard_error))
-        p = np.where(sd <= EQUAL * np.abs(mean), 2.0 ** (1 - n), p)
-        p = np.where(np.isnan(sd) | ((mean == 0) & (sd == 0)), np.nan, p)
+        p = np.where(sd == 0, sign_p((values < 0).sum(-1), (values > 0).sum(-1)), p)
     return TTest(mean, sd, mean - half, mean + half, p, n)
 
 
@@ -220,7 +229,7 @@ def seeds_needed(mean: float, sd: float, alpha: float = 0.05, power: float = 0.8
     """
     if not (math.isfinite(mean) and math.isfinite(sd)) or mean == 0:
         return None
-    if sd <= EQUAL * abs(mean):
+    if sd == 0:
         return seeds_needed_sign(1.0, alpha, power)
     effect = abs(mean) / sd
     quantile = scipy.special.ndtri(1 - alpha / 2)

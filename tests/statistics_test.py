@@ -121,13 +121,22 @@ def test_pairs_are_made_by_seed_and_those_of_diverged_members_left_out() -> None
 
 @pytest.mark.parametrize("n", [2, 5, 10])
 def test_equal_differences_are_tied_counts_and_get_the_sign_test(n: int) -> None:
-    right = np.arange(280, 280 + n)  # of 300 examples, as float32 fractions: their differences are equal up to rounding
+    right = np.linspace(100, 290, n).astype(int)  # of 300 examples: as float32, equal differences differ by rounding
     a, b = (array((count / 300).astype(np.float32)) for count in (right + 1, right))
     assert paired_difference(a, b)["p"] == 2.0 ** (1 - n)
     same = paired_difference(a, a)
     assert same["identical"]
     assert np.isnan(same["p"])
     assert (same["low"].item(), same["high"].item()) == (0, 0)
+
+
+def test_a_spread_above_the_rounding_of_the_values_is_tested_by_t() -> None:
+    near = np.random.default_rng(0).normal(0, 5e-5, 5)
+    a, b = array(2.3 + near), array(np.zeros(5))
+    np.testing.assert_allclose(paired_difference(a, b)["p"], scipy.stats.ttest_1samp(2.3 + near, 0).pvalue, rtol=1e-3)
+    rounded = array(np.float32(2.3) + np.float32(2.4e-7) * np.array([1, 1, 1, -1, 1, 1, 1, 1], np.float32))
+    result = paired_difference(rounded, array(np.full(8, 2.3, np.float32)))
+    np.testing.assert_allclose(result["p"], scipy.stats.binomtest(1, 8).pvalue)  # rounding of both signs: 7 against 1
 
 
 def test_one_pair_gives_no_interval_and_no_test() -> None:
