@@ -11,7 +11,7 @@ its nine numbers, so these are fitted and no evidence. Its printed test loss is 
 Expected (ten seeds, mean and standard deviation over seeds): test accuracy 0.43 (0.04) at rate 0.001, 0.74 (0.03) at
 0.005 and 0.85 (0.02) at 0.01, where the source prints 0.418, 0.724 and 0.853; 0.94 at 0.5 and 1. All nine printed
 numbers lie within the 95 % prediction interval of one run.
-Wall time: 341 s on 2 virtual cores of a shared cloud machine (Intel Xeon).
+Wall time: 259 to 358 s on 2 virtual cores of a shared cloud machine (Intel Xeon).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import xarray as xr
 
 from jaxreg.judging import Better, Compared, Members, Values, listed, number
 from jaxreg.measures import setting_dims, setting_label, value_label
-from jaxreg.replication import agree
+from jaxreg.replication import TOLERANCE, agree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,16 @@ class _Where(NamedTuple):
 
     dims: tuple[Hashable, ...]
     there: Values  # bool, [*dims]
+
+
+def _agreeing(coordinate: _Coordinate, value: Any) -> np.ndarray:
+    """Which values `agree` with this one; numbers all at once, because a trend asks for each value of its axis."""
+    if not coordinate.are_numbers or not isinstance(value, int | float):
+        return np.array([agree(ours, value) for ours in coordinate.values])
+    ours = np.array(coordinate.values, float)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        near = np.abs(ours - value) <= TOLERANCE * np.maximum(np.abs(ours), abs(value))
+    return np.where(np.isfinite(ours) & np.isfinite(value), near, ours == value)
 
 
 class Grid:
@@ -210,10 +220,10 @@ class Grid:
 
     def _where(self, name: str, value: Any) -> _Where:
         coordinate = self._coordinate(name)
-        there = [agree(ours, value) for ours in coordinate.values] if coordinate else []
-        if coordinate is None or not any(there):
+        there = _agreeing(coordinate, value) if coordinate else np.zeros(0, bool)
+        if coordinate is None or not there.any():
             raise NotHeldError(f"This run does not hold {setting_label({name: value})}")
-        return _Where(coordinate.dims, np.array(there).reshape(coordinate.shape))
+        return _Where(coordinate.dims, there.reshape(coordinate.shape))
 
     def _place(self, setting: Mapping[str, Any], found: Sequence[_Where], dims: Sequence[str]) -> int:
         """The only position in the flattened [*dims] that agrees with the setting."""

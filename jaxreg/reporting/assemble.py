@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,8 +31,10 @@ def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = No
     for old in (folder / "figures").glob("*.*"):
         if old.stem not in {figure.name for figure in drawn} and old.suffix in (".png", ".svg"):
             old.unlink()
-    for figure in drawn:
-        figures.save(figure.figure, folder / "figures", figure.name)
+    drawn = [
+        dataclasses.replace(figure, files=figures.save(figure.figure, folder / "figures", figure.name))
+        for figure in drawn
+    ]
     path = folder / "report.html"
     page.write_report(
         path,

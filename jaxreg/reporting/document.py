@@ -21,6 +21,7 @@ from jaxreg.measures import value_label
 from jaxreg.reporting.tables import interval
 from jaxreg.summary import Row
 
+LARGE_SVG_BYTES = 500_000  # of a saved figure: beyond this its PNG is inlined, without drawing it again
 MAX_SVG_BYTES = 2_000_000  # beyond this a figure is inlined as PNG
 MISSING = "\u2013"
 
@@ -29,11 +30,15 @@ _THIN, _NO_BREAK, _MINUS = "\u202f", "\u00a0", "\u2212"
 
 @dataclasses.dataclass(frozen=True)
 class ReportFigure:
-    """A figure with the file name (without suffix) it is saved under and the caption that says what it shows."""
+    """A figure with the file name (without suffix) it is saved under and the caption that says what it shows.
+
+    `files` are the PNG and the SVG, once it is saved.
+    """
 
     name: str
     caption: str
     figure: Figure
+    files: tuple[Path, Path] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +161,7 @@ def inlined(figure: ReportFigure) -> dict[str, Any]:
     """What a template shows of a figure; 100 px an inch brings its text near the size of the page's."""
     width = round(100 * figure.figure.get_figwidth())
     text = alternative_text(figure.figure)
-    return {"caption": figure.caption, "alt": text, "width": width, "data": _image(figure.figure)}
+    return {"caption": figure.caption, "alt": text, "width": width, "data": _image(figure)}
 
 
 def alternative_text(figure: Figure) -> str:
@@ -170,9 +175,11 @@ def alternative_text(figure: Figure) -> str:
     return f"Plot: {said}." if said else "Plot, described in the caption."
 
 
-def _image(figure: Figure) -> str:
-    """The figure as a data URI, SVG on white; the same figure gives the same bytes."""
-    saved = functools.partial(_saved, figure)
+def _image(figure: ReportFigure) -> str:
+    """The figure as a data URI, SVG on white; the same figure gives the same bytes. A large one is its saved PNG."""
+    if figure.files is not None and figure.files[1].stat().st_size > LARGE_SVG_BYTES:
+        return f"data:image/png;base64,{base64.b64encode(figure.files[0].read_bytes()).decode()}"
+    saved = functools.partial(_saved, figure.figure)
     with mpl.rc_context({"svg.hashsalt": "jaxreg"}):
         svg = saved(format="svg", metadata={"Date": None})
     kind, data = ("svg+xml", svg) if len(svg) <= MAX_SVG_BYTES else ("png", saved(format="png", dpi=160))

@@ -28,7 +28,7 @@ from jaxreg.reporting.figures.words import (
     words,
 )
 
-MAX_PANELS = 16
+MAX_PANELS = 8
 
 
 @styled
@@ -85,7 +85,7 @@ def panels(
 ) -> Figure:
     """Small multiples, one column per value of `axis`: several variables along training, y shared along each row.
 
-    Wide figures wrap; of more than 16 values an even choice is drawn and the title says so.
+    Wide figures wrap; of more than 8 values an even choice is drawn and the title says so.
 
     Args:
       results: labelled results of a run.
@@ -151,7 +151,7 @@ def _draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: st
         known = np.isfinite(at)
         low, high = cell["low"].values[known], cell["high"].values[known]
         axes.fill_between(at[known], low, high, color=colour, alpha=0.08 if faint else 0.2, linewidth=0)
-    for member in cell["values"].where(cell["diverged"], drop=True).transpose("seed", ...).values:
+    for member in cell["values"].transpose("seed", ...).values[cell["diverged"].values]:
         last = np.flatnonzero(np.isfinite(member))[-1:]
         axes.plot(at, member, color=colour, linewidth=0.6, alpha=0.8, label="_diverged")
         axes.plot(at[last], member[last], "x", color=colour, markersize=5, label="_end")

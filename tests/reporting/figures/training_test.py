@@ -141,7 +141,7 @@ def test_panels_have_a_column_per_value(count: int) -> None:
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == shown
     assert titles[0] == "learning_rate = 0.001"
-    assert (f"16 of {count} values shown" in words(figure)) == (count == 40)
+    assert (f"{shown} of {count} values shown" in words(figure)) == (count == 40)
     assert len({axes.get_ylim() for axes in figure.axes}) == 2  # one per row of variables
     labels = {axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()}
     assert labels == {"loss (nats)", "accuracy (fraction)"}
