@@ -19,6 +19,7 @@ from jaxreg import initializers
 from jaxreg.config import Hparams
 
 Params = Any  # a pytree of float32 arrays
+Layers = tuple[Array, ...]  # one array per layer, first layer first
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": jax.nn.sigmoid,
@@ -39,10 +40,15 @@ class Model(NamedTuple):
       init: (key, hparams, input_shape, num_classes) -> params.
       forward: (params, hparams, inputs [batch, features]) -> (logits [batch, classes], activations, one array
         [batch, units] per hidden layer, first layer first).
+      trace: (params, hparams, inputs, nudges) -> (logits, pre-activations, activations), one array [batch, units] per
+        layer, the output layer included, whose activations are the logits. `nudges`, one array per layer, are added to
+        the pre-activations, so that the gradient with respect to them is the signal that is propagated back. None for a
+        model that cannot be watched from within.
     """
 
     init: Callable[[Array, Hparams, tuple[int, ...], int], Params]
-    forward: Callable[[Params, Hparams, Array], tuple[Array, tuple[Array, ...]]]
+    forward: Callable[[Params, Hparams, Array], tuple[Array, Layers]]
+    trace: Callable[[Params, Hparams, Array, Layers], tuple[Array, Layers, Layers]] | None = None
 
 
 def mlp(initializer: initializers.Initializer | None = None) -> Model:
@@ -73,24 +79,32 @@ def mlp(initializer: initializers.Initializer | None = None) -> Model:
 
         return tuple(layer(number, shape) for number, shape in enumerate(itertools.pairwise(sizes)))
 
-    def forward(params: Params, hparams: Hparams, inputs: Array) -> tuple[Array, tuple[Array, ...]]:
+    def trace(params: Params, hparams: Hparams, inputs: Array, nudges: Layers = ()) -> tuple[Array, Layers, Layers]:
         activation = ACTIVATIONS[hparams.activation]
+        pre_activations: list[Array] = []
         activations: list[Array] = []
-        for layer in params[:-1]:
-            inputs = activation(_affine(layer, inputs))
+        for number, layer in enumerate(params):
+            signal = _affine(layer, inputs)
+            signal = signal + nudges[number] if nudges else signal
+            inputs = activation(signal) if number + 1 < len(params) else signal
+            pre_activations.append(signal)
             activations.append(inputs)
-        return _affine(params[-1], inputs), tuple(activations)
+        return inputs, tuple(pre_activations), tuple(activations)
 
-    return Model(init, forward)
+    def forward(params: Params, hparams: Hparams, inputs: Array) -> tuple[Array, Layers]:
+        logits, _, activations = trace(params, hparams, inputs)
+        return logits, activations[:-1]
+
+    return Model(init, forward, trace)
 
 
 def from_linen(module: Any) -> Model:
-    """A Flax Linen module that maps flattened inputs [batch, features] to logits; it reports no activations."""
+    """A Flax Linen module that maps flattened inputs [batch, features] to logits; it shows no activations, no trace."""
 
     def init(key: Array, _hparams: Hparams, input_shape: tuple[int, ...], _num_classes: int) -> Params:
         return module.init(key, jnp.zeros((1, math.prod(input_shape))))
 
-    def forward(params: Params, _hparams: Hparams, inputs: Array) -> tuple[Array, tuple[Array, ...]]:
+    def forward(params: Params, _hparams: Hparams, inputs: Array) -> tuple[Array, Layers]:
         return module.apply(params, inputs), ()
 
     return Model(init, forward)

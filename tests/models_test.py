@@ -78,6 +78,54 @@ def test_gradient_agrees_with_finite_differences(activation: str) -> None:
     check_grads(jax.jit(logits), (random_params(),), order=1, modes=["rev"], rtol=0.02)
 
 
+@pytest.mark.parametrize("hidden_sizes", [(), (4,), (7, 4, 2)], ids=len)
+def test_the_trace_shows_what_forward_computes(hidden_sizes: tuple[int, ...]) -> None:
+    params, settings = random_params(hidden_sizes), hparams(activation="sigmoid", hidden_sizes=hidden_sizes)
+    assert MODEL.trace is not None
+    logits, pre_activations, activations = MODEL.trace(params, settings, INPUTS, ())
+    expected, hidden = MODEL.forward(params, settings, INPUTS)
+    for ours, theirs in zip((logits, *activations), (expected, *hidden, expected), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for z, a in zip(pre_activations[:-1], hidden, strict=True):
+        np.testing.assert_allclose(FORMULAS["sigmoid"](np.asarray(z)), a, rtol=1e-5)
+    np.testing.assert_array_equal(pre_activations[-1], expected)
+
+
+@pytest.mark.parametrize("layer", range(3))
+def test_a_nudge_is_added_to_the_pre_activations(layer: int) -> None:
+    """The same nudge for all examples is a change of the bias."""
+    params, settings = random_params((4, 2)), hparams(hidden_sizes=(4, 2))
+    nudge = np.random.default_rng(2).normal(size=params[layer]["bias"].shape).astype(np.float32)
+    nudges = tuple(
+        np.broadcast_to(nudge if number == layer else 0, (5, len(other["bias"]))).astype(np.float32)
+        for number, other in enumerate(params)
+    )
+    shifted = tuple(
+        other | {"bias": other["bias"] + nudge} if number == layer else other for number, other in enumerate(params)
+    )
+    assert MODEL.trace is not None
+    ours, theirs = (
+        MODEL.trace(*args) for args in ((params, settings, INPUTS, nudges), (shifted, settings, INPUTS, ()))
+    )
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_program_of_forward_knows_nothing_of_the_trace() -> None:
+    def plain(params: Any, inputs: jax.Array) -> Any:
+        activations = []
+        for layer in params[:-1]:
+            inputs = jnp.tanh(inputs @ layer["weights"] + jnp.expand_dims(layer["bias"], 0))
+            activations.append(inputs)
+        return inputs @ params[-1]["weights"] + jnp.expand_dims(params[-1]["bias"], 0), tuple(activations)
+
+    def forward(params: Any, inputs: jax.Array) -> Any:
+        return MODEL.forward(params, hparams(), inputs)
+
+    params = random_params((4, 3))
+    assert str(jax.make_jaxpr(forward)(params, INPUTS)) == str(jax.make_jaxpr(plain)(params, INPUTS))
+
+
 def test_layers_have_their_shapes_and_start_without_biases() -> None:
     params = MODEL.init(jax.random.key(0), hparams(init="zeros", hidden_sizes=(5, 4)), (3, 2), 3)
     assert [layer["weights"].shape for layer in params] == [(6, 5), (5, 4), (4, 3)]
@@ -136,6 +184,7 @@ def test_a_linen_module_stands_in() -> None:
     hidden = np.maximum(INPUTS.sum(1, keepdims=True) + 1, 0) * np.ones((1, 4))
     np.testing.assert_allclose(logits, hidden @ params["params"]["layers_2"]["kernel"], rtol=1e-5, atol=1e-6)
     assert activations == ()
+    assert model.trace is None
     assert weights_mask(params)["params"]["layers_2"] == {"kernel": True, "bias": False}
 
 
