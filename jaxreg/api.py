@@ -105,18 +105,19 @@ def execute(
     keep: bool = True,
 ) -> Outcome:
     """Like `run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
-    problem = problem or Problem()
+    problem, own = problem or Problem(), own or {}
     data, runner = _prepare(experiment, problem, data)
+    about = {"own_model": 1} if "model" in own else {}
     if not keep:
         with progress_bar(experiment.run.progress) as runner.progress:
             runner.run()
-        return Outcome(_dataset([runner], data, experiment), None)
+        return Outcome(_dataset([runner], data, experiment, about), None)
 
     from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
     from jaxreg.reporting.tensorboard import ScalarWriter
     from jaxreg.summary import write_summary
 
-    settings, own = experiment.run, own or {}
+    settings = experiment.run
     remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
     flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
     with runfolder.open_run_folder(
@@ -153,14 +154,14 @@ def execute(
             own=list(own),
         )
         try:
-            measured = functools.partial(_dataset, runners, data, experiment)
+            measured = functools.partial(_dataset, runners, data, experiment, about)
             scalars = _Scalars(ScalarWriter(folder.path / "tensorboard", _max_runs(experiment)), measured)
             try:
                 with SignalGuard() as guard, progress_bar(settings.progress) as progress:
                     for trained in runners:
                         trained.guard, trained.progress, trained.on_check = guard, progress, scalars.write_sometimes
                         # Earlier seeds are finished, unless the checkpoint of their end was lost.
-                        if trained is runner or trained.member_steps < trained.total_member_steps:
+                        if trained is runner or not trained.finished:
                             trained.run()
             finally:
                 with contextlib.suppress(OSError):  # must not hide what ended the run
@@ -256,15 +257,17 @@ def _max_runs(experiment: Experiment) -> int:
     return experiment.run.tensorboard_max_runs if experiment.run.tensorboard else 0
 
 
-def _dataset(runners: Sequence[Runner], data: Data, experiment: Experiment) -> xr.Dataset:
+def _dataset(runners: Sequence[Runner], data: Data, experiment: Experiment, about: Mapping[str, Any]) -> xr.Dataset:
     parts = [results.make_dataset(runner.sweep, runner.histories, data, experiment) for runner in runners]
-    return functools.reduce(results.add_seeds, parts)
+    return functools.reduce(results.add_seeds, parts).assign_attrs(about)
 
 
 def _counts(dataset: xr.Dataset) -> dict[str, int]:
     """How many members stopped, diverged, and trained to their end."""
-    stopped, diverged = (int((dataset[name] >= 0).sum()) for name in ("stopped_check", "diverged_step"))
-    return {"finished": dataset["diverged_step"].size - stopped - diverged, "stopped": stopped, "diverged": diverged}
+    from jaxreg.summary import halted  # pandas is slow to import
+
+    counts = {halt: int(members.sum()) for halt, members in halted(dataset).items()}
+    return {"finished": dataset["diverged_step"].size - sum(counts.values()), **counts}
 
 
 def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
@@ -274,6 +277,7 @@ def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
     return {
         "train_compilations": runners[-1].cost.train_compilations,
         "layout": [dataclasses.asdict(layout) for layout in runners[-1].layouts],
+        "compactions": [compaction for runner in runners for compaction in runner.compactions],
         "seconds": seconds,
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,
         "peak_memory_bytes": runfolder.peak_memory_bytes(),

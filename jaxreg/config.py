@@ -23,11 +23,13 @@ ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "elu", "silu", "softplus", "id
 INITS = ("zeros", "normal", "uniform", "lecun", "glorot", "he", "orthogonal", "torch")
 LOSSES = ("cross_entropy", "cross_entropy_on_probabilities")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop")
+AFTER_STOP = ("halt", "continue")
 SCHEDULES = ("constant", "inverse_time", "exponential", "cosine")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 
 DEFAULT_NUM_STEPS = 1000
 MAX_STEPS = 2**31 - 1  # steps are int32 on the device
+MAX_FLOAT_COUNT = 2**24  # counts up to here are exact as float32, which traced hyperparameters are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +173,21 @@ class Hparams:
     num_epochs: float = hyperparameter(
         0.0, float, number(0), "training", "Passes over the training set; > 0 sets num_steps.", static=True
     )
+    patience: int = hyperparameter(
+        0,
+        int,
+        whole(0, MAX_FLOAT_COUNT),
+        "training",
+        "Checks without a lower validation loss after which a member stops; 0 for never.",
+    )
+    after_stop: str = hyperparameter(
+        "halt",
+        str,
+        one_of(AFTER_STOP),
+        "training",
+        "What a member does when its patience runs out: halt, or continue and only record the stop.",
+        static=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,6 +252,22 @@ class Experiment:
     )
     members_per_program: int = option(
         0, int, "sweep", "Members trained at once; 0: as many as fit in memory.", whole(0)
+    )
+    compaction: bool = option(
+        True,
+        bool,
+        "sweep",
+        "Take members that patience halted out of the program once at most half are left: faster, and equal within "
+        "rounding, not to the bit.",
+    )
+    diagnostics: bool = option(
+        False,
+        bool,
+        "diagnostics",
+        "At every check, statistics of weights, signals and gradients per layer, and a verdict.",
+    )
+    histograms: bool = option(
+        False, bool, "diagnostics", "At every check, histograms of them too, for results.nc and TensorBoard."
     )
     layout: str | None = option(
         None,

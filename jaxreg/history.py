@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from jaxreg import diagnostics
 from jaxreg.layout import Layout
 from jaxreg.population import MAX_CONFUSED, Check, Ending
 from jaxreg.sweeps import Group
@@ -19,29 +21,35 @@ CHECK_VARIABLES = (
     "test_accuracy",
     "test_batch_loss",
 )
+_LANDMARKS = ("best_check", "stopped_check", "diverged_step")
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """The members of a group that one call of its program trains: slices of its configs and seeds."""
+    """The members of a group that one call of its program trains: positions of its configs and seeds in the group."""
 
     group: int
-    configs: slice
-    seeds: slice
+    configs: tuple[int, ...]
+    seeds: tuple[int, ...]
 
     @property
     def shape(self) -> tuple[int, int]:
         """Members without padding: (configs, seeds)."""
-        return self.configs.stop - self.configs.start, self.seeds.stop - self.seeds.start
+        return len(self.configs), len(self.seeds)
 
     @property
     def size(self) -> int:
         """Members without padding."""
         return self.shape[0] * self.shape[1]
 
+    @property
+    def members(self) -> tuple[Any, ...]:
+        """Where they are in an array [configs, seeds, ...] of the group."""
+        return np.ix_(self.configs, self.seeds)
+
     def holds(self, config: int, seed: int) -> bool:
         """Whether a member, by its positions in the group, is one of them."""
-        return self.configs.start <= config < self.configs.stop and self.seeds.start <= seed < self.seeds.stop
+        return config in self.configs and seed in self.seeds
 
 
 def make_blocks(group: int, layout: Layout, num_configs: int, num_seeds: int) -> list[Block]:
@@ -49,8 +57,8 @@ def make_blocks(group: int, layout: Layout, num_configs: int, num_seeds: int) ->
     return [
         Block(
             group,
-            slice(config, min(config + layout.configs, num_configs)),
-            slice(seed, min(seed + layout.seeds, num_seeds)),
+            tuple(range(config, min(config + layout.configs, num_configs))),
+            tuple(range(seed, min(seed + layout.seeds, num_seeds))),
         )
         for seed in range(0, num_seeds, layout.seeds)
         for config in range(0, num_configs, layout.configs)
@@ -69,20 +77,29 @@ class History:
     everything else [configs, seeds]; `seconds` [checks] is the training time of the whole group up to each check.
     """
 
-    def __init__(self, group: Group, num_seeds: int, record_every: int, num_classes: int) -> None:
+    def __init__(
+        self, group: Group, num_seeds: int, record_every: int, num_classes: int, diagnosed: Sequence[str] = ()
+    ) -> None:
+        """Room for a group; `diagnosed` names the variables of `jaxreg.diagnostics` that it is measured by."""
         members = (len(group.configs), num_seeds)
         checks = len(group.check_steps)
         recorded = -(-group.num_steps // record_every)
         self.record_every = record_every
+        self._trains_on = group.shared.after_stop == "continue"
         self.arrays: dict[str, np.ndarray[Any, Any]] = {
             name: np.full((*members, recorded), np.nan, np.float32) for name in ("train_loss", "train_objective")
         }
         self.arrays |= {name: np.full((*members, checks), np.nan, np.float32) for name in CHECK_VARIABLES}
         self.arrays |= {name: np.full(members, np.nan, np.float32) for name in ("final_train_loss", "train_accuracy")}
-        self.arrays |= {name: np.full(members, -1, np.int32) for name in ("best_check", "diverged_step")}
+        self.arrays |= {name: np.full(members, -1, np.int32) for name in _LANDMARKS}
         self.arrays["checks_done"] = np.zeros(members, np.int32)
         if num_classes <= MAX_CONFUSED:
             self.arrays["test_confusion"] = np.zeros((*members, num_classes, num_classes), np.int32)
+        lengths = {"check": checks, "layer": len(group.shared.hidden_sizes) + 1, "bin": diagnostics.NUM_BINS}
+        for name in diagnosed:
+            shape = (*members, *(lengths[dim] for dim in diagnostics.VARIABLES[name].dims))
+            counts = "bin" in diagnostics.VARIABLES[name].dims
+            self.arrays[name] = np.zeros(shape, np.uint32) if counts else np.full(shape, np.nan, np.float32)
         self.arrays["seconds"] = np.zeros(checks, np.float64)
 
     def record_steps(self, block: Block, first: int, last: int, metrics: StepMetrics) -> None:
@@ -93,7 +110,7 @@ class History:
         for name, values in (("train_loss", metrics.loss), ("train_objective", metrics.objective)):
             recorded = np.asarray(values)[:, start * every - first : last - first : every]
             members = np.moveaxis(recorded, (0, 1, 2), (1, 2, 0))[: block.shape[0], : block.shape[1]]
-            self.arrays[name][block.configs, block.seeds, start:stop] = members
+            self.arrays[name][*np.ix_(block.configs, block.seeds, range(start, stop))] = members
 
     def record_seconds(self, number: int, seconds: float) -> None:
         """Time spent on training towards the check `number`."""
@@ -103,10 +120,18 @@ class History:
         """The check `number` of a block, given as [seeds, configs]."""
         values = dict(zip(CHECK_VARIABLES, (*check.validation, *check.test, check.test_batch.loss), strict=True))
         for name, value in values.items():
-            self.arrays[name][block.configs, block.seeds, number] = self._members(block, value)
-        for name in ("best_check", "diverged_step"):
-            self.arrays[name][block.configs, block.seeds] = self._members(block, getattr(state, name))
-        self.arrays["checks_done"][block.configs, block.seeds] = number + 1
+            self.arrays[name][*block.members, number] = self._members(block, value)
+        for name in _LANDMARKS:
+            self.arrays[name][block.members] = self._members(block, getattr(state, name))
+
+    def record_diagnostics(self, block: Block, number: int, values: Mapping[str, Any]) -> None:
+        """What `diagnostics.diagnose` says at the check `number` of a block, given as [seeds, configs, ...]."""
+        for name, value in values.items():
+            self.arrays[name][*block.members, number] = self._members(block, value)
+
+    def count_checks(self, block: Block, checks: int) -> None:
+        """So many checks of a block are behind it, measured or, where members have halted, passed over."""
+        self.arrays["checks_done"][block.members] = checks
 
     def record_end(self, block: Block, ending: Ending) -> None:
         """What was measured after the last step of a block, given as [seeds, configs, ...]."""
@@ -114,7 +139,12 @@ class History:
         if ending.test_confusion is not None:
             values["test_confusion"] = ending.test_confusion
         for name, value in values.items():
-            self.arrays[name][block.configs, block.seeds] = self._members(block, value)
+            self.arrays[name][block.members] = self._members(block, value)
+
+    def training(self, block: Block) -> np.ndarray[Any, Any]:
+        """Which members of a block have not halted, as far as its checks tell: bool [configs, seeds]."""
+        stopped_check, diverged_step = (self.arrays[name][block.members] for name in ("stopped_check", "diverged_step"))
+        return (diverged_step < 0) & ((stopped_check < 0) | self._trains_on)
 
     @staticmethod
     def _members(block: Block, values: Any) -> np.ndarray[Any, Any]:

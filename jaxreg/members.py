@@ -198,7 +198,7 @@ def _kept(
     i, block = next((i, block) for i, block in enumerate(blocks) if block.holds(config, replicate))
     if (name := block_name(number, i)) not in kept:
         raise CheckpointError(f"{found.folder}: is older than the end of this member; train the run again")
-    at = replicate - block.seeds.start, config - block.configs.start
+    at = block.seeds.index(replicate), block.configs.index(config)
     return jax.tree.map(lambda leaf: np.array(leaf[at]), kept[name])
 
 

@@ -18,6 +18,7 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
+from jaxreg import diagnostics
 from jaxreg.batches import Cursor, batch_indices
 from jaxreg.config import Hparams
 from jaxreg.layout import Layout
@@ -29,10 +30,11 @@ from jaxreg.training import (
     Problem,
     StepMetrics,
     TrainState,
+    after_check,
     confusion,
     evaluate,
     init_state,
-    keep_best,
+    is_halted,
     member_key,
     update,
 )
@@ -75,6 +77,7 @@ class Compiled(NamedTuple):
     init: Callable[..., TrainState]
     train: Callable[..., tuple[TrainState, StepMetrics]]
     check: Callable[..., tuple[TrainState, Check]]
+    diagnose: Callable[..., dict[str, Array]] | None  # None where diagnostics are off
     end: Callable[..., Ending]
     train_bytes: int  # of memory that a call of `train` takes on each device, arguments included
 
@@ -82,13 +85,22 @@ class Compiled(NamedTuple):
 class Programs:
     """The functions of one group at one width, mapped over its members and divided among the devices.
 
-    `init`, `train`, `check` and `end` are pure and jitted; `train` and `check` give their state's memory away.
+    `init`, `train`, `check`, `diagnose` and `end` are pure and jitted; `train` and `check` give their state's memory
+    away.
     """
 
     def __init__(
-        self, problem: Problem, layout: Layout, base_seed: int, input_shape: tuple[int, ...], num_classes: int
+        self,
+        problem: Problem,
+        layout: Layout,
+        base_seed: int,
+        input_shape: tuple[int, ...],
+        num_classes: int,
+        *,
+        histograms: bool = False,
     ) -> None:
-        self.layout = layout
+        """The functions; `histograms` says whether `diagnose` counts them too."""
+        self.layout, self._histograms = layout, histograms
         self._problem, self._base_seed = problem, base_seed
         self._input_shape, self._num_classes = input_shape, num_classes
         self._mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: layout.devices]), ("members",))
@@ -108,6 +120,7 @@ class Programs:
         self.init = mapped(self._init, (population,), members)
         self.train = mapped(self._train, (members, population, *[everywhere] * 4), (members, curves), 0)
         self.check = mapped(self._check, (members, population, *[everywhere] * 4), (members, members), 0)
+        self.diagnose = mapped(self._diagnose, (members, population, everywhere, everywhere), members)
         self.end = mapped(self._end, (members, population, everywhere, everywhere), members)
 
     def place(self, hparams: Hparams, seeds: Sequence[int]) -> Population:
@@ -124,22 +137,31 @@ class Programs:
         )
         return shapes
 
-    def compile(self, population: Population, train: Examples, validation: Examples, test: Examples) -> Compiled:
-        """Compiles everything before the first step, one training program among it."""
+    def compile(
+        self,
+        population: Population,
+        train: Examples,
+        validation: Examples,
+        test: Examples,
+        probe: Examples | None = None,
+    ) -> Compiled:
+        """Compiles everything before the first step, one training program among it; `diagnose` for a probe only."""
         state = self.state_shapes(population)
         number, cursor = np.int32(0), Cursor(np.uint32(0), np.uint32(0))
-        lowered = (
-            self.init.lower(population),
-            self.train.lower(state, population, train, cursor, number, number),
-            self.check.lower(state, population, validation, test, cursor, number),
-            self.end.lower(state, population, train, test),
-        )
+        lowered = {
+            "init": self.init.lower(population),
+            "train": self.train.lower(state, population, train, cursor, number, number),
+            "check": self.check.lower(state, population, validation, test, cursor, number),
+            "end": self.end.lower(state, population, train, test),
+        }
+        if probe is not None:
+            lowered["diagnose"] = self.diagnose.lower(state, population, probe, number)
         with ThreadPoolExecutor() as pool:
-            compiled = list(pool.map(lambda program: program.compile(), lowered))
-        memory = compiled[1].memory_analysis()
+            compiled = dict(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()), strict=True))
+        memory = compiled["train"].memory_analysis()
         taken = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-        init, step, checked, ended = compiled
-        return Compiled(init, step, checked, ended, taken - memory.alias_size_in_bytes)
+        compiled.setdefault("diagnose", None)
+        return Compiled(**compiled, train_bytes=taken - memory.alias_size_in_bytes)
 
     def _over_seeds(self, fn: Callable[..., Any], *args: Any) -> Any:
         """fn for each seed: the leading axis of every argument."""
@@ -193,7 +215,7 @@ class Programs:
         test_cursor: Cursor,
         check: Array,
     ) -> tuple[TrainState, Check]:
-        """Both held-out sets, and one batch of the test set; a better validation loss keeps the parameters."""
+        """Both held-out sets, and one batch of the test set; best parameters are kept, and patience may end."""
         hparams, block = population.hparams, self.layout.eval_block
         num_test = test.labels.shape[0]
         batch_size = min(hparams.batch_size, num_test)
@@ -210,9 +232,30 @@ class Programs:
                         for examples in (validation, test, test_batch)
                     )
                 )
-                return keep_best(state, measured.validation, check), _nan_if(state.diverged_step >= 0, measured)
+                after = after_check(state, hparams, measured.validation, check)
+                return after, _nan_if(is_halted(state, hparams), measured)
 
             return jax.vmap(one)(states, hparams)
+
+        return self._over_seeds(one_seed, states, population.seeds)
+
+    def _diagnose(self, states: TrainState, population: Population, probe: Examples, step: Array) -> dict[str, Array]:
+        """The statistics of `jaxreg.diagnostics` on the probe; a halted member has none."""
+        problem = self._problem
+
+        def one_seed(states: TrainState, seed: Array) -> dict[str, Array]:
+            key = member_key(self._base_seed, seed, INIT)
+
+            def one(state: TrainState, hparams: Hparams) -> dict[str, Array]:
+                start = problem.model.init(key, hparams, self._input_shape, self._num_classes)
+                halted, inputs, labels = is_halted(state, hparams), *probe
+                values = diagnostics.diagnose(
+                    *(state.params, state.opt_state, start, hparams, problem, inputs, labels, step),
+                    histograms=self._histograms,
+                )
+                return {name: _nothing_if(halted, value) for name, value in values.items()}
+
+            return jax.vmap(one)(states, population.hparams)
 
         return self._over_seeds(one_seed, states, population.seeds)
 
@@ -229,6 +272,11 @@ class Programs:
             return Ending(measured, jnp.where(diverged, 0, counts))
 
         return self._over_seeds(lambda states, _: jax.vmap(one)(states, population.hparams), states, population.seeds)
+
+
+def _nothing_if(condition: Array, values: Array) -> Array:
+    """NaN, or no counts."""
+    return jnp.where(condition, jnp.nan if jnp.issubdtype(values.dtype, jnp.floating) else 0, values)
 
 
 def _nan_if(condition: Array, metrics: Any) -> Any:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from jaxreg import diagnostics
 from jaxreg.config import FIELDS, Experiment
 from jaxreg.data import Data
+from jaxreg.diagnosis import diagnosis
 from jaxreg.errors import RunFolderError
 from jaxreg.files import flush_to_disk
 from jaxreg.history import CHECK_VARIABLES, History
@@ -50,13 +52,15 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
     members = (*axes, "seed")
     num_checks = max(len(group.check_steps) for group in sweep.groups)
     num_recorded = max(history.arrays["train_loss"].shape[-1] for history in histories)
+    num_layers = max(len(group.shared.hidden_sizes) for group in sweep.groups) + 1
     lengths = {"step": num_recorded, "check": num_checks, "label": data.num_classes, "prediction": data.num_classes}
+    lengths |= {"layer": num_layers, "bin": diagnostics.NUM_BINS}
     variables: dict[str, Any] = {}
     for name, example in histories[0].arrays.items():
         if name == "seconds":
             continue
-        last = ("check",) if name in CHECK_VARIABLES else _LAST_DIMENSIONS.get(name, ())
-        empty = np.nan if example.dtype.kind == "f" else -1
+        last = _last_dimensions(name)
+        empty = {"f": np.nan, "i": -1, "u": 0}[example.dtype.kind]
         flat = np.full((len(sweep.settings), len(sweep.seeds), *(lengths[d] for d in last)), empty, example.dtype)
         for group, history in zip(sweep.groups, histories, strict=True):
             values = history.arrays[name]
@@ -64,20 +68,26 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
             flat[at] = values
         variables[name] = (*members, *last), flat.reshape((*sweep.shape, *flat.shape[1:]))
 
-    best = variables["best_check"][1]
-    variables["stopped_check"] = members, np.full_like(best, -1)
-    final = _per_setting(sweep, [len(group.check_steps) - 1 for group in sweep.groups])[..., None]
+    best, stopped = variables["best_check"][1], variables["stopped_check"][1]
+    end = _per_setting(sweep, [len(group.check_steps) - 1 for group in sweep.groups])[..., None]
+    halts = _per_setting(sweep, [group.shared.after_stop == "halt" for group in sweep.groups])[..., None]
+    final = np.where(halts & (stopped >= 0), stopped, end)
     for name in CHECK_VARIABLES:
         curve = variables[name][1]
-        variables[f"final_{name}"] = members, _at(curve, np.broadcast_to(final, best.shape))
+        variables[f"final_{name}"] = members, _at(curve, final)
         variables[f"best_{name}"] = members, np.where(best < 0, np.nan, _at(curve, np.maximum(best, 0)))
 
     dataset = xr.Dataset({name: xr.Variable(dims, values, _attrs(name)) for name, (dims, values) in variables.items()})
+    if "layer" in dataset.dims:
+        about = {"description": "layer, from the input on; the last one of a network is its output layer"}
+        dataset = dataset.assign_coords(layer=("layer", np.arange(1, num_layers + 1), about))
     dataset = dataset.assign_coords(_coordinates(sweep, histories, axes, num_recorded))
     dataset = dataset.assign_coords(
         dataset=((), data.name, {"description": "what was learned"}),
         downsample=((), experiment.data.downsample, {"description": "average-pooling factor of the inputs"}),
     )
+    if "layer" in dataset.dims:
+        dataset = dataset.assign(diagnosis=diagnosis(dataset))
     if "test_confusion" in dataset:
         for name, words in (("label", "true class"), ("prediction", "predicted class")):
             dataset = dataset.assign_coords({name: (name, list(data.class_names), {"description": words})})
@@ -135,6 +145,13 @@ def load(path: str | Path) -> xr.Dataset:
     return dataset
 
 
+def _last_dimensions(name: str) -> tuple[str, ...]:
+    """The dimensions of a variable besides those of the members."""
+    if name in diagnostics.VARIABLES:
+        return diagnostics.VARIABLES[name].dims
+    return ("check",) if name in CHECK_VARIABLES else _LAST_DIMENSIONS.get(name, ())
+
+
 def _coordinates(sweep: Sweep, histories: list[History], axes: tuple[str, ...], num_recorded: int) -> dict[str, Any]:
     coordinates: dict[str, Any] = {}
     for name, table in hyperparameter_table(sweep).items():
@@ -190,11 +207,17 @@ def _at(curve: Values, index: Values) -> Values:
     return np.take_along_axis(curve, index[..., None], -1)[..., 0]
 
 
-def _attrs(name: str) -> dict[str, str]:
-    if name in _DESCRIPTIONS:
+def _attrs(name: str) -> dict[str, Any]:
+    if name in diagnostics.VARIABLES:
+        units, description, dims = diagnostics.VARIABLES[name]
+        if "bin" in dims:
+            edges = diagnostics.bin_edges(name.removesuffix("_histogram"))
+            return {"units": units, "description": description, "bin_edges": edges}
+    elif name in _DESCRIPTIONS:
         units, description = _DESCRIPTIONS[name]
     else:
         when, _, what = name.partition("_")
         units, description = _DESCRIPTIONS[what]
-        description += " at the last check" if when == "final" else " at the check with the lowest validation loss"
+        at = "the last check of the member" if when == "final" else "the check with the lowest validation loss"
+        description += f" at {at}"
     return {"units": units, "description": description}

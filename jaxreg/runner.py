@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import numpy as np
 
+from jaxreg import compaction, diagnostics
 from jaxreg.batches import Cursor, cursor_at
 from jaxreg.config import Experiment
 from jaxreg.data import Data
@@ -35,6 +36,7 @@ _log = logging.getLogger("jaxreg")
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _TIME_LIMIT_EXIT_CODE = 75
+_DIAGNOSTICS_BYTES = 4 << 30  # that a run may keep of them
 
 
 class Progress(Protocol):
@@ -69,6 +71,16 @@ class Position:
     step: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Crew:
+    """The members of a block that are in its program, and the program: all of them, until halted ones are taken out."""
+
+    block: Block
+    programs: Programs
+    compiled: Compiled
+    population: Population
+
+
 class Runner:
     """Trains a sweep on a dataset.
 
@@ -78,7 +90,9 @@ class Runner:
       layouts: how each group is laid out: chosen here, or as recorded by the run that is resumed.
       cost: time and compilations.
       params: the last and the best parameters of every finished block, [seeds, configs, ...] on the host.
-      member_steps: steps of single members taken so far.
+      member_steps: steps that members have trained, halted ones not counted.
+      compactions: when halted members were taken out of a program: group, block, step, and how many seeds and configs
+        wide it has been since.
       checkpoints, guard, progress, on_check: set before `run` to keep checkpoints, heed signals, show progress, and be
         called after every check.
     """
@@ -92,8 +106,10 @@ class Runner:
         self.on_check: Callable[[Runner], None] | None = None
         self.cost = Cost()
         self.member_steps = 0
+        self.compactions: list[dict[str, int]] = []
+        diagnosed = _diagnosed(experiment, sweep, data, problem)
         self.histories = [
-            History(group, len(sweep.seeds), sweep.record_every, data.num_classes) for group in sweep.groups
+            History(group, len(sweep.seeds), sweep.record_every, data.num_classes, diagnosed) for group in sweep.groups
         ]
         self.layouts = (
             [_pinned(experiment, sweep)]
@@ -103,6 +119,8 @@ class Runner:
         self.params: dict[str, Any] = {}
         self._examples: dict[int, list[Examples]] = {}
         self._restored: tuple[Position, Any] = (Position(), None)
+        self._left: Block | None = None  # who was in the program when the restored state was saved
+        self._narrow: dict[tuple[int, Layout], Compiled] = {}
         self._first_chunk: float | None = None
         self._last_saved = time.monotonic()
 
@@ -120,10 +138,16 @@ class Runner:
             for number, block in enumerate(self._blocks(position.group)):
                 if number < position.block:
                     continue
-                self._train_block(block, position, compiled, self._place(programs, block), state)
+                crew = Crew(block, programs, compiled, self._place(programs, block))
+                self._train_block(crew, position, state)
                 position, state = Position(position.group, number + 1), None
             position, begun = Position(position.group + 1), False
         self._save(position, None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the checkpoint that was restored is that of the end."""
+        return self._restored[0].group == len(self.sweep.groups)
 
     def rehearse(self) -> Iterator[str]:
         """A line per group: its members, memory, and training time as two chunks of its first block suggest."""
@@ -145,19 +169,28 @@ class Runner:
                 f"{compiled.train_bytes / 2**20:.0f} MiB on each, about {seconds:.0f} s of training"
             )
 
-    def _train_block(
-        self, block: Block, position: Position, compiled: Compiled, population: Population, state: Any
-    ) -> None:
+    def _train_block(self, everyone: Crew, position: Position, state: Any) -> None:
+        block = everyone.block
         group, layout, history = self.sweep.groups[block.group], self.layouts[block.group], self.histories[block.group]
-        train, validation, test = self._on_devices(layout.devices)
+        train, validation, test, probe = self._on_devices(layout.devices)
         num_test = test.labels.shape[0]
+        crew = everyone
+        parked: Any = None  # the states of the whole block when halted members were last taken out
+
+        def whole(state: Any) -> Any:
+            return state if crew is everyone else compaction.put_back(parked, jax.device_get(state), block, crew.block)
 
         def check(state: Any, step: int) -> Any:
+            compiled, population = crew.compiled, crew.population
             with self.cost.timed("evaluate"):
                 number = group.check_steps.index(step)
+                if compiled.diagnose:
+                    diagnosed = compiled.diagnose(state, population, probe, np.int32(step))
+                    history.record_diagnostics(crew.block, number, jax.device_get(diagnosed))
                 cursor = cursor_at(number, min(group.shared.batch_size, num_test), num_test)
                 state, measured = compiled.check(state, population, validation, test, _uint32(cursor), np.int32(number))
-                history.record_check(block, number, jax.device_get(measured), state)
+                history.record_check(crew.block, number, jax.device_get(measured), state)
+                history.count_checks(block, number + 1)
             if self.on_check:
                 with self.cost.timed("write"):
                     self.on_check(self)
@@ -165,33 +198,78 @@ class Runner:
 
         step = position.step
         if state is None:
-            state = check(compiled.init(population), 0)
-        while step < group.num_steps:
+            state = check(everyone.compiled.init(everyone.population), 0)
+        elif self._left:
+            parked = jax.device_get(state)
+            crew, state = self._fewer(everyone, self._left, parked)
+        self._left = None
+        while step < group.num_steps and (training := history.training(block)).any():
+            if step in group.check_steps and self._may_compact(group):
+                left = compaction.those_left(block, training)
+                if 2 * compaction.narrowed(layout, left).width <= crew.programs.layout.width:
+                    parked = jax.device_get(whole(state))
+                    crew, state = self._fewer(everyone, left, parked)
+                    self._say_compacted(position, step, crew)
             position = dataclasses.replace(position, step=step)
+            self._left = crew.block if crew is not everyone else None
             if step > 0 and self._save_is_due(group, step):
-                self._save(position, state)
-            self._leave_if_asked(position, state)
+                self._save(position, whole(state))
+            if stop := self._leave(step):
+                self._save(position, whole(state))
+                raise stop
 
             before, first = time.perf_counter(), step
             self._first_chunk = self._first_chunk or time.monotonic()
             cursor = _uint32(cursor_at(first, group.shared.batch_size, train.labels.shape[0]))
             step = self._next_stop(group, layout, first)
-            state, metrics = compiled.train(state, population, train, cursor, np.int32(first), np.int32(step))
-            history.record_steps(block, first, step, jax.device_get(metrics))
+            state, metrics = crew.compiled.train(state, crew.population, train, cursor, np.int32(first), np.int32(step))
+            history.record_steps(crew.block, first, step, jax.device_get(metrics))
             took = time.perf_counter() - before
             self.cost.seconds["train"] += took
             history.record_seconds(-(-step // group.eval_every), took)
             if step in group.check_steps:
                 state = check(state, step)
-            self.member_steps += block.size * (step - first)
+            self.member_steps += int(training.sum()) * (step - first)
             if self.progress:
                 doing = f"group {block.group + 1} of {len(self.sweep.groups)}"
-                self.progress(self.member_steps, self.total_member_steps, doing)
+                self.progress(self._scheduled(position, step), self.total_member_steps, doing)
 
+        self._left = None
+        history.count_checks(block, len(group.check_steps))
+        state = whole(state)
         with self.cost.timed("evaluate"):
-            history.record_end(block, jax.device_get(compiled.end(state, population, train, test)))
+            if crew is not everyone:
+                state = jax.device_put(state, everyone.programs.members)
+            measured = everyone.compiled.end(state, everyone.population, train, test)
+            history.record_end(block, jax.device_get(measured))
         kept = {"params": state.params, "best_params": state.best_params}
         self.params[block_name(position.group, position.block)] = jax.device_get(kept)
+
+    # Halted members --------------------------------------------------------------------------------------------------
+
+    def _may_compact(self, group: Group) -> bool:
+        """Where a member may be halted by its patience; one that diverges alone stays, and changes no bit of others."""
+        may_halt = group.shared.after_stop == "halt" and any(config.patience > 0 for config in group.configs)
+        return self._experiment.compaction and may_halt
+
+    def _fewer(self, everyone: Crew, left: Block, states: Any) -> tuple[Crew, Any]:
+        """A crew of those who are left, and their states out of the whole block's, which are on the host."""
+        layout = compaction.narrowed(everyone.programs.layout, left)
+        programs = self._programs(layout)
+        population = self._place(programs, left)
+        if (known := (left.group, layout)) not in self._narrow:
+            self._narrow[known] = self._compile_at(programs, population)
+        states = jax.device_put(compaction.take(states, everyone.block, left, layout), programs.members)
+        return Crew(left, programs, self._narrow[known], population), states
+
+    def _say_compacted(self, position: Position, step: int, crew: Crew) -> None:
+        layout = crew.programs.layout
+        where = {"group": position.group, "block": position.block, "step": step}
+        self.compactions.append(where | {"seeds": layout.seeds, "configs": layout.configs})
+        _log.info(
+            "step %d: %d of %d members have not halted, %d at once from here on",
+            *(step, self.histories[position.group].training(crew.block).sum(), crew.block.size, layout.width),
+        )
 
     # Members, programs and data --------------------------------------------------------------------------------------
 
@@ -202,6 +280,11 @@ class Runner:
 
     def _blocks(self, number: int) -> list[Block]:
         return make_blocks(number, self.layouts[number], len(self.sweep.groups[number].configs), len(self.sweep.seeds))
+
+    def _scheduled(self, position: Position, step: int) -> int:
+        """Steps of members that lie behind a step in the block of a position, halted members counted too."""
+        behind = sum(block.size * self.sweep.groups[block.group].num_steps for _, block in self._finished(position))
+        return behind + step * self._blocks(position.group)[position.block].size
 
     def _finished(self, position: Position) -> Iterator[tuple[int, Block]]:
         """The blocks before a position, each with its number within its group."""
@@ -216,11 +299,8 @@ class Runner:
             layout = self.layouts[number]
             devices = jax.local_devices()[: layout.devices]
             start = time.perf_counter()
-            with self.cost.timed("compile"), jax.default_matmul_precision(self._experiment.matmul_precision):
-                programs = self._programs(number)
-                population = self._place(programs, self._blocks(number)[0])
-                compiled = programs.compile(population, *self._on_devices(layout.devices))
-            self.cost.train_compilations += 1
+            programs = self._programs(layout)
+            compiled = self._compile_at(programs, self._place(programs, self._blocks(number)[0]))
             fits = compiled.train_bytes * layout.devices <= MEMORY_SHARE * memory_bytes(devices)
             if fits or not shrink or layout.width == 1 or self._experiment.layout:
                 group, took = self.sweep.groups[number], time.perf_counter() - start
@@ -235,20 +315,30 @@ class Runner:
                 self.sweep.groups[number], self.sweep, self._data, self._problem, self._experiment, layout.width // 2
             )
 
-    def _programs(self, number: int) -> Programs:
-        data, base_seed = self._data, self._experiment.base_seed
-        return Programs(self._problem, self.layouts[number], base_seed, data.input_shape, data.num_classes)
+    def _compile_at(self, programs: Programs, population: Population) -> Compiled:
+        train, validation, test, probe = self._on_devices(programs.layout.devices)
+        diagnosed = self._experiment.diagnostics or self._experiment.histograms
+        with self.cost.timed("compile"), jax.default_matmul_precision(self._experiment.matmul_precision):
+            compiled = programs.compile(population, train, validation, test, probe if diagnosed else None)
+        self.cost.train_compilations += 1
+        return compiled
+
+    def _programs(self, layout: Layout) -> Programs:
+        data, base_seed, histograms = self._data, self._experiment.base_seed, self._experiment.histograms
+        return Programs(self._problem, layout, base_seed, data.input_shape, data.num_classes, histograms=histograms)
 
     def _place(self, programs: Programs, block: Block) -> Population:
-        hparams = self.sweep.groups[block.group].stacked(block.configs.start, programs.layout.configs)
-        return programs.place(hparams, self.sweep.seeds[block.seeds])
+        hparams = self.sweep.groups[block.group].stacked(block.configs, programs.layout.configs)
+        return programs.place(hparams, [self.sweep.seeds[seed] for seed in block.seeds])
 
     def _on_devices(self, devices: int) -> list[Examples]:
-        """The three sets, replicated on the first devices of this process."""
+        """The three sets and the probe of the diagnostics, replicated on the first devices of this process."""
         if devices not in self._examples:
             mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), ("members",))
             everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-            splits = (self._data.train, self._data.validation, self._data.test)
+            train = self._data.train
+            probe = [part[diagnostics.probe_rows(len(train.labels))] for part in train]
+            splits = (train, self._data.validation, self._data.test, probe)
             self._examples = {devices: [Examples(*jax.device_put(tuple(split), everywhere)) for split in splits]}
         return self._examples[devices]
 
@@ -270,16 +360,16 @@ class Runner:
             return step % self._experiment.run.checkpoint_every == 0
         return step in group.check_steps and time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
 
-    def _leave_if_asked(self, position: Position, state: Any) -> None:
+    def _leave(self, step: int) -> Stopped | None:
+        """How the run stops before its end, if it is asked to."""
         minutes = self._experiment.run.max_minutes
         if self.guard and self.guard.stop is not None:
             reason, exit_code = "stopped by a signal", self.guard.exit_code
         elif minutes and self._first_chunk and time.monotonic() - self._first_chunk > 60 * minutes:
             reason, exit_code = f"stopped after --max_minutes={minutes:g}", _TIME_LIMIT_EXIT_CODE
         else:
-            return
-        self._save(position, state)
-        raise Stopped(f"{reason} at step {position.step} of {self._experiment.name}", exit_code)
+            return None
+        return Stopped(f"{reason} at step {step} of {self._experiment.name}", exit_code)
 
     def _save(self, position: Position, state: Any) -> None:
         if self.checkpoints is None:
@@ -288,6 +378,9 @@ class Runner:
             "position": dataclasses.asdict(position),
             "layouts": [dataclasses.asdict(layout) for layout in self.layouts],
             "seconds": self.cost.seconds,
+            "member_steps": self.member_steps,
+            "compactions": self.compactions,
+            "left": dataclasses.asdict(self._left) if self._left else None,
         }
         with self.cost.timed("write"):
             steps = sum(self.sweep.groups[block.group].num_steps for _, block in self._finished(position))
@@ -309,10 +402,13 @@ class Runner:
         if missing > 0:
             raise CheckpointError(f"the run was begun on {missing} more devices than there are here; resume it there")
         self.cost.seconds |= found.about["seconds"]
+        self.member_steps, self.compactions = found.about["member_steps"], found.about["compactions"]
+        if left := found.about["left"]:
+            self._left = Block(left["group"], tuple(left["configs"]), tuple(left["seeds"]))
         position = Position(**found.about["position"])
 
         def shapes(block: Block) -> TrainState:
-            programs = self._programs(block.group)
+            programs = self._programs(self.layouts[block.group])
             return programs.state_shapes(self._place(programs, block))
 
         for number, block in self._finished(position):
@@ -324,11 +420,6 @@ class Runner:
         self.params = kept["params"]
         for history, arrays in zip(self.histories, kept["histories"], strict=True):
             history.arrays = arrays
-        self.member_steps = sum(
-            block.size * self.sweep.groups[block.group].num_steps for _, block in self._finished(position)
-        )
-        if position.step:
-            self.member_steps += position.step * self._blocks(position.group)[position.block].size
         self._restored = position, kept["state"]
 
 
@@ -342,10 +433,7 @@ def plan_layout(
     devices: Sequence[jax.Device] | None = None,
 ) -> Layout:
     """The layout of a group on `devices` (default all), from the shapes of its state; nothing is allocated."""
-    state = jax.eval_shape(
-        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
-    )
-    shared = group.shared
+    state, shared = _state_shapes(group, data, problem), group.shared
     return choose_layout(
         num_seeds=len(sweep.seeds),
         num_configs=len(group.configs),
@@ -359,6 +447,44 @@ def plan_layout(
         data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
         devices=jax.local_devices() if devices is None else devices,
     )
+
+
+def _state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
+    """The shapes of a member's state."""
+    shapes: TrainState = jax.eval_shape(
+        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
+    )
+    return shapes
+
+
+def _diagnosed(experiment: Experiment, sweep: Sweep, data: Data, problem: Problem) -> tuple[str, ...]:
+    """The variables of `jaxreg.diagnostics` that are measured.
+
+    Raises:
+      ConfigError: the model does not show its layers, or the histograms would fill the memory.
+    """
+    if not (experiment.diagnostics or experiment.histograms):
+        return ()
+    state = _state_shapes(sweep.groups[0], data, problem)
+    diagnostics.require_trace(problem, state.params)
+    names = diagnostics.measured(histograms=experiment.histograms)
+    needed = (
+        4
+        * len(sweep.seeds)
+        * sum(
+            len(group.configs)
+            * len(group.check_steps)
+            * diagnostics.num_values(len(group.shared.hidden_sizes) + 1, names)
+            for group in sweep.groups
+        )
+    )
+    if needed > _DIAGNOSTICS_BYTES:
+        flag = "histograms" if experiment.histograms else "diagnostics"
+        remedy = "check less often (--eval_every), or take fewer seeds or settings"
+        raise ConfigError(
+            flag, "true", f"would keep {needed / 2**30:.0f} GiB, at most {_DIAGNOSTICS_BYTES >> 30}; {remedy}"
+        )
+    return names
 
 
 def _pinned(experiment: Experiment, sweep: Sweep) -> Layout:

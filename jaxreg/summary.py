@@ -26,7 +26,7 @@ QUANTITIES = (
 Row = Mapping[Any, Any]  # of a summary
 STATISTICS = ("mean", "sd", "low", "high")
 
-HALTS = {"stopped": "stopped_check", "diverged": "diverged_step"}  # why a member halted: the variable that is then >= 0
+HALTS = ("stopped", "diverged")  # why a member halted
 
 
 def summary(results: xr.Dataset) -> pd.DataFrame:
@@ -45,12 +45,20 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
 
     table = pd.DataFrame(setting_values(results[["diverged_step"]], dims))
     columns: dict[str, np.ndarray] = {"seeds": np.full(len(table), results.sizes["seed"])}
-    columns |= {halt: flat((results[variable] >= 0).sum("seed")) for halt, variable in HALTS.items()}
+    columns |= {halt: flat(members.sum("seed")) for halt, members in halted(results).items()}
     for quantity in QUANTITIES:
         if quantity in results:
             over_seeds = mean_interval(results[quantity])
             columns |= {f"{quantity}_{name}": flat(over_seeds[name]) for name in STATISTICS}
     return table.assign(**columns)
+
+
+def halted(results: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Which members halted, by each of `HALTS`, bool [..., seed]; one that trained on after its stop did not."""
+    stopped = results["stopped_check"] >= 0
+    if "after_stop" in results.coords:
+        stopped = stopped & (results["after_stop"] == "halt")
+    return {"stopped": stopped, "diverged": results["diverged_step"] >= 0}
 
 
 def member_dims(results: xr.Dataset) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -70,9 +70,10 @@ class Group:
         """The steps after which the group is checked: 0, eval_every, 2 eval_every, ..., num_steps."""
         return (*range(0, self.num_steps, self.eval_every), self.num_steps)
 
-    def stacked(self, first: int, count: int) -> Hparams:
-        """The configs first ... first + count - 1 as one Hparams of float32 arrays [count]; the last one fills up."""
-        rows = [self.configs[min(i, len(self.configs) - 1)] for i in range(first, first + count)]
+    def stacked(self, positions: Sequence[int], count: int) -> Hparams:
+        """The configs at these positions as one Hparams of float32 arrays [count]; the last one fills up."""
+        rows = [self.configs[i] for i in positions]
+        rows += [rows[-1]] * (count - len(rows))
         return jax.tree.map(lambda *leaves: np.array(leaves, np.float32), *rows)
 
 

@@ -13,13 +13,11 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxreg import constraints, penalties
+from jaxreg import constraints, penalties, stopping
 from jaxreg.config import Hparams
 from jaxreg.losses import LOSSES, correct
 from jaxreg.models import Model, Params, mlp
 from jaxreg.optimizers import make_optimizer
-
-DIVERGED_LOSS = 1e4  # nats: a training loss above it counts as diverged
 
 # Random numbers of one member are drawn from keys that depend on (base_seed, seed, purpose) only.
 INIT, TRAIN_ORDER, TEST_ORDER = range(3)
@@ -41,6 +39,7 @@ class TrainState(NamedTuple):
     best_params: Params  # of the check with the lowest validation loss
     best_loss: Array  # [] float32, nats; inf before the first check
     best_check: Array  # [] int32, -1 before the first check
+    stopped_check: Array  # [] int32, at which patience ran out; -1 while it has not
     diverged_step: Array  # [] int32, -1 while the member is well
 
 
@@ -69,7 +68,8 @@ def init_state(
     """The state before the first step."""
     params = jax.tree.map(_strong, problem.model.init(key, hparams, input_shape, num_classes))
     opt_state = jax.tree.map(_strong, make_optimizer(hparams).init(params))
-    return TrainState(params, opt_state, params, jnp.float32(jnp.inf), jnp.int32(-1), jnp.int32(-1))
+    never = jnp.int32(-1)
+    return TrainState(params, opt_state, params, jnp.float32(jnp.inf), never, never, never)
 
 
 def update(
@@ -78,8 +78,8 @@ def update(
     """One optimizer step on one batch.
 
     A member that diverges in this step, by a non-finite loss or parameter or a loss above 1e4 nats, is halted: it keeps
-    the last state that was finite, and `diverged_step` says when. A halted member and one that is not `active` do not
-    change.
+    the last state that was finite, and `diverged_step` says when. A halted member, be it by divergence or by patience,
+    and one that is not `active` do not change.
 
     Args:
       state: the member.
@@ -100,14 +100,14 @@ def update(
     updates, opt_state = make_optimizer(hparams).update(grads, state.opt_state, state.params)
     params = constraints.project(problem.constraints, optax.apply_updates(state.params, updates), hparams)
 
-    running = active & (state.diverged_step < 0)
-    healthy = jnp.isfinite(value) & (loss <= DIVERGED_LOSS) & _all_finite(params)
-    advance = running & healthy
+    running = active & ~is_halted(state, hparams)
+    diverged = running & stopping.diverges(loss, value, params)
+    advance = running & ~diverged
     return (
         state._replace(
-            params=_select(advance, params, state.params),
-            opt_state=_select(advance, opt_state, state.opt_state),
-            diverged_step=jnp.where(running & ~healthy, step, state.diverged_step),
+            params=stopping.select(advance, params, state.params),
+            opt_state=stopping.select(advance, opt_state, state.opt_state),
+            diverged_step=jnp.where(diverged, step, state.diverged_step),
         ),
         StepMetrics(jnp.where(running, loss, jnp.nan), jnp.where(running, value, jnp.nan)),
     )
@@ -159,13 +159,25 @@ def confusion(
     return _sum_over_blocks(block, jnp.zeros((num_classes, num_classes), jnp.int32), inputs, labels, block_size)
 
 
-def keep_best(state: TrainState, validation: Metrics, check: Array) -> TrainState:
-    """The state after a check: a strictly lower validation loss makes its parameters the best ones."""
-    better = (validation.loss < state.best_loss) & (state.diverged_step < 0)
+def is_halted(state: TrainState, hparams: Hparams) -> Array:
+    """Whether the member no longer trains."""
+    return stopping.is_halted(hparams, state.stopped_check, state.diverged_step)
+
+
+def after_check(state: TrainState, hparams: Hparams, validation: Metrics, check: Array) -> TrainState:
+    """The state after a check: a strictly lower validation loss makes its parameters the best ones; patience may end.
+
+    A halted member does not change.
+    """
+    running = ~is_halted(state, hparams)
+    better = running & stopping.improves(validation.loss, state.best_loss)
+    best_check = jnp.where(better, check, state.best_check)
+    out = running & (state.stopped_check < 0) & stopping.patience_is_out(hparams.patience, check, best_check)
     return state._replace(
-        best_params=_select(better, state.params, state.best_params),
+        best_params=stopping.select(better, state.params, state.best_params),
         best_loss=jnp.where(better, validation.loss, state.best_loss),
-        best_check=jnp.where(better, check, state.best_check),
+        best_check=best_check,
+        stopped_check=jnp.where(out, check, state.stopped_check),
     )
 
 
@@ -182,14 +194,6 @@ def _sum_over_blocks(block: Callable[..., Any], zero: Any, inputs: Array, labels
         return jax.tree.map(jnp.add, totals, block(x, y, new)), None
 
     return jax.lax.scan(add, zero, jnp.arange(0, num_examples, size))[0]
-
-
-def _all_finite(params: Params) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))
-
-
-def _select(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
 def _strong(leaf: Array) -> Array:

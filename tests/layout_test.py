@@ -124,8 +124,8 @@ def test_blocks_cover_every_member_exactly_once() -> None:
         times_covered = np.zeros((num_configs, num_seeds), int)
         for block in made._blocks(0):
             assert isinstance(block, Block)
-            assert block.size == times_covered[block.configs, block.seeds].size > 0
-            times_covered[block.configs, block.seeds] += 1
+            assert block.size == times_covered[block.members].size > 0
+            times_covered[block.members] += 1
         assert (times_covered == 1).all()
 
 

@@ -227,5 +227,57 @@ def test_the_cursor_counts_beyond_32_bits() -> None:
 
 
 def initial_state(made: Runner) -> Any:
-    programs = made._programs(0)
+    programs = made._programs(made.layouts[0])
     return jax.device_get(programs.init(made._place(programs, made._blocks(0)[0])))
+
+
+# Early stopping
+
+SHORT: dict[str, Any] = {"num_steps": 150, "eval_every": 5}
+STOPPING = SHORT | {"patience": 3}
+
+
+def test_a_member_stops_in_a_sweep_at_the_check_at_which_it_stops_alone() -> None:
+    swept = train(experiment({"learning_rate": [4.0, 8.0], "patience": [1, 3]}, seeds=2, **SHORT))
+    assert (swept["stopped_check"] >= 0).sum() >= 4
+    for rate in (4.0, 8.0):
+        for patience in (1, 3):
+            alone = train(experiment(learning_rate=rate, patience=patience, first_seed=1, **SHORT))
+            member = swept.sel(learning_rate=rate, patience=patience, seed=1)
+            for name in ("stopped_check", "best_check"):
+                assert alone[name].item() == member[name].item()
+            assert_within_tolerance(alone.isel(seed=0), member)
+
+
+def test_what_a_stopped_member_keeps_is_that_of_the_run_that_goes_on_until_its_stop() -> None:
+    axes, seeds = {"learning_rate": [0.1, 4.0, 8.0]}, 2
+    halting = train(experiment(axes, seeds=seeds, compaction=False, **STOPPING))
+    going_on = train(experiment(axes, seeds=seeds, after_stop="continue", **STOPPING))
+    np.testing.assert_array_equal(halting["stopped_check"], going_on["stopped_check"])
+    stopped = halting["stopped_check"]
+    assert (stopped >= 0).any()
+    until = (xr.DataArray(np.arange(halting.sizes["check"]), dims="check") <= stopped) | (stopped < 0)
+    for name in ("validation_loss", "test_accuracy", "test_batch_loss"):
+        np.testing.assert_array_equal(halting[name], going_on[name].where(until))
+    at_stop = going_on["test_accuracy"].isel(check=stopped.where(stopped >= 0, halting.sizes["check"] - 1))
+    np.testing.assert_array_equal(halting["final_test_accuracy"], at_stop)
+    np.testing.assert_array_equal(
+        halting["best_check"].where(stopped >= 0), (stopped - STOPPING["patience"]).where(stopped >= 0)
+    )
+
+
+@pytest.mark.parametrize("looks", [1, 2, 20], ids=lambda looks: f"stopped at look {looks}")
+def test_patience_goes_on_counting_after_a_resume_within_its_window(looks: int, tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": [0.1, 4.0, 8.0]}, seeds=2, **STOPPING)
+    uninterrupted = train(asked)
+    stopped = runner(asked)
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(looks)
+    with pytest.raises(Stopped):
+        stopped.run()
+    done = make_dataset(stopped.sweep, stopped.histories, data_of(asked), asked)
+    now, best = done["checks_done"] - 1, done["best_check"]
+    waiting = (done["stopped_check"] < 0) & (now > best) & (uninterrupted["stopped_check"] > now)
+    assert waiting.any()  # some member is in the middle of its window
+    resumed = restored(runner(asked), tmp_path)
+    resumed.run()
+    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)

@@ -200,7 +200,7 @@ def test_a_run_that_has_not_begun_has_no_values() -> None:
 def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() -> None:
     (group,) = make_sweep(Experiment(axes={"learning_rate": RATES}, hparams=Hparams(num_steps=10)), 100).groups
     history = History(group, num_seeds=3, record_every=3, num_classes=2)
-    block = Block(0, configs=slice(1, 3), seeds=slice(0, 2))
+    block = Block(0, configs=(1, 2), seeds=(0, 1))
     loss = np.arange(4 * 5 * 2, dtype=np.float32).reshape(4, 5, 2)  # [seeds, steps, configs]: two seeds fill up
     history.record_steps(block, 2, 6, StepMetrics(loss, -loss))  # type: ignore[arg-type]
     recorded = history.arrays["train_loss"]  # steps 0, 3, 6, 9; of 2 ... 5 only step 3
@@ -211,9 +211,10 @@ def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() 
 
     grid = np.arange(8, dtype=np.float32).reshape(4, 2)  # [seeds, configs]
     check = Check(*(Metrics(grid + 10 * i, grid + 100 * i) for i in range(3)))  # type: ignore[arg-type]
-    state = TrainState(None, None, None, grid, grid.astype(int), -grid.astype(int))  # type: ignore[arg-type]
+    state = TrainState(None, None, None, grid, grid.astype(int), grid.astype(int), -grid.astype(int))  # type: ignore[arg-type]
     history.record_seconds(4, 1.5)
     history.record_check(block, 4, check, state)
+    history.count_checks(block, 5)
     np.testing.assert_array_equal(history.arrays["test_accuracy"][1:, :2, 4], grid[:2].T + 100)
     np.testing.assert_array_equal(history.arrays["test_batch_loss"][1:, :2, 4], grid[:2].T + 20)
     np.testing.assert_array_equal(history.arrays["best_check"], [[-1, -1, -1], [0, 2, -1], [1, 3, -1]])

@@ -11,8 +11,8 @@ import pytest
 
 from jaxreg.config import Hparams
 from jaxreg.losses import LOSSES
+from jaxreg.stopping import DIVERGED_LOSS
 from jaxreg.training import (
-    DIVERGED_LOSS,
     INIT,
     TEST_ORDER,
     TRAIN_ORDER,
@@ -20,10 +20,10 @@ from jaxreg.training import (
     Problem,
     StepMetrics,
     TrainState,
+    after_check,
     confusion,
     evaluate,
     init_state,
-    keep_best,
     member_key,
     update,
 )
@@ -227,7 +227,7 @@ def test_only_a_strictly_lower_validation_loss_is_better() -> None:
     state, bests = start(SOFTMAX), []
     for check, loss in enumerate([2.0, 2.0, 1.5, 1.6, np.nan, np.inf, 1.5, 1.4]):
         state = state._replace(params=linear([float(check)] * 3))
-        state = keep_best(state, Metrics(jnp.float32(loss), jnp.float32(0)), jnp.int32(check))
+        state = after_check(state, SOFTMAX, Metrics(jnp.float32(loss), jnp.float32(0)), jnp.int32(check))
         bests.append(int(state.best_check))
         assert (state.best_params[0]["weights"] == bests[-1]).all()
     assert bests == [0, 0, 2, 2, 2, 2, 2, 7]
@@ -235,9 +235,9 @@ def test_only_a_strictly_lower_validation_loss_is_better() -> None:
 
 
 def test_a_diverged_member_keeps_its_best_check() -> None:
-    state = keep_best(start(SOFTMAX), Metrics(jnp.float32(2), jnp.float32(0)), jnp.int32(0))
+    state = after_check(start(SOFTMAX), SOFTMAX, Metrics(jnp.float32(2), jnp.float32(0)), jnp.int32(0))
     halted = state._replace(diverged_step=jnp.int32(4))
-    assert_equal_trees(keep_best(halted, Metrics(jnp.float32(1), jnp.float32(0)), jnp.int32(1)), halted)
+    assert_equal_trees(after_check(halted, SOFTMAX, Metrics(jnp.float32(1), jnp.float32(0)), jnp.int32(1)), halted)
 
 
 def test_before_the_first_check_nothing_is_best() -> None:
