@@ -19,14 +19,18 @@ import pytest
 import xarray as xr
 
 from jaxreg.reporting.tensorboard import ScalarWriter
+from jaxreg.reporting.tensorboard.layers import LAYER_SCALARS
 from jaxreg.reporting.tensorboard.writer import CHECK_SCALARS, METRICS
 from jaxreg.summary import summary
-from tests.synthetic import make_results
+from tests.reporting.tensorboard_graph_test import network_results
+from tests.reporting.tensorboard_histograms_test import QUANTITIES, watched
 
 pytest.importorskip("tensorboard", reason="TensorBoard is not installed: pip install jaxreg[tensorboard]")
 
 SECONDS_TO_START = 60
 CURVES = {*CHECK_SCALARS, "train/loss"}
+LAYERS = ("layer_1", "layer_2")
+HISTOGRAMS = {f"{layer}/{quantity}" for layer in LAYERS for quantity in QUANTITIES}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,7 @@ def results() -> xr.Dataset:
     """Two axes, one of them with a value that is no JSON number, one with another zipped along it; one seed is left."""
     axes = {"learning_rate": [0.01, 0.1, 1.0], "max_norm": [3.0, float("inf")]}
     zipped = {"batch_size": ("learning_rate", [10, 100, 1000])}
-    return make_results(axes=axes, zipped=zipped, num_checks=5, diverged=4)
+    return watched(network_results(axes=axes, zipped=zipped, num_checks=5, diverged=4))
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +75,25 @@ def wait_until_loaded(process: subprocess.Popen[bytes], log: Path, runs: int) ->
 
 def get(server: str, route: str, body: dict[str, Any] | None = None, **query: str) -> Any:
     """The answer of a plugin; with a body the request is a POST."""
+    return json.loads(get_text(server, route, body, **query))
+
+
+def get_text(server: str, route: str, body: dict[str, Any] | None = None, **query: str) -> str:
+    """The answer as it came."""
     address = f"{server}/data/plugin/{route}?{urllib.parse.urlencode(query)}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
+        return str(answer.read(), "utf-8")
 
 
 def test_scalars_are_those_of_the_results(server: str, results: xr.Dataset) -> None:
     run, setting = "learning_rate=0.1,batch_size=100,max_norm=inf", {"learning_rate": 0.1, "max_norm": float("inf")}
     tags = get(server, "scalars/tags")
     ends = {f"~interval/{tag}/{end}" for tag in CURVES for end in ("low", "high")}
+    layers = {f"{layer}/{name}" for layer in LAYERS for name in LAYER_SCALARS}
     for of_run in tags.values():
-        assert set(of_run) == CURVES | ends | {f"~summary/{name}" for name in (*METRICS, "diverged")}
+        assert set(of_run) == CURVES | ends | layers | {f"~summary/{name}" for name in (*METRICS, "diverged")}
     for tag, name in CHECK_SCALARS.items():
         _, step, value = zip(*get(server, "scalars/scalars", run=run, tag=tag), strict=True)
         np.testing.assert_array_equal(step, results["check_step"])
@@ -104,6 +114,40 @@ def test_margin_charts_find_mean_low_and_high_at_the_same_steps(server: str) -> 
                 assert {at for _, at, _ in ends} == {step}
                 below, above = (float(end) for _, _, end in ends)
                 assert below <= value <= above or (np.isnan([below, above]).all() and step >= 100)
+
+
+def test_histograms_and_distributions_are_those_of_the_first_seed(server: str, results: xr.Dataset) -> None:
+    run = "learning_rate=0.1,batch_size=100,max_norm=inf"
+    one = results.sel(learning_rate=0.1, max_norm=float("inf"), layer=2).isel(seed=0)
+    for plugin in ("histograms", "distributions"):
+        tags = get(server, f"{plugin}/tags")
+        assert len(tags) == 6
+        assert all(set(of_run) == HISTOGRAMS for of_run in tags.values())
+    found = get(server, "histograms/histograms", run=run, tag="layer_2/weights")
+    assert [step for _, step, _ in found] == results["check_step"].values.tolist()
+    for (_, _, buckets), counts in zip(found, one["weights_histogram"].values, strict=True):
+        left, right, count = np.array(buckets).T
+        np.testing.assert_array_equal(count, np.trim_zeros(counts))
+        np.testing.assert_array_equal(left[1:], right[:-1])
+        assert (right > left).all()
+    spread = [
+        dict(points)[9332] - dict(points)[668]
+        for _, _, points in get(server, "distributions/distributions", run=run, tag="layer_2/weights")
+    ]
+    np.testing.assert_allclose(spread, 3 * one["weights_std"], rtol=0.5)  # +- 1.5 sd of a normal distribution
+    assert spread[-1] > 1.5 * spread[0]
+
+
+def test_each_run_has_its_graph(server: str) -> None:
+    runs = get(server, "graphs/info")
+    assert len(runs) == 6
+    assert all(info["run_graph"] for info in runs.values())
+    run = "learning_rate=0.1,batch_size=100,max_norm=inf"
+    text = get_text(server, "graphs/graph", run=run, conceptual="false")
+    names = re.findall(r'^  name: "(.*)"$', text, re.MULTILINE)
+    assert {name.partition("/")[0] for name in names} == {"inputs", "labels", *LAYERS, "loss"}
+    assert {f"layer_1/{name}" for name in ("weights", "bias", "dot_general", "add")} <= set(names)
+    assert re.search(r'input: "inputs"\s+input: "layer_1/weights"', text)
 
 
 def test_hparams_have_a_row_per_setting(server: str, results: xr.Dataset) -> None:
@@ -132,7 +176,7 @@ def test_hparams_have_a_row_per_setting(server: str, results: xr.Dataset) -> Non
         assert values == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_browser_shows_the_bands_and_the_table(server: str) -> None:
+def test_a_browser_shows_bands_table_histograms_and_graph(server: str) -> None:
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if not (chromium := shutil.which("chromium")):
         pytest.skip("no chromium on the path")
@@ -155,6 +199,22 @@ def test_a_browser_shows_the_bands_and_the_table(server: str) -> None:
         page.reload()
         rows = page.locator("vaadin-grid-cell-content").filter(has_text=re.compile("learning_rate=.*,max_norm="))
         api.expect(rows).to_have_count(6, timeout=20_000)
+
+        for tab, chart, shape in (
+            ("histograms", "vz-histogram-timeseries", ".histogram path"),
+            ("distributions", "vz-distribution-chart", "path.area"),
+        ):
+            page.goto(f"{server}/#{tab}")
+            page.reload()
+            charts = page.locator(chart)
+            api.expect(charts).to_have_count(6 * len(HISTOGRAMS), timeout=20_000)
+            api.expect(charts.last.locator(shape).last).to_have_attribute("d", re.compile("[1-9]"))
+
+        page.goto(f"{server}/#graphs")
+        page.reload()
+        names = page.locator("g.node text title")
+        api.expect(names).to_have_text(["layer_1", "layer_2", "inputs", "labels", "loss"], timeout=20_000)
+        api.expect(page.locator("g.edge")).to_have_count(4)
         browser.close()
     assert not errors
     assert not [url for url in requests if not url.startswith((server, "data:", "blob:"))]

@@ -1,4 +1,4 @@
-"""TensorBoard: curves with bands over seeds, margin charts and the HParams table, one run per setting."""
+"""TensorBoard: curves with bands over seeds, histograms, graphs and the HParams table, one run per setting."""
 
 from __future__ import annotations
 

@@ -62,14 +62,13 @@ def masked_crc32c(records: Sequence[bytes]) -> np.ndarray:
     """
     lengths = np.array([len(record) for record in records], int)
     longest_first = np.argsort(-lengths, kind="stable")
+    starts = (np.cumsum(lengths) - lengths)[longest_first]
     lengths = lengths[longest_first]
-    width = int(lengths[0]) if len(lengths) else 0
-    padded = b"".join(records[i].ljust(width, b"\0") for i in longest_first.tolist())
-    by_position = np.frombuffer(padded, np.uint8).reshape(len(records), width).T.copy()
+    data = np.frombuffer(b"".join(records), np.uint8)
     sums = np.full(len(records), 0xFFFFFFFF, np.uint32)
-    for position, column in enumerate(by_position):
+    for position in range(lengths[0] if len(lengths) else 0):
         crc = sums[: np.searchsorted(-lengths, -position)]  # the records that reach so far
-        crc[:] = _TABLE[(crc ^ column[: len(crc)]) & 0xFF] ^ (crc >> 8)
+        crc[:] = _TABLE[(crc ^ data[starts[: len(crc)] + position]) & 0xFF] ^ (crc >> 8)
     sums ^= 0xFFFFFFFF
     masked = np.empty_like(sums)
     masked[longest_first] = ((sums >> 15) | (sums << 17)) + np.uint32(0xA282EAD8)

@@ -1,25 +1,34 @@
-"""The curves of a sweep as TensorBoard runs: one per setting, means and intervals over its members."""
+"""A sweep as TensorBoard runs: one per setting, with curves over its members, histograms and the network's graph."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
 from tensorboardX.proto.event_pb2 import Event
 
+from jaxreg.config import Hparams
+from jaxreg.flagfile import parse_values
+from jaxreg.losses import LOSSES
 from jaxreg.measures import setting_label, setting_values
+from jaxreg.models import mlp
 from jaxreg.reporting.tensorboard import hparams
+from jaxreg.reporting.tensorboard.bands import bands, block_means
 from jaxreg.reporting.tensorboard.charts import band_tags, margin_charts
+from jaxreg.reporting.tensorboard.graph import network_graph
+from jaxreg.reporting.tensorboard.histograms import shown_checks
+from jaxreg.reporting.tensorboard.layers import layer_histograms, layer_scalars
 from jaxreg.reporting.tensorboard.records import scalar_events, tf_records, version_event
-from jaxreg.statistics import mean_interval
+from jaxreg.reporting.tensorboard.settings import by_setting, check_steps
 from jaxreg.summary import member_dims, summary
 
 CHECK_SCALARS = {
@@ -36,16 +45,22 @@ METRICS = (  # of the HParams tab, columns of the summary
     "best_test_accuracy",
 )
 MAX_TRAIN_POINTS = 1000  # per run: what a TensorBoard chart resolves
+_DRAWN = ("hidden_sizes", "activation", "loss", "batch_size")  # the hyperparameters that the graph of an mlp shows
 
 
 class ScalarWriter:
-    """Writes the curves of at most `max_runs` settings, evenly spread over the sweep, below `folder`.
+    """Writes at most `max_runs` settings of a sweep, evenly spread over it, below `folder`.
 
     Each setting is a run named by its label (`learning_rate=0.1`; `run` if nothing is swept) with the scalars
     validation/loss, validation/accuracy, test/loss and test/accuracy at the checks and train/loss between them, thinned
-    to at most 1000 points by averaging blocks of steps for each seed. A scalar is the mean over the members that have
-    not diverged by then. With several seeds, ~interval/TAG/low and ~interval/TAG/high are the ends of its 95 % Student
-    t interval (NaN where fewer than two members are left), and the Custom Scalars tab draws the two as a band.
+    to at most 1000 points by averaging blocks of steps for each seed. A scalar is the mean over the members that are
+    measured then and have not diverged. With several seeds, ~interval/TAG/low and ~interval/TAG/high are the ends of
+    its 95 % Student t interval (NaN where fewer than two members are left), and the Custom Scalars tab draws the two as
+    a band.
+
+    Diagnostics, where the results hold them, are the scalars layer_1/gradient_norm, layer_1/dead_fraction, ... (means
+    too), and histograms fill the Histograms and Distributions tabs with layer_1/weights, layer_1/activations, ... of
+    the first seed, at no more than 100 checks. The Graphs tab draws the network, unless it is a model of the user's.
 
     In the HParams tab each run is a row: the swept hyperparameters (all of them if nothing is swept) and, after
     `finish`, the final and best measures as in summary.csv, means over seeds, and the number of diverged members. They
@@ -89,19 +104,18 @@ class ScalarWriter:
           results: results of the whole sweep, NaN where nothing has been measured yet; the variable `checks_done`
             [..., seed] counts the checks that have been.
         """
-        by_setting = _by_setting(results)
         if self._runs is None:
             self._runs = self._start_runs(results)
-        checks_done = by_setting("checks_done").min(axis=1)
-        check_steps = _check_steps(results)
+        checks_done = by_setting(results, "checks_done").min(axis=1)
+        all_steps = check_steps(results)
         at_same_steps = defaultdict(list)
         for run in self._runs:
             if checks_done[run.setting] > run.checks_written:
-                steps = check_steps[run.setting]
+                steps = all_steps[run.setting]
                 at_same_steps[run.checks_written, int(checks_done[run.setting]), steps.tobytes()].append(run)
         events: list[tuple[_Run, list[Event]]] = []
         for (_, done, _), runs in at_same_steps.items():
-            events += _new_events(runs, done, check_steps[runs[0].setting], results["step"].values, by_setting)
+            events += _new_events(runs, done, all_steps[runs[0].setting], results)
         _append(events)
 
     def finish(self, results: xr.Dataset) -> None:
@@ -111,12 +125,12 @@ class ScalarWriter:
           results: of the whole sweep, complete.
         """
         self.write(results)
-        check_steps, table, metrics = _check_steps(results), summary(results), _metrics(results)
+        all_steps, table, metrics = check_steps(results), summary(results), _metrics(results)
         measures = table[[name if name in table else f"{name}_mean" for name in metrics]].to_numpy(float)
         tags: list[tuple[str, ...]] = [(hparams.metric_tag(name),) for name in metrics]
         events = []
         for run in self._runs or ():
-            last = np.nanmax(check_steps[run.setting], keepdims=True)
+            last = np.nanmax(all_steps[run.setting], keepdims=True)
             scalars = dict(zip(tags, measures[run.setting][:, None, None], strict=True))
             sound = bool(table["diverged"][run.setting] < table["seeds"][run.setting])
             events.append((run, [*scalar_events(last, scalars), hparams.session_end(sound)]))
@@ -136,6 +150,8 @@ class ScalarWriter:
             events[0][1].append(hparams.experiment(rows, _metrics(results)))
             if results.sizes["seed"] > 1:
                 events[0][1].append(margin_charts([*CHECK_SCALARS, "train/loss"]))
+        for (_, own), graph in zip(events, _graphs(results, [fixed | grid[i] for i in chosen]), strict=False):
+            own.append(graph)
         _append(events)
         return runs
 
@@ -165,90 +181,58 @@ def _metrics(results: xr.Dataset) -> dict[str, str]:
     return found | {"diverged": "members of the setting that diverged"}
 
 
+def _graphs(results: xr.Dataset, settings: Sequence[Mapping[str, Any]]) -> list[Event]:
+    """The network of each setting; none where the results do not tell which it was."""
+    told = "input_shape" in results.attrs and "label" in results.sizes and set(_DRAWN) <= set(results.coords)
+    if results.attrs.get("own_model") or not told:
+        return []
+    input_shape = tuple(np.atleast_1d(results.attrs["input_shape"]).tolist())
+
+    @functools.cache
+    def graph(**drawn: str) -> Event:
+        network = Hparams(**{name: parse_values(name, text)[0] for name, text in drawn.items()})
+        return network_graph(mlp(), network, input_shape, results.sizes["label"], LOSSES[network.loss])
+
+    return [graph(**{name: str(setting[name]) for name in _DRAWN}) for setting in settings]
+
+
 def _folder_name(label: str) -> str:
     """The label of a setting as one folder: `learning_rate=0.1,init_variance=0.01`; `run` if nothing is swept."""
     return label.replace(", ", ",").replace("/", "_") or "run"
 
 
-BySetting = Callable[..., np.ndarray]
-
-
-def _by_setting(results: xr.Dataset) -> BySetting:
-    """A function of a variable's name and its last dimension: its values as [setting, seed, along]."""
-    dims = member_dims(results)
-
-    def values(name: str, *along: str) -> np.ndarray:
-        found = results[name].transpose(*dims, "seed", *along).values  # no copy where the layout allows it
-        return found.reshape(-1, *found.shape[len(dims) :])
-
-    return values
-
-
-def _check_steps(results: xr.Dataset) -> np.ndarray:
-    """The steps of the checks as [setting, check], also where groups of settings are checked at steps of their own."""
-    setting = results["diverged_step"].isel(seed=0).reset_coords(drop=True)
-    steps, _ = xr.broadcast(results["check_step"].reset_coords(drop=True), setting)
-    return np.asarray(steps.transpose(*setting.dims, "check").values.reshape(-1, results.sizes["check"]), float)
-
-
 def _new_events(
-    runs: Sequence[_Run], done: int, check_step: np.ndarray, step: np.ndarray, by_setting: BySetting
+    runs: Sequence[_Run], done: int, check_step: np.ndarray, results: xr.Dataset
 ) -> list[tuple[_Run, list[Event]]]:
     """The events up to check number `done` of runs that were written equally far and are checked at the same steps."""
     which, written, first = [run.setting for run in runs], runs[0].checks_written, runs[0].steps_written
-    diverged_step = by_setting("diverged_step")[which]
-    checks = slice(written, done)
+    diverged_step = by_setting(results, "diverged_step")[which]
+    checks, num_checks = slice(written, done), int(np.isfinite(check_step).sum())
     at_checks = {
-        tag: _bands(by_setting(name, "check")[:, :, checks][which], check_step[checks], diverged_step)
+        tag: bands(by_setting(results, name, "check")[:, :, checks][which], check_step[checks], diverged_step)
         for tag, name in CHECK_SCALARS.items()
     }
+    of_layers = layer_scalars(results, which, checks, check_step)
+    at_checks |= {tag: values[:, None] for tag, values in of_layers.items()}
     # The loss at step s is that before update s: check c is behind the steps below check_step[c].
+    step = results["step"].values
     per_block = -(-len(step) // MAX_TRAIN_POINTS)
     recorded = int(np.searchsorted(step, check_step[done - 1]))
-    end = recorded if done == np.isfinite(check_step).sum() else recorded - recorded % per_block
+    end = recorded if done == num_checks else recorded - recorded % per_block
     steps = slice(first, max(end, first))
-    train_loss = by_setting("train_loss", "step")[:, :, steps][which]
-    train = {"train/loss": _bands(train_loss, step[steps], diverged_step, per_block)}
-    blocks = _block_means(step[steps], per_block)
-    for run in runs:
+    train_loss = by_setting(results, "train_loss", "step")[:, :, steps][which]
+    train = {"train/loss": bands(train_loss, step[steps], diverged_step, per_block)}
+    blocks = block_means(step[steps], per_block)
+    shown = shown_checks(num_checks)
+    histograms = layer_histograms(results, which, shown[(shown >= written) & (shown < done)], check_step)
+    events = []
+    for i, run in enumerate(runs):
         run.checks_written, run.steps_written = done, steps.stop
-    return [
-        (run, scalar_events(check_step[checks], _scalars(at_checks, i)) + scalar_events(blocks, _scalars(train, i)))
-        for i, run in enumerate(runs)
-    ]
+        scalars = scalar_events(check_step[checks], _scalars(at_checks, i)) + scalar_events(blocks, _scalars(train, i))
+        events.append((run, scalars + histograms[i]))
+    return events
 
 
 def _scalars(bands: dict[str, np.ndarray], run: int) -> dict[tuple[str, ...], np.ndarray]:
     """What one run writes of the bands of all, [run, tag, point]."""
     return {band_tags(tag)[: values.shape[1]]: values[run] for tag, values in bands.items()}
-
-
-def _bands(values: np.ndarray, steps: np.ndarray, diverged_step: np.ndarray, per_block: int = 1) -> np.ndarray:
-    """Mean, lower and upper end of its 95 % t interval over the seeds that have not diverged; with one seed the mean.
-
-    Args:
-      values: [run, seed, point].
-      steps: [point].
-      diverged_step: [run, seed], -1 for never.
-      per_block: points that are averaged for each seed beforehand.
-
-    Returns:
-      [run, 3 or 1, block]; NaN where no seed has a value, the ends where fewer than two have.
-    """
-    sound = np.isfinite(values) & ((diverged_step[:, :, None] < 0) | (steps < diverged_step[:, :, None]))
-    blocks = _block_means(np.where(sound, values, np.nan), per_block)
-    over_seeds = mean_interval(xr.DataArray(blocks, dims=("run", "seed", "block")))
-    parts = ("mean", "low", "high") if values.shape[1] > 1 else ("mean",)
-    return np.stack([over_seeds[part].values for part in parts], axis=1)
-
-
-def _block_means(values: np.ndarray, per_block: int) -> np.ndarray:
-    """Mean without NaN of [..., point] over blocks of `per_block` points; the last block may be shorter."""
-    if per_block == 1:
-        return values
-    points = values.shape[-1]
-    padded = np.full((*values.shape[:-1], points + -points % per_block), np.nan)
-    padded[..., :points] = values
-    blocks = padded.reshape(*values.shape[:-1], -1, per_block)
-    count = np.isfinite(blocks).sum(axis=-1)
-    return np.where(count > 0, np.nansum(blocks, axis=-1) / np.maximum(count, 1), np.nan)
