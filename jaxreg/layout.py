@@ -84,6 +84,7 @@ def choose_layout(
     num_seeds: int,
     num_configs: int,
     batch_size: int,
+    full_batch: bool,
     num_features: int,
     layer_sizes: tuple[int, ...],
     num_parameters: int,
@@ -96,11 +97,13 @@ def choose_layout(
     """The layout for a group of num_seeds x num_configs members.
 
     Devices divide the seeds or the configs, whichever leaves fewer members on the fullest one. On a CPU the seeds of a
-    device are trained one after another (small working sets stay in its cache), on accelerators side by side.
+    device are trained one after another (small working sets stay in its cache), except on the full batch, which fits
+    in no cache and is read once for all of them; on accelerators side by side.
 
     Args:
       num_seeds, num_configs: what the group holds.
       batch_size, num_features: shape of a batch.
+      full_batch: whether it is the whole training set, which all seeds share.
       layer_sizes: those of the hidden layers and the output.
       num_parameters: per member.
       state_bytes: of one member's TrainState.
@@ -113,7 +116,7 @@ def choose_layout(
       ConfigError: a single member does not fit in memory.
     """
     platform = devices[0].platform
-    over_seeds: Literal["vmap", "map"] = "map" if platform == "cpu" else "vmap"
+    over_seeds: Literal["vmap", "map"] = "map" if platform == "cpu" and not full_batch else "vmap"
 
     activations = 3 * batch_size * sum(layer_sizes)
     member_bytes = state_bytes + 4 * (3 * num_parameters + activations)

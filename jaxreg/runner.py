@@ -438,6 +438,7 @@ def plan_layout(
         num_seeds=len(sweep.seeds),
         num_configs=len(group.configs),
         batch_size=shared.batch_size,
+        full_batch=shared.batch_size == len(data.train.labels),
         num_features=math.prod(data.input_shape),
         layer_sizes=(*shared.hidden_sizes, data.num_classes),
         num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),

@@ -34,6 +34,7 @@ def layout(num_seeds: int = 1, num_configs: int = 1, num_devices: int = 1, **oth
     """A layout for networks of MNIST's size."""
     asked: dict[str, Any] = {
         "batch_size": 100,
+        "full_batch": False,
         "num_features": 784,
         "layer_sizes": (32, 10),
         "num_parameters": 25_450,
@@ -155,8 +156,9 @@ def test_a_chunk_of_slow_steps_is_shorter() -> None:
     assert lengths[0] > lengths[1] > lengths[2] >= 1
 
 
-def test_seeds_are_mapped_on_a_cpu_and_side_by_side_elsewhere() -> None:
+def test_seeds_are_mapped_on_a_cpu_and_side_by_side_elsewhere_and_on_the_full_batch() -> None:
     assert layout(4).over_seeds == "map"
+    assert layout(4, full_batch=True, batch_size=55_000).over_seeds == "vmap"
     assert {layout(4, devices=devices(platform=name)).over_seeds for name in ("gpu", "tpu")} == {"vmap"}
 
 
