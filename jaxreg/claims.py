@@ -24,6 +24,7 @@ procedure; Hahn and Meeker (1991), Statistical Intervals.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import itertools
 import math
@@ -132,7 +133,7 @@ def _found(verdict: Verdict, reason: str, behind: Sequence[Compared], all_: Sequ
 
 
 @dataclasses.dataclass(frozen=True)
-class _MeasuredClaim:
+class _MeasuredClaim(abc.ABC):
     statement: str
     measure: str | Measure  # a variable […, seed] of the results by name, or a Measure
     source: str = dataclasses.field(default="", kw_only=True)
@@ -152,8 +153,9 @@ class _MeasuredClaim:
         n = min(evidence.n for evidence in finding.behind)
         return Judgement(self.statement, self.source, finding.verdict, reason, n, grid.units, finding.evidence)
 
+    @abc.abstractmethod
     def _find(self, grid: Grid) -> _Finding:
-        raise NotImplementedError
+        """The verdict, from the measure on the settings of the run."""
 
 
 def _not_held(statement: str, source: str, missing: NotHeldError) -> Judgement:
@@ -500,7 +502,9 @@ class ReportedNumber:
         statement = self.statement or f"{number['quantity']} is {value:g} at {number['setting']}"
         source = self.source or f"report {number['source']}"
         try:
-            grid = Grid(self.reported.variable, results)
+            variable = self.reported.variable
+            known = variable if isinstance(variable, str) else Measure(self.reported.name.replace("_", " "), variable)
+            grid = Grid(known, results)
             members = grid.members([self.reported.setting])
             setting = setting_label(grid.swept(self.reported.setting) or self.reported.setting)
         except NotHeldError as missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -25,16 +25,32 @@ TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were g
 
 @dataclasses.dataclass(frozen=True)
 class Reported:
-    """One number of a source: its row in reported.csv, and the variable and setting of the results that stand for it.
+    """One number of a source: its row in reported.csv, and what of the results stands for it, at which setting.
 
-    `setting` names swept axes and fixed hyperparameters alike; all must agree for a comparison. `fitted` marks a number
-    that was used to choose the settings: it is no evidence.
+    Attributes:
+      id: the row in reported.csv.
+      variable: of the results by name, or results -> [..., seed], raising KeyError where they do not hold it.
+      setting: swept axes and fixed hyperparameters alike by name; all must agree for a comparison.
+      fitted: the number was used to choose the settings: it is no evidence.
     """
 
     id: str
-    variable: str
+    variable: str | Callable[[xr.Dataset], xr.DataArray]
     setting: Mapping[str, Any]
     fitted: bool = False
+
+    @property
+    def name(self) -> str:
+        """That of the variable or function."""
+        return self.variable if isinstance(self.variable, str) else self.variable.__name__
+
+    def measured(self, results: xr.Dataset) -> xr.DataArray:
+        """What stands for the number, [..., seed].
+
+        Raises:
+          KeyError: the results do not hold it.
+        """
+        return results[self.variable] if isinstance(self.variable, str) else self.variable(results)
 
 
 def reported_numbers() -> pd.DataFrame:
@@ -60,14 +76,17 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
     for entry in reported:
         _check(entry, numbers, results)
         number = numbers.loc[entry.id]
-        measured = results[[entry.variable]]
+        try:
+            measured = entry.measured(results).to_dataset(name=entry.name)
+        except KeyError:
+            continue
         fixed = {name: results[name].item() for name in entry.setting if not results[name].dims}
         wanted = [
             all(agree((fixed | setting)[name], value) for name, value in entry.setting.items())
             for setting in setting_values(measured)
         ]
         for setting, part in settings(measured, where=wanted):
-            one_run = prediction_interval(part[entry.variable]).map(lambda value: value.item())
+            one_run = prediction_interval(part[entry.name]).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
             value = float(str(number["value"]))
             half = half_unit(value)
@@ -76,7 +95,7 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
                 {"id": entry.id, "setting": setting_label(setting or entry.setting), "quantity": number["quantity"]}
                 | {"reported": value, "mean": float(one_run["mean"]), "sd": float(one_run["sd"]), "n": int(n)}
                 | {"low": low, "high": high, "inside": inside, "fitted": entry.fitted, "note": number["note"]}
-                | {"variable": entry.variable, **entry.setting, **setting}
+                | {"variable": entry.name, **entry.setting, **setting}
             )
     names = dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame(rows, columns=list(dict.fromkeys([*COLUMNS, *names]))).astype({"inside": object})
@@ -85,7 +104,8 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
 def _check(entry: Reported, numbers: pd.DataFrame, results: xr.Dataset) -> None:
     if entry.id not in numbers.index:
         raise ValueError(f"{entry.id}: no such id in reported.csv")
-    missing = [name for name in (entry.variable, *entry.setting) if name not in results.variables]
+    variables = [entry.variable] if isinstance(entry.variable, str) else []
+    missing = [name for name in (*variables, *entry.setting) if name not in results.variables]
     if missing:
         raise ValueError(f"{entry.id}: the results hold no {', '.join(missing)}")
 

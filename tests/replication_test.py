@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from jaxreg.replication import Reported, compare, reported_numbers
 from jaxreg.statistics import prediction_interval
@@ -86,3 +87,20 @@ def test_fixed_zipped_and_further_axes() -> None:
 def test_misspelt_declarations_are_refused(change: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         compare(make_results(), [dataclasses.replace(LOW_RATE, **change)])  # type: ignore[arg-type]
+
+
+def test_a_number_may_stand_for_something_that_is_read_off_the_results() -> None:
+    def half_of_the_accuracy(results: xr.Dataset) -> xr.DataArray:
+        return results["final_test_accuracy"] / 2
+
+    def not_recorded(results: xr.Dataset) -> xr.DataArray:
+        return results["gradient_norm"]
+
+    results = make_results()
+    read_off, plain = (
+        compare(results, [dataclasses.replace(LOW_RATE, variable=variable)])
+        for variable in (half_of_the_accuracy, "final_test_accuracy")
+    )
+    assert read_off["mean"][0] == pytest.approx(plain["mean"][0] / 2)
+    assert read_off["variable"].tolist() == ["half_of_the_accuracy"]
+    assert compare(results, [dataclasses.replace(LOW_RATE, variable=not_recorded)]).empty
