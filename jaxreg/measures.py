@@ -1,4 +1,4 @@
-"""What is read off labelled results: which settings a sweep holds, their names, and how long training took."""
+"""What is read off labelled results: settings and their names, time to train, noise, generalisation, stopping."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 WITHIN_SETTINGS = ("seed", "step", "check", "layer", "bin", "label", "prediction")
@@ -62,6 +63,16 @@ def value_label(value: Any, digits: int = 6) -> str:
     return str(value)
 
 
+def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) -> tuple[xr.Dataset, str]:
+    """The results with no swept dimensions but `axes`: the others held at `setting`, at their first values if None.
+
+    And in words where that is: " at init=he", "" where nothing is held.
+    """
+    setting = setting or {dim: results[dim].values[0] for dim in setting_dims(results)}
+    others = {dim: value for dim, value in setting.items() if dim not in axes}
+    return results.sel(others), f" at {setting_label(others)}" if others else ""
+
+
 def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray:
     """Steps to the first check with test accuracy >= threshold, […, seed]; never is +inf (censored, ranked last).
 
@@ -80,28 +91,77 @@ def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray
     )
 
 
+def best_value(results: xr.Dataset, axis: str) -> xr.DataArray:
+    """The value of an axis that is best on validation for each seed, [..., seed] without `axis`.
+
+    By the highest final validation accuracy, ties by the lower loss. NaN where all members along the axis diverged.
+
+    Raises:
+      KeyError: `axis` is not swept.
+    """
+    if axis not in results.dims:
+        raise KeyError(axis)
+    accuracy, loss = results["final_validation_accuracy"], results["final_validation_loss"]
+    ties = loss.where(accuracy == accuracy.max(axis))
+    return (
+        ties.idxmin(axis)
+        .rename(f"best_{axis}")
+        .assign_attrs(units="1", description=f"value of {axis} with the highest final validation accuracy")
+    )
+
+
+def generalisation_gap(results: xr.Dataset) -> xr.DataArray:
+    """Mean loss of the test set minus that of the training set after the last step, [..., seed], in nats."""
+    gap = results["final_test_loss"] - results["final_train_loss"]
+    return gap.rename("generalisation_gap").assign_attrs(units="nats", description="final test loss - training loss")
+
+
+def time_per_member(results: xr.Dataset) -> xr.DataArray:
+    """The coordinate `seconds` divided by the members that share it, [..., check].
+
+    Members of one program train at the same time, so their time is shared equally. It is what a member costs in this
+    run, which is less than it would take alone.
+    """
+    members, seconds = results["diverged_step"], results["seconds"]
+    sharing = math.prod(members.sizes[dim] for dim in members.dims if dim not in seconds.dims)
+    return (seconds / sharing).assign_attrs(
+        units="s",
+        long_name="training time per member (seconds)",
+        description=f"training time of all members of a program, divided by the {sharing} that it trains at once",
+    )
+
+
+# How much a loss fluctuates.
+
+
 def fluctuation(
     results: xr.Dataset, variable: str = "train_loss", last_steps: int = 1000, *, relative: bool = False
 ) -> xr.DataArray:
-    """How much a loss jumps from step to step at the end of training: sd(first differences) / sqrt(2), [..., seed].
+    """How much a loss jumps at the end of training: sd(first differences) / sqrt(2), [..., seed].
 
-    For independent noise of standard deviation s around a slow curve it is s. NaN for a member that diverged.
+    For independent noise of standard deviation s around a slow curve it is s. The differences are those between
+    neighbouring records (steps, or checks) over the last steps that the member took: of one that was halted by
+    patience those before it stopped. NaN for a member that diverged, and with fewer than two differences.
 
     Args:
-      results: labelled results; with `record_every` > 1 the differences are those between recorded steps.
-      variable: a curve along `step`.
-      last_steps: how many steps before the last one count.
+      results: labelled results.
+      variable: a curve along `step` or `check`; with `record_every` > 1 not every step is recorded.
+      last_steps: how many steps before the member's last one count.
       relative: as a fraction of the mean loss over these steps.
     """
-    step, end = results["step"], results["num_steps"]
-    curve = results[variable].isel(step=(step >= end - last_steps).any(list(end.dims)).values)
-    curve = curve.where((curve["step"] >= end - last_steps) & (curve["step"] < end))
-    differences = curve.astype(np.float64).diff("step")
-    spread = (differences.std("step", ddof=1) / np.sqrt(2)).where(results["diverged_step"] < 0)
+    curve = results[variable]
+    along = "step" if "step" in curve.dims else "check"
+    at = results["step" if along == "step" else "check_step"].reset_coords(drop=True)
+    last = at.where(curve.notnull()).max(along)
+    counts = (at <= last) & (at >= last - last_steps + (1 if along == "step" else 0))
+    near = counts.any([dim for dim in counts.dims if dim != along]).values
+    curve = curve.isel({along: near}).where(counts.isel({along: near})).astype(np.float64)
+    differences = curve.diff(along)
+    spread = (differences.std(along, ddof=1) / np.sqrt(2)).where(results["diverged_step"] < 0)
     if relative:
-        spread = spread / curve.mean("step", dtype=np.float64)
+        spread = spread / curve.mean(along)
     return (
-        spread.transpose(*(dim for dim in results[variable].dims if dim != "step"))
+        spread.transpose(*(dim for dim in results[variable].dims if dim != along))
         .rename("fluctuation")
         .assign_attrs(
             units="1" if relative else results[variable].attrs.get("units", "1"),
@@ -109,3 +169,126 @@ def fluctuation(
             + (", relative to its mean" if relative else ""),
         )
     )
+
+
+def expected_fluctuation(batch_size: npt.ArrayLike, num_examples: int) -> np.ndarray:
+    """Standard deviation of the mean over a batch drawn without replacement, sqrt(1/B - 1/N), in that of one example.
+
+    0 from B = N on.
+
+    References: Cochran (1977), Sampling Techniques, theorem 2.2.
+    """
+    batch_size = np.asarray(batch_size, np.float64)
+    return np.sqrt(np.maximum(1 / batch_size - 1 / num_examples, 0.0))
+
+
+def noise_scale(results: xr.Dataset, last_checks: int = 40) -> xr.DataArray:
+    """The simple gradient noise scale tr(Sigma) / |G|^2 at the end of training, in examples, [..., seed].
+
+    Batches far below it average too little, batches far above it waste examples. Both unbiased estimates are averaged
+    over the member's last checks before they are divided; inf where the average of |G|^2 is not above 0, that is,
+    where the gradient is too small to be told from its noise. NaN for a member that diverged.
+
+    Args:
+      results: with `gradient_variance` (of tr Sigma) and `gradient_square` (of |G|^2), which --diagnostics records.
+      last_checks: how many of the member's last measured checks count.
+
+    Raises:
+      KeyError: the run was without diagnostics.
+
+    References: McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, appendix A.
+    """
+    variance, square = results["gradient_variance"], results["gradient_square"]
+    known = variance.notnull() & square.notnull()
+    since_last = known.isel(check=slice(None, None, -1)).cumsum("check").isel(check=slice(None, None, -1))
+    counts = known & (since_last <= last_checks)
+    noise, signal = (part.where(counts).mean("check", dtype=np.float64) for part in (variance, square))
+    scale = (noise / signal.where(signal > 0)).where((signal > 0) | signal.isnull(), np.inf)
+    return (
+        scale.where(results["diverged_step"] < 0)
+        .rename("gradient_noise_scale")
+        .assign_attrs(units="examples", description=f"tr(Sigma) / |G|^2, averaged over the last {last_checks} checks")
+    )
+
+
+# Early stopping.
+
+
+def stopped_check(validation_loss: xr.DataArray, patience: int) -> xr.DataArray:
+    """The check at which patience runs out, [..., check] -> [...] int: -1 for never.
+
+    The first check c with c - b >= patience, b being the best of the checks 0 ... c: the one of lowest loss, of equal
+    ones the first (improvement is strict). NaN is never an improvement, and nothing stops there. 0 is never out.
+
+    References: Prechelt (1998), Early stopping - but when?
+    """
+    best = best_so_far(validation_loss)
+    checks = xr.DataArray(np.arange(best.sizes["check"]), dims="check")
+    out = (checks - best >= patience) & validation_loss.notnull() & (patience > 0)
+    first = out.argmax("check").where(out.any("check"), -1)
+    return first.rename("stopped_check").assign_attrs(units="1", description=f"check at which patience {patience} ends")
+
+
+def best_so_far(validation_loss: xr.DataArray) -> xr.DataArray:
+    """The first check of lowest loss among the checks 0 ... c, for each c, [..., check] int; 0 before any loss."""
+    loss = validation_loss.transpose(..., "check").fillna(np.inf)
+    lowest = np.minimum.accumulate(loss.values, axis=-1)
+    before = np.insert(lowest[..., :-1], 0, np.inf, axis=-1)
+    improved_at = np.where(loss.values < before, np.arange(loss.sizes["check"]), 0)
+    return loss.copy(data=np.maximum.accumulate(improved_at, axis=-1)).drop_attrs()
+
+
+def at_check(curve: xr.DataArray, check: xr.DataArray) -> xr.DataArray:
+    """The value of a curve [..., check] at one check of each member; NaN where that is -1."""
+    curve = curve.drop_vars([name for name, coordinate in curve.coords.items() if "check" in coordinate.dims])
+    return curve.isel(check=check.astype(np.int64).clip(min=0)).where(check >= 0)
+
+
+def best_step(results: xr.Dataset) -> xr.DataArray:
+    """Steps to the check of lowest validation loss, [..., seed]; NaN for none."""
+    step = at_check(results["check_step"], results["best_check"])
+    return step.rename("best_step").assign_attrs(units="steps", description="steps to the lowest validation loss")
+
+
+def stopping(results: xr.Dataset, patience: Sequence[int]) -> xr.Dataset:
+    """What stopping would have done to members that trained on, read off their curves.
+
+    A member that stops keeps the parameters of its best check until then.
+
+    Args:
+      results: of members without patience, or with `after_stop=continue`; of members that were halted for patience
+        not above their own.
+      patience: in checks.
+
+    Returns:
+      [patience, ..., seed]: `stopped_check` (-1 for never); `stopped_step` and `kept_step`, the steps taken and those
+      to the check that is kept, both over all checks if it never stops; `saved`, the fraction of the steps that
+      the member took which stopping would have spared; `kept_validation_loss`, `kept_test_loss` and
+      `kept_test_accuracy`; and `diverged_step`.
+
+    Raises:
+      ValueError: patience is swept: select one value first.
+    """
+    if "patience" in results.dims:
+        raise ValueError("patience: is swept; select one value of it first")
+    results = results.drop_vars("patience", errors="ignore")
+    loss, checks = results["validation_loss"], xr.DataArray(np.arange(results.sizes["check"]), dims="check")
+    last = checks.where(loss.notnull()).max("check").fillna(-1)
+    best, taken = best_so_far(loss), at_check(results["check_step"], last)
+
+    def stop_at(patience: int) -> xr.Dataset:
+        stopped = stopped_check(loss, patience)
+        until = stopped.where(stopped >= 0, last)
+        kept = at_check(best, until).fillna(-1)
+        step = at_check(results["check_step"], until)
+        parts = {"stopped_check": stopped, "stopped_step": step, "kept_step": at_check(results["check_step"], kept)}
+        parts["saved"] = 1 - step / taken.where(taken > 0)
+        curves = ("validation_loss", "test_loss", "test_accuracy")
+        parts |= {f"kept_{name}": at_check(results[name], kept) for name in curves}
+        return xr.Dataset(parts)
+
+    stops = xr.concat([stop_at(each) for each in patience], "patience").assign_coords(patience=list(patience))
+    units = {"stopped_step": "steps", "kept_step": "steps", "kept_validation_loss": "nats", "kept_test_loss": "nats"}
+    for name in stops:
+        stops[name].attrs = {"units": units.get(str(name), "1")}
+    return stops.assign(diverged_step=results["diverged_step"])

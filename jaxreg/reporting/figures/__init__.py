@@ -9,13 +9,16 @@ categories in the colours of Okabe and Ito (2008). Nothing touches pyplot or the
 from jaxreg.reporting.figures.claims import evidence
 from jaxreg.reporting.figures.classes import confusion
 from jaxreg.reporting.figures.data import X_LABELS, X
-from jaxreg.reporting.figures.histograms import histograms_over_time
+from jaxreg.reporting.figures.histograms import histograms_over_time, layer_histograms
 from jaxreg.reporting.figures.keys import MAX_LEGEND
 from jaxreg.reporting.figures.maps import MAX_ANNOTATED, heat_map
 from jaxreg.reporting.figures.multiples import MAX_MULTIPLES
+from jaxreg.reporting.figures.noise import fluctuations
 from jaxreg.reporting.figures.pairs import differences, paired
+from jaxreg.reporting.figures.propagation import signal_propagation
+from jaxreg.reporting.figures.stopping import cost_of_steps, stopping_cost, stopping_points
 from jaxreg.reporting.figures.style import LINE_STYLES, OKABE_ITO, save
-from jaxreg.reporting.figures.training import MAX_PANELS, curves, panels
+from jaxreg.reporting.figures.training import MAX_PANELS, curves, panels, views
 from jaxreg.reporting.figures.values import value_against
 from jaxreg.reporting.figures.verdicts import verdict_map
 from jaxreg.reporting.figures.weights import weight_images
@@ -32,15 +35,22 @@ __all__ = [
     "X_LABELS",
     "X",
     "confusion",
+    "cost_of_steps",
     "curves",
     "differences",
     "evidence",
+    "fluctuations",
     "heat_map",
     "histograms_over_time",
+    "layer_histograms",
     "paired",
     "panels",
     "save",
+    "signal_propagation",
+    "stopping_cost",
+    "stopping_points",
     "value_against",
     "verdict_map",
+    "views",
     "weight_images",
 ]

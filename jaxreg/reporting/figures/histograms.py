@@ -8,13 +8,15 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator, StrMethodFormatter
 
 from jaxreg.measures import value_label
-from jaxreg.reporting.figures.data import X_LABELS
+from jaxreg.reporting.figures.data import X_LABELS, require_dims
 from jaxreg.reporting.figures.keys import colours_of
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
 from jaxreg.reporting.figures.style import evenly, set_title, styled
@@ -24,8 +26,11 @@ from jaxreg.reporting.figures.words import name_of, words
 ValueScale = Literal["linear", "log", "symlog"]
 MAX_RIDGES = 12
 MAX_QUADS = 1000  # more cells are drawn as pixels, also in SVG
+MAX_LAYERS = 4
+LEAST_SHARE = 1e-3  # of a coloured bin in `layer_histograms`
 _COLOURS = ListedColormap([*mpl.colormaps["Blues"](np.linspace(0.12, 1.0, 256))])  # empty bins are whiter than few
 _OVERLAP = 2.2  # rows that the highest bin of a ridge plot reaches over
+_NEAR_ZERO = 0.02  # share of the values off the central bin that the linear part of an axis holds
 
 
 @styled
@@ -80,6 +85,94 @@ def histograms_over_time(
     notes += ["the outermost bins hold all values beyond" if clipped else ""]
     set_title(figure, title or f"Histograms of {what} along training", notes)
     return figure
+
+
+@styled
+def layer_histograms(
+    results: xr.Dataset,
+    quantities: Sequence[str] = ("weights", "bias", "activations", "gradients"),
+    *,
+    title: str | None = None,
+) -> Figure:
+    """Histograms along training of one setting: a row of panels for each layer, a column for each quantity.
+
+    Colours are the share of the values per bin, logarithmic from 0.1 % to 1, the same in all panels; bins below are
+    white, and panels show no more than what is coloured. Axes of the values are linear where the bins are, else
+    logarithmic on both sides of a linear part around zero. Values of all seeds are taken together; of more than 4
+    layers an even choice is drawn.
+
+    Args:
+      results: one setting. `{quantity}_histogram` [seed, check, layer, bin], with or without seed, and the attribute
+        `bin_edges` [bins + 1].
+      quantities: which of them.
+      title: first line of the title, in place of the usual one.
+
+    Raises:
+      KeyError: a histogram was not recorded.
+      ValueError: a swept dimension is left.
+    """
+    counts = {quantity: results[f"{quantity}_histogram"] for quantity in quantities}
+    for name, histogram in counts.items():
+        require_dims(histogram, ("seed", "check", "layer", "bin"), name)
+    layers = results["layer"].values
+    shown = evenly(len(layers), MAX_LAYERS)
+    size = (1.0 + 2.35 * len(counts), 1.0 + 1.75 * len(shown))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(shown), len(counts), sharex=True, squeeze=False)
+    norm = LogNorm(LEAST_SHARE, 1.0)
+    for column, (name, histogram) in enumerate(counts.items()):
+        given = np.asarray(histogram.attrs["bin_edges"], dtype=float)
+        edges, _ = _edges((given[1:] + given[:-1]) / 2, given, "linear")
+        for axes, layer in zip(grid[:, column], shown, strict=True):
+            image = _draw_layer(axes, _shares(histogram.isel(layer=layer)), edges, norm)
+            axes.locator_params(axis="x", nbins=3)
+            if axes is grid[0, column]:
+                axes.set_title(words(name), fontsize=8.5)
+            if column == 0:
+                axes.set_ylabel(f"layer {value_label(layers[layer].item())}")
+    bar = figure.colorbar(image, ax=list(grid.flat), pad=0.02, label="share of the values per bin")
+    bar.set_ticks([LEAST_SHARE, 0.01, 0.1, 1.0], labels=["0.1 %", "1 %", "10 %", "100 %"])
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.outline.set_visible(False)
+    figure.supxlabel(X_LABELS["step"], fontsize=9)
+    seeds = results.sizes.get("seed", 1)
+    notes = [f"values of {seeds} seeds together" if seeds > 1 else "1 seed", "white: below 0.1 % per bin"]
+    notes += [f"{len(shown)} of {len(layers)} layers shown" if len(shown) < len(layers) else ""]
+    notes += ["activations of the last layer: logits" if "activations" in counts else ""]
+    set_title(figure, title or "Histograms of each layer along training", notes)
+    return figure
+
+
+def _draw_layer(axes: Axes, shares: xr.DataArray, edges: np.ndarray, norm: LogNorm) -> QuadMesh:
+    """A heat map of what is coloured, on a scale that the bins ask for."""
+    values = np.nan_to_num(shares.values.T)
+    occupied = np.flatnonzero(values.max(1, initial=0.0) >= LEAST_SHARE)
+    first, last = (occupied[0], occupied[-1]) if occupied.size else (0, len(values) - 1)
+    values, edges = values[first : last + 1], edges[first : last + 2]
+    widths = np.diff(edges)
+    if widths.max() > 1.5 * widths.min():
+        size = np.maximum(np.abs(edges[1:]), np.abs(edges[:-1]))
+        equal = size[np.isclose(widths, widths.min())].max()
+        few = _few_within(values.sum(1), edges, size)
+        if few > equal:  # bins too narrow to be seen become one
+            kept = np.abs(edges) >= few
+            kept[[0, -1]] = True
+            values, edges = np.add.reduceat(values, np.flatnonzero(kept[:-1]), axis=0), edges[kept]
+        within = max(few, equal)
+        axes.set_yscale("symlog", linthresh=within, linscale=0.5 if few > equal else 1.0)
+        _set_ticks(axes.yaxis, edges[np.abs(edges) >= within], "symlog")
+    axes.grid(False)
+    filled = np.ma.masked_less(values, LEAST_SHARE)
+    look: dict[str, Any] = {"rasterized": filled.size > MAX_QUADS, "linewidth": 0}
+    return axes.pcolormesh(_around(shares["check"].values), edges, filled, cmap=_COLOURS, norm=norm, **look)
+
+
+def _few_within(totals: np.ndarray, edges: np.ndarray, size: np.ndarray) -> float:
+    """How far from zero few of the values lie, those in the bin around zero left out."""
+    beside = edges[1:] * edges[:-1] >= 0
+    order = np.argsort(size[beside], kind="stable")
+    few = np.cumsum(totals[beside][order]) <= _NEAR_ZERO * totals[beside].sum()
+    return float(size[beside][order][few].max(initial=0.0))
 
 
 def _edges(centres: np.ndarray, given: Any, scale: ValueScale) -> tuple[np.ndarray, bool]:
@@ -171,7 +264,8 @@ def _set_ticks(axis: Axis, edges: np.ndarray, scale: ValueScale) -> None:
     if scale == "linear":
         return
     size = np.abs(edges[edges != 0])
-    decades = np.arange(np.ceil(np.log10(size.min())), np.floor(np.log10(size.max())) + 1)
+    highest = np.floor(np.log10(size.max()))
+    decades = np.arange(min(np.ceil(np.log10(size.min())), highest), highest + 1)
     powers = 10.0 ** decades[:: -(-len(decades) // (3 if scale == "symlog" else 4))]
     ticks = powers if scale == "log" else np.array([*-powers[::-1], 0.0, *powers])
     if scale == "log" and len(powers) < 2:

@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter
 
 from jaxreg.measures import setting_dims, setting_label, settings
 from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
-from jaxreg.reporting.figures.keys import draw_key, handle, looks_of, make_key
+from jaxreg.reporting.figures.keys import Key, draw_key, handle, looks_of, make_key
 from jaxreg.reporting.figures.style import evenly, set_title, single_axes, styled
 from jaxreg.reporting.figures.ticks import set_plain_ticks
 from jaxreg.reporting.figures.words import (
@@ -61,14 +61,54 @@ def curves(
     dims = setting_dims(data)
     key = make_key(data, dims)
     figure, axes = single_axes()
-    for (setting, cell), colour, style in zip(settings(data, dims), key.colours, key.styles, strict=True):
-        _draw_curve(axes, cell, setting_label(setting) or words(variable), colour, style, faint=key.crowded)
-    _set_view(axes, [data], variable, log_y)
-    axes.set(xlabel=X_LABELS[x], ylabel=quantity_label(variable, results[variable]))
+    _draw_settings(axes, data, key, variable)
+    set_view(axes, [data], variable, log_y)
+    axes.set(xlabel=position_label(results, x), ylabel=quantity_label(variable, results[variable]))
     axes.margins(x=0.01)
     draw_key(axes, key, diverged_counts(data["diverged"], dims))
     subject = capital(words(variable)) + (f" for each {' and '.join(dims)}" if dims else "")
     set_title(figure, title or subject, [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)])
+    return figure
+
+
+@styled
+def views(
+    results: xr.Dataset,
+    variable: str,
+    xs: Sequence[X] = ("step", "examples_seen", "seconds"),
+    *,
+    log_x: bool = True,
+    title: str | None = None,
+) -> Figure:
+    """One variable along training, measured in several ways: a panel each, y in common, curves as in `curves`.
+
+    Args:
+      results: labelled results of a run; a `long_name` of the coordinate takes the place of its usual label.
+      variable: a variable with dimensions [..., seed, check] or [..., seed, step].
+      xs: what training is measured in, from left to right.
+      log_x: logarithmic x, without the values at 0.
+      title: first line of the title, in place of the usual one.
+
+    Raises:
+      ValueError: `variable` is no curve, or one of `xs` is unknown.
+    """
+    figure = Figure(figsize=(1.4 + 2.6 * len(xs), 3.6), layout="constrained")
+    grid = figure.subplots(1, len(xs), sharey=True, squeeze=False)[0]
+    for axes, x in zip(grid, xs, strict=True):
+        data = curve_data(results, variable, x, 500)
+        dims = setting_dims(data)
+        key = make_key(data, dims)
+        _draw_settings(axes, data, key, variable)
+        set_view(axes, [data], variable, log_y=False)
+        after_start = data["position"].where(data["position"] > 0)
+        if log_x and float(after_start.min()) < float(after_start.max()):
+            axes.set_xscale("log")
+            axes.set_xlim(float(after_start.min()), float(after_start.max()))
+        axes.set_xlabel(position_label(results, x))
+    grid[0].set_ylabel(quantity_label(variable, results[variable]))
+    draw_key(grid[-1], key, diverged_counts(data["diverged"], dims))
+    notes = [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)]
+    set_title(figure, title or f"{capital(words(variable))} for each {' and '.join(dims) or 'member'}", notes)
     return figure
 
 
@@ -122,8 +162,8 @@ def panels(
                 axes.remove()
                 continue
             for name in variables:
-                _draw_curve(axes, data[name].isel({axis: shown[place]}), words(name), *looks[name][:2])
-            _set_view(axes, [data[name] for name in variables], variables[0], log_y and "accuracy" not in variables[0])
+                draw_curve(axes, data[name].isel({axis: shown[place]}), words(name), *looks[name][:2])
+            set_view(axes, [data[name] for name in variables], variables[0], log_y and "accuracy" not in variables[0])
             below = place + columns >= len(shown) and row == len(rows) - 1
             axes.tick_params(labelbottom=below or x != "step", labelleft=column == 0)
             axes.locator_params(axis="x", nbins=4)
@@ -131,7 +171,7 @@ def panels(
                 axes.set_ylabel(row_label(results, variables))
             if row == 0:
                 axes.set_title(textwrap.fill(labels[shown[place]], 28), fontsize=8.5)
-    figure.supxlabel(X_LABELS[x], fontsize=9)
+    figure.supxlabel(position_label(results, x), fontsize=9)
     handles = [handle(*look) for look in dict.fromkeys(looks.values())]
     figure.legend(handles=handles, loc="outside right upper")
     every = list(data.values())
@@ -143,7 +183,19 @@ def panels(
     return figure
 
 
-def _draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str, *, faint: bool = False) -> None:
+def position_label(results: xr.Dataset, x: X) -> str:
+    """What training is measured in: the `long_name` of the coordinate, or the usual words."""
+    name = "check_step" if x == "step" else x
+    return str(results[name].attrs.get("long_name", X_LABELS[x])) if name in results.coords else X_LABELS[x]
+
+
+def _draw_settings(axes: Axes, data: xr.Dataset, key: Key, variable: str) -> None:
+    """A curve for each setting."""
+    for (setting, cell), colour, style in zip(settings(data), key.colours, key.styles, strict=True):
+        draw_curve(axes, cell, setting_label(setting) or words(variable), colour, style, faint=key.crowded)
+
+
+def draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str, *, faint: bool = False) -> None:
     """The mean in its band, and each member that diverged up to its end."""
     at = cell["position"].values
     axes.plot(at, cell["mean"].values, color=colour, linestyle=style, linewidth=1.0 if faint else 1.6, label=label)
@@ -157,7 +209,7 @@ def _draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: st
         axes.plot(at[last], member[last], "x", color=colour, markersize=5, label="_end")
 
 
-def _set_view(axes: Axes, data: Sequence[xr.Dataset], variable: str, log_y: bool) -> None:
+def set_view(axes: Axes, data: Sequence[xr.Dataset], variable: str, log_y: bool) -> None:
     """Limits that hold all means, and bands and diverging members no further than they leave the means readable."""
 
     def gather(name: str) -> np.ndarray:

@@ -43,7 +43,7 @@ def value_against(
       axis: the hyperparameter on the x axis.
       variable: the variable to draw, if `results` is a Dataset.
       reported: the result of `replication.compare`; its numbers for this variable are drawn beside ours.
-      log_y: logarithmic y.
+      log_y: logarithmic y, where all finite values are positive and not all equal.
       title: first line of the title, in place of the usual one.
 
     Raises:
@@ -57,6 +57,8 @@ def value_against(
     key = make_key(data, lines, styled=scale.is_number)
     figure, axes = single_axes()
     axes.set_xscale("log" if scale.is_log else "linear")
+    finite = data["values"].values[np.isfinite(data["values"].values)]
+    log_y = log_y and bool(finite.size and 0 < finite.min() < finite.max())
     axes.set_yscale("log" if log_y else "linear")
     count = len(key.colours)
     cells = zip(settings(data, lines), key.colours, key.styles, strict=True)
@@ -64,7 +66,7 @@ def value_against(
         at = scale.dodged((i - (count - 1) / 2) / max(count, 4))
         label = setting_label(setting) or words(name)
         draw_values(axes, at, cell.transpose(axis, "seed"), label, colour, style if scale.is_number else "none")
-    if not np.isfinite(data["values"]).any():
+    if not finite.size:
         axes.set_yticks([])
     elif log_y:
         set_plain_ticks(axes.yaxis, *axes.get_ylim())

@@ -55,9 +55,9 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
     lettered = width * height <= MAX_LETTERED
     for axes, part in zip(grid, parts.values(), strict=True):
         _draw_cells(axes, part.transpose(y, x), letters if lettered else None)
-        for axis, dim in ((axes.xaxis, x), (axes.yaxis, y)):
+        for axis, dim, room in ((axes.xaxis, x, 7 if len(parts) > 1 else 12), (axes.yaxis, y, 16)):
             labels = _labels(part, dim)
-            ticks = np.arange(0, len(labels), -(-len(labels) // (7 if len(parts) > 1 else 12)))
+            ticks = np.arange(0, len(labels), -(-len(labels) // room))
             axis.set_ticks(ticks + 0.5, [labels[tick] for tick in ticks])
             axis.set_tick_params(length=0)
     for set_label, dim in ((figure.supxlabel, x), (figure.supylabel, y)):

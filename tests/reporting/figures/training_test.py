@@ -171,3 +171,21 @@ def test_panels_refuse_a_second_axis_and_an_unknown_one() -> None:
     figures.panels(results.sel(activation="relu"), "learning_rate")
     with pytest.raises(ValueError, match="learning_rate, activation"):
         figures.panels(results, "lr")
+
+
+def test_views_share_y_and_measure_training_in_several_ways() -> None:
+    results = make_results(axes={"batch_size": [1, 10]}, seeds=3)
+    results = results.assign_coords(seconds=results["seconds"].assign_attrs(long_name="time per member (seconds)"))
+    figure = figures.views(results, "test_accuracy")
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "training (steps)",
+        "training (examples seen)",
+        "time per member (seconds)",
+    ]
+    for axes, name in zip(figure.axes, ("check_step", "examples_seen", "seconds"), strict=True):
+        assert (axes.get_xscale(), len(lines(axes)), len(bands(axes))) == ("log", 2, 2)
+        assert axes.get_ylim() == figure.axes[0].get_ylim()
+        np.testing.assert_allclose(np.asarray(lines(axes)[0].get_xdata()), results[name])
+        np.testing.assert_allclose(axes.get_xlim(), (results[name][1], results[name][-1]))
+    assert legend_texts(figure.axes[-1]) == ["1", "10"]
+    assert figures.views(results, "test_loss", ["step"], log_x=False).axes[0].get_xscale() == "linear"

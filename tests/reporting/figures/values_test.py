@@ -111,3 +111,11 @@ def test_censored_members_sit_at_the_upper_edge_without_a_mean() -> None:
 def test_values_with_further_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match="select one value of check"):
         figures.value_against(make_results(), "learning_rate", "test_loss")
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([10.0, 100.0], "log"), ([10.0, 10.0], "linear"), ([0.0, 10.0], "linear")]
+)
+def test_y_is_logarithmic_where_values_are_positive_and_differ(values: list[float], scale: str) -> None:
+    steps = xr.DataArray([values] * 2, coords={"batch_size": [1, 10], "seed": [0, 1]}, name="steps_to_train")
+    assert figures.value_against(steps, "batch_size", log_y=True).axes[0].get_yscale() == scale
