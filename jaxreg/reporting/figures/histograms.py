@@ -114,16 +114,21 @@ def layer_histograms(
     counts = {quantity: results[f"{quantity}_histogram"] for quantity in quantities}
     for name, histogram in counts.items():
         require_dims(histogram, ("seed", "check", "layer", "bin"), name)
-    layers = results["layer"].values
+    first = next(iter(counts.values()))
+    held = np.flatnonzero(first.any([dim for dim in first.dims if dim != "layer"]).values)
+    layers = results["layer"].values[: held.max(initial=0) + 1]  # those of this setting
     shown = evenly(len(layers), MAX_LAYERS)
     size = (1.0 + 2.35 * len(counts), 1.0 + 1.75 * len(shown))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(shown), len(counts), sharex=True, squeeze=False)
     norm = LogNorm(LEAST_SHARE, 1.0)
-    for column, (name, histogram) in enumerate(counts.items()):
-        given = np.asarray(histogram.attrs["bin_edges"], dtype=float)
-        edges, _ = _edges((given[1:] + given[:-1]) / 2, given, "linear")
+    for column, (name, recorded) in enumerate(counts.items()):
         for axes, layer in zip(grid[:, column], shown, strict=True):
+            histogram = recorded
+            if name == "activations" and layer == len(layers) - 1:  # logits: in the bins that unbounded values have
+                histogram = results.get("pre_activations_histogram", recorded)
+            given = np.asarray(histogram.attrs["bin_edges"], dtype=float)
+            edges, _ = _edges((given[1:] + given[:-1]) / 2, given, "linear")
             image = _draw_layer(axes, _shares(histogram.isel(layer=layer)), edges, norm)
             axes.locator_params(axis="x", nbins=3)
             if axes is grid[0, column]:

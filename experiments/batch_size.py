@@ -1,0 +1,268 @@
+"""Which batch size? Six sizes from 1 to the whole training set, ten seeds each, a compiled program for each size.
+
+Question: does a larger batch fluctuate less and need fewer steps, and which size generalises best?
+Source:   report 000, part 4, figures 23-28: MNIST, batches of 1, 10, 50, 100, 1000 and all 55 000 examples.
+Command:  python -m experiments.batch_size --flagfile=experiments/flagfiles/batch_size.cfg [--data_dir=...]
+          With --flagfile=experiments/flagfiles/batch_size_rates.cfg: whether a small batch wants a small rate.
+
+Assumed: the source prints numbers for a batch of 50 only, after 5000 steps; it gives neither learning rate, nor hidden
+size, nor init variance. Sizes other than the printed one have 5000 steps too. Its printed test loss is taken as that of
+one test batch. "Generalization error is often best for batch size 1" is from Goodfellow, Bengio and Courville (2016),
+section 8.1.3, where it is the error on the test set; it is judged in that reading, and as the gap between test and
+training loss. After equally many steps a batch of 1 has seen a thousandth of the examples of a batch of 1000: figures
+against examples and time stand beside those against steps.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from experiments import cli
+from jaxreg.claims import Best, Measure, Trend
+from jaxreg.grid import NotHeldError
+from jaxreg.measures import (
+    best_value,
+    fluctuation,
+    generalisation_gap,
+    held_at,
+    noise_scale,
+    steps_to_train,
+    time_per_member,
+    value_label,
+)
+from jaxreg.replication import Reported, compare
+from jaxreg.statistics import mean_interval
+from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.summary import best_setting
+
+if TYPE_CHECKING:
+    from jaxreg.reporting.document import ReportFigure
+
+SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 50, "num_steps": 5000, "schedule": "constant"}
+READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
+REPORTED = tuple(
+    Reported(f"A4-b50-{quantity}", variable, SOURCE, fitted=True) for quantity, variable in READ_OFF.items()
+)
+TRAINED = 0.85  # test accuracy at which a network counts as trained
+
+
+def log_best_rate(results: xr.Dataset) -> xr.DataArray:
+    """The decimal logarithm of the learning rate that is best on validation, for each batch size and seed."""
+    if "learning_rate" not in results.dims:
+        raise NotHeldError("This run does not sweep learning_rate")
+    rate = best_value(results, "learning_rate")
+    return rate.copy(data=np.log10(rate.values)).rename("log10_of_the_best_learning_rate").assign_attrs(units="1")
+
+
+def unrest(label: str, variable: str, *, relative: bool = False) -> Measure:
+    """How much a loss fluctuates in the last 1000 steps."""
+    return Measure(label, partial(fluctuation, variable=variable, relative=relative), better="lower")
+
+
+SPEED = Measure(f"steps to a test accuracy of {TRAINED:g}", partial(steps_to_train, threshold=TRAINED), better="lower")
+GAP = Measure("test loss minus training loss", generalisation_gap, better="lower")
+BEST_RATE = Measure("log10 of the best learning rate", log_best_rate)
+UNREST = {
+    "A larger batch fluctuates less: loss of the training batch.": unrest(
+        "fluctuation of the training-batch loss", "train_loss"
+    ),
+    "A larger batch fluctuates less: loss of one test batch, as the source prints it.": unrest(
+        "fluctuation of the test-batch loss", "test_batch_loss"
+    ),
+    "A larger batch fluctuates less: loss of the whole test set.": unrest("fluctuation of the test loss", "test_loss"),
+    "A larger batch fluctuates less, relative to its loss: loss of the training batch.": unrest(
+        "fluctuation as a share of the training-batch loss", "train_loss", relative=True
+    ),
+}
+PART_4 = "report 000, part 4"
+CLAIMS = (
+    *(Trend(claim, loss, "batch_size", "falls", source=f"{PART_4}, figures 23-28") for claim, loss in UNREST.items()),
+    Trend("A larger batch needs fewer steps.", SPEED, "batch_size", "falls", source=PART_4),
+    Best(
+        "Generalisation is best at batch size 1: accuracy on the test set.",
+        "final_test_accuracy",
+        {"batch_size": 1},
+        "batch_size",
+        "higher",
+        source=PART_4,
+    ),
+    Best(
+        "Generalisation is best at batch size 1: gap between test and training loss.",
+        GAP,
+        {"batch_size": 1},
+        "batch_size",
+        "lower",
+        source=PART_4,
+    ),
+    Best(
+        "Batch size 1000 gives the best accuracy.",
+        "final_test_accuracy",
+        {"batch_size": 1000},
+        "batch_size",
+        "higher",
+        source=PART_4,
+    ),
+    Trend("A small batch wants a small rate.", BEST_RATE, "batch_size", "rises", source=PART_4),
+)
+
+
+def answer(results: xr.Dataset) -> str:
+    """The best size, how much the loss of a batch fluctuates at each, and how large the gradient's noise scale is."""
+    if "batch_size" not in results.dims:
+        return default_answer(results)
+    chosen, where = _one_line(results)
+    said = [default_answer(results)]
+    if told := _at_each(fluctuation(chosen), "nats"):
+        said.append(f"In the last 1000 steps the loss of a training batch fluctuates{where} by {told}.")
+    if "learning_rate" in results.dims:
+        others, held = held_at(results, best_setting(results), "batch_size", "learning_rate")
+        rates = 10 ** log_best_rate(others).mean("seed")
+        told = ", ".join(f"{rate:.2g} at {size}" for size, rate in zip(_sizes(rates), rates.values, strict=True))
+        said.append(f"The rate that is best on validation is{held}, in the geometric mean over seeds, {told}.")
+    if "gradient_variance" in results and (told := _at_each(noise_scale(chosen), "examples")):
+        said.append(f"At the end of training the gradient noise scale is{where} {told}.")
+    return " ".join(said)
+
+
+def _at_each(values: xr.DataArray, units: str) -> str:
+    """The means over seeds with their 95 % intervals: "0.85 ± 0.02 nats at 1, 0.24 at 10"."""
+    interval = mean_interval(values.transpose("batch_size", "seed"))
+    mean, half_width = interval["mean"].values, ((interval["high"] - interval["low"]) / 2).values
+    told: list[str] = []
+    for size, middle, half in zip(_sizes(values), mean, half_width, strict=True):
+        if np.isfinite(middle):
+            interval_of = f" ± {half:.2g}" if np.isfinite(half) else ""
+            told.append(f"{middle:.3g}{interval_of}{'' if told else f' {units}'} at {size}")
+    return ", ".join(told)
+
+
+def _sizes(values: xr.DataArray) -> list[str]:
+    return [value_label(size) for size in values["batch_size"].values.tolist()]
+
+
+def draw(results: xr.Dataset) -> list[ReportFigure]:
+    """The figures of the source's part 4; of a run that sweeps other axes too, at their best setting on validation."""
+    if "batch_size" not in results.dims:
+        return default_figures(results)
+    from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
+    from jaxreg.reporting.document import ReportFigure
+
+    chosen, where = _one_line(results.assign_coords(seconds=time_per_member(results)))
+    comparison = compare(results, REPORTED)
+    printed = comparison[comparison["variable"] == "final_test_accuracy"]
+    drawn = [
+        ReportFigure(
+            "fig23_28_each_size",
+            f"One seed{where}: loss of the training batch at every step and of one test batch at every check, and "
+            "accuracy, against steps, a column for each batch size (the source's figures 23-28). Means over seeds "
+            "would hide how much the losses fluctuate.",
+            figures.panels(
+                chosen.isel(seed=[0]),
+                "batch_size",
+                (("train_loss", "test_batch_loss"), ("validation_accuracy", "test_accuracy")),
+                log_y=True,
+                max_points=chosen.sizes["step"],
+            ),
+        )
+    ]
+    curves = ("train_loss", "test_batch_loss", "test_loss")
+    if any(bool(fluctuation(chosen, name).notnull().any()) for name in curves):
+        about = (
+            f"of the loss in the last 1000 steps against batch size B{where}: standard deviation of first differences "
+            "divided by √2. A batch drawn without replacement would fluctuate in proportion to √(1/B - 1/N), which is "
+            "zero for the full batch; what is left there is the course of the training itself."
+        )
+        drawn += [
+            ReportFigure("fluctuation", f"Fluctuation {about}", figures.fluctuations(chosen)),
+            ReportFigure(
+                "relative_fluctuation",
+                f"Fluctuation {about} Here as a share of the mean loss over these steps.",
+                figures.fluctuations(chosen, relative=True),
+            ),
+        ]
+    drawn += [
+        ReportFigure(
+            "accuracy_three_ways",
+            f"Test accuracy{where} against steps, against examples seen, and against the training time of the size's "
+            "program divided by its members: what a member costs in this run, less than it would take alone.",
+            figures.views(chosen, "test_accuracy"),
+        ),
+        ReportFigure(
+            "steps_against_batch_size",
+            f"Steps until the test accuracy first reaches {TRAINED:g}, against batch size (the source's claim that a "
+            "larger batch needs fewer steps).",
+            figures.value_against(steps_to_train(results, TRAINED), "batch_size", log_y=True),
+        ),
+        ReportFigure(
+            "accuracy_against_batch_size",
+            "Test accuracy after the last step against batch size"
+            + (", with the number that the source prints." if len(printed) else "."),
+            figures.value_against(results, "batch_size", reported=printed if len(printed) else None),
+        ),
+    ]
+    if "final_train_loss" in results:
+        caption = "Generalisation gap, test loss minus training loss after the last step, against batch size."
+        gap = generalisation_gap(results)
+        drawn.append(ReportFigure("gap_against_batch_size", caption, figures.value_against(gap, "batch_size")))
+    if "gradient_variance" in results:
+        caption = (
+            "Gradient noise scale at the end of training against batch size: variance of the gradient over examples "
+            "divided by the square of its mean, averaged over the last 40 checks before they are divided (McCandlish "
+            "et al., 2018)."
+        )
+        scale = figures.value_against(noise_scale(results), "batch_size", log_y=True)
+        drawn.append(ReportFigure("gradient_noise_scale", caption, scale))
+    if "learning_rate" in results.dims:
+        drawn += _rate_figures(results)
+    return drawn
+
+
+def _rate_figures(results: xr.Dataset) -> list[ReportFigure]:
+    """Which rate a batch size wants, at the best setting of other axes."""
+    from jaxreg.reporting import figures
+    from jaxreg.reporting.document import ReportFigure
+
+    both, where = held_at(results, best_setting(results), "batch_size", "learning_rate")
+    return [
+        ReportFigure(
+            "accuracy_map",
+            f"Validation accuracy after the last step over batch size and learning rate{where}.",
+            figures.heat_map(both, "final_validation_accuracy", "batch_size", "learning_rate"),
+        ),
+        ReportFigure(
+            "best_rate_against_batch_size",
+            f"The learning rate that is best on validation, for each seed, against batch size{where} (the source's "
+            "claim that a small batch wants a small rate).",
+            figures.value_against(log_best_rate(both), "batch_size"),
+        ),
+    ]
+
+
+def _one_line(results: xr.Dataset) -> tuple[xr.Dataset, str]:
+    """The results with batch_size as the only axis, and in words at which setting of the others."""
+    chosen, where = held_at(results, best_setting(results), "batch_size")
+    return chosen, f"{where}, the best on validation," if where else ""
+
+
+STUDY = Study(
+    name="batch_size",
+    title="Batch size",
+    question="Does a larger batch fluctuate less and need fewer steps, and which size generalises best?",
+    source="Report 000, part 4, figures 23-28.",
+    reported=REPORTED,
+    claims=CLAIMS,
+    answer=answer,
+    figures=draw,
+    notes=(
+        "All sizes take equally many steps, so that a larger batch sees more examples.",
+        "Training time is that of a size's program, shared equally by its members; alone a member takes longer.",
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.main(STUDY))

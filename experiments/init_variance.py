@@ -1,0 +1,224 @@
+"""How large should initial weights be? All-zero weights and Gaussian weights of five variances, ten seeds each.
+
+Question: what does the variance of the initial weights do to a small network, and what does starting from zero?
+Source:   report 000, part 1, figures 2-4: MNIST, one sigmoid hidden layer; zero weights, variance 0.1, 0.2, 0.3, 1, 2.
+Command:  python -m experiments.init_variance --flagfile=experiments/flagfiles/init_variance.cfg [--data_dir=...]
+          Initializer x variance x depth: add --init=normal,uniform,he --hidden_sizes=11,32x32.
+
+Assumed: the source gives neither hidden size nor learning rate, batch size or number of steps here. 11 units, batch
+1000 and 10 000 steps are those that fit its part 5 (experiments/lr_sweep.py); the rate 0.1 is a guess. Its "variance"
+may have been passed as a standard deviation: init_variance_std.cfg reads its numbers so (variances 0.01, 0.04, 0.09, 1,
+4). The claims are in the source's numbers and are judged at the variances for which a run takes them, so the same
+claims stand in the reports of both runs; python -m jaxreg.report RUN OTHER compares the runs at their best settings.
+
+Expected: to be measured.
+Wall time: to be measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import xarray as xr
+
+from experiments import cli
+from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
+from jaxreg.measures import held_at, value_label
+from jaxreg.replication import agree
+from jaxreg.statistics import mean_interval
+from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.summary import best_setting
+
+if TYPE_CHECKING:
+    from jaxreg.reporting.document import ReportFigure
+
+AXIS = "init_variance"
+GAUSSIAN = (0.1, 0.2, 0.3, 1.0, 2.0)  # the source's numbers
+PART_1 = "report 000, part 1"
+
+
+class Reading(NamedTuple):
+    """What the source's numbers are taken for, and the variance that each of them stands for."""
+
+    name: str
+    variance: Callable[[float], float]
+
+
+READINGS = (Reading("variances", float), Reading("standard deviations", lambda number: number**2))
+
+
+def reading_of(results: xr.Dataset) -> Reading | None:
+    """The reading of which a run of normal weights holds most numbers, the first of equals; None below two numbers."""
+    normal = "normal" in results["init"].values.ravel().tolist()
+    held = results[AXIS].values.ravel().tolist() if normal else []
+
+    def count(reading: Reading) -> int:
+        return sum(agree(value, reading.variance(number)) for value in held for number in GAUSSIAN)
+
+    most = max(READINGS, key=count)
+    return most if count(most) > 1 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class AsRead:
+    """A claim in the numbers of the source, judged at the variances for which the run takes them.
+
+    Attributes:
+      statement: the claim in words.
+      make: (statement, the variance of a number of the source) -> the claim on this run.
+      gaussian: whether it is judged among the weights that do not start at zero.
+    """
+
+    statement: str
+    make: Callable[[str, Callable[[float], float]], Claim]
+    gaussian: bool = False
+
+    def judge(self, results: xr.Dataset) -> Judgement:
+        """The verdict of these results on it."""
+        claim = self.make(self.statement, (reading_of(results) or READINGS[0]).variance)
+        return claim.judge(above_zero(results) if self.gaussian else results)
+
+
+def above_zero(results: xr.Dataset) -> xr.Dataset:
+    """The settings whose weights do not all start at zero."""
+    return results.sel({AXIS: results[AXIS] > 0}) if AXIS in results.dims else results
+
+
+def distinct_units(results: xr.Dataset) -> xr.DataArray:
+    """The largest number of different units in any hidden layer at any check, [..., seed]."""
+    return results["distinct_units"].max(["check", "layer"]).assign_attrs(units="1")
+
+
+DISTINCT = Measure("number of distinct hidden units at any check", distinct_units)
+SOURCE = {"init": "normal", "activation": "sigmoid"}
+CLAIMS: tuple[Claim, ...] = (
+    Within("Zero weights keep all hidden units identical.", DISTINCT, {AXIS: 0.0, **SOURCE}, 1, 1, source=PART_1),
+    AsRead(
+        "Among Gaussian weights 0.1 is best.",
+        lambda words, variance: Best(
+            words, "final_test_accuracy", {AXIS: variance(0.1), **SOURCE}, AXIS, "higher", source=f"{PART_1}, A1-var"
+        ),
+        gaussian=True,
+    ),
+    AsRead(
+        "Among Gaussian weights the test accuracy falls as the variance grows.",
+        lambda words, _: Trend(words, "final_test_accuracy", AXIS, "falls", SOURCE, source=PART_1),
+        gaussian=True,
+    ),
+    AsRead(
+        "Among Gaussian weights the training accuracy falls as the variance grows.",
+        lambda words, _: Trend(words, "train_accuracy", AXIS, "falls", SOURCE, source=PART_1),
+        gaussian=True,
+    ),
+)
+
+
+def answer(results: xr.Dataset) -> str:
+    """The best variance, what accuracy does along the Gaussian ones, and what zero weights come to."""
+    if AXIS not in results.dims:
+        return default_answer(results)
+    chosen, where = held_at(results, best_setting(results), AXIS)
+    gaussian = above_zero(chosen.sortby(AXIS))
+    sentences = [default_answer(results)]
+    if gaussian.sizes[AXIS] > 1:
+        ends = gaussian.isel({AXIS: [0, -1]})
+        values = [value_label(value) for value in ends[AXIS].values.tolist()]
+        first, last = (_accuracy(ends.isel({AXIS: i})) for i in (0, 1))
+        sentences.append(f"Gaussian weights{where} reach {first} at variance {values[0]}, {last} at {values[1]}.")
+    if gaussian.sizes[AXIS] < chosen.sizes[AXIS]:
+        zero = chosen.sel({AXIS: 0})
+        units = ""
+        if "distinct_units" in zero:
+            most = int(distinct_units(zero).max())
+            units = (
+                f" with {'one distinct hidden unit' if most == 1 else f'up to {most} distinct units'} at every check"
+            )
+        sentences.append(f"Zero weights reach {_accuracy(zero)}{units}.")
+    if (reading := reading_of(results)) is not None:
+        sentences.append(f"The source's numbers are read as {reading.name} here.")
+    return " ".join(sentences)
+
+
+def draw(results: xr.Dataset) -> list[ReportFigure]:
+    """The figures of the source's part 1; the last one at the best values on validation of any further axes."""
+    if AXIS not in results.dims:
+        return default_figures(results)
+    from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
+    from jaxreg.reporting.document import ReportFigure
+
+    chosen, where = held_at(results, best_setting(results), AXIS)
+    drawn = [
+        ReportFigure(
+            "fig3_4_test_accuracy",
+            "Test accuracy against steps, all settings in one plot (the source's figures 2-4).",
+            figures.curves(results, "test_accuracy"),
+        ),
+        ReportFigure(
+            "fig3_4_test_loss",
+            "Test loss against steps, all settings in one plot (the source's figures 2-4).",
+            figures.curves(results, "test_loss", log_y=True),
+        ),
+        ReportFigure(
+            "accuracy_against_init_variance",
+            "Final test accuracy against the variance of the initial weights, evenly spaced; 0 is all-zero weights "
+            "(the source's claim that accuracy falls as the variance grows).",
+            figures.value_against(evenly_spaced(results), AXIS),
+        ),
+    ]
+    if "distinct_units" in results:
+        first = results["distinct_units"].isel(layer=0, drop=True).assign_attrs(units="1")
+        title = "Distinct units of the first hidden layer"
+        drawn.append(
+            ReportFigure(
+                "distinct_units",
+                "Number of different units in the first hidden layer against steps: units that start equal stay "
+                "equal. Equal lines lie on each other.",
+                figures.curves(results.assign(distinct_units=first), "distinct_units", title=title),
+            )
+        )
+    drawn.append(
+        ReportFigure(
+            "fig2_4_each_variance",
+            f"Loss and accuracy against steps, a column for each variance{where} (the source's figures 2-4).",
+            figures.panels(chosen.sortby(AXIS), AXIS),
+        )
+    )
+    return drawn
+
+
+def evenly_spaced(results: xr.Dataset) -> xr.Dataset:
+    """The variances in order as categories, so that zero has a place beside values of several decades."""
+    ordered = results.sortby(AXIS)
+    return ordered.assign_coords({AXIS: [value_label(value) for value in ordered[AXIS].values.tolist()]})
+
+
+def _accuracy(results: xr.Dataset) -> str:
+    """The final test accuracy of one setting, with the half-width of its interval."""
+    from jaxreg.reporting.tables import percent  # matplotlib is slow to import
+
+    interval = mean_interval(results["final_test_accuracy"])
+    mean, low, high = (float(interval[part]) for part in ("mean", "low", "high"))
+    return percent(mean, low, high)
+
+
+STUDY = Study(
+    name="init_variance",
+    title="Variance of the initial weights",
+    question="What does the variance of the initial weights do to training, and what does starting from zero?",
+    source="Report 000, part 1, figures 2-4.",
+    claims=CLAIMS,
+    answer=answer,
+    figures=draw,
+    notes=(
+        "The source's best setting (A1-var) is judged as the claim that 0.1 is best: a setting, not a number with a "
+        "prediction interval.",
+        "The claims are in the source's numbers. A run of variances 0.1, 0.2, 0.3, 1, 2 takes them as variances, one "
+        "of their squares (init_variance_std.cfg) as standard deviations.",
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.main(STUDY))

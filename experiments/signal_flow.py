@@ -1,0 +1,330 @@
+"""What happens inside? The runs of init_variance, watched layer by layer; and deep stacks, where signals get lost.
+
+Question: which initial weights saturate, freeze or starve a layer, and at which depth do gradients vanish or explode?
+Source:   report 000, parts 1-3, figures 1 and 5-22: weights, biases and activations of both layers in TensorBoard, for
+          zero weights and variance 0.1, 0.2, 0.3, 1, 2. Figure 1 is TensorBoard's Graphs tab.
+Command:  python -m experiments.signal_flow --flagfile=experiments/flagfiles/signal_flow.cfg [--data_dir=...]
+          Depth x variance x activation: --flagfile=experiments/flagfiles/signal_flow_depth.cfg
+          The numbers as standard deviations: add --init_variance=0,0.01,0.04,0.09,1,4.
+
+Assumed: as in experiments/init_variance.py. The source judges by eye; here a layer is saturated where more than half of
+its (example, unit) pairs are, and its weights "do not change" where their relative change stays below 0.001. The eye
+sees histograms, so a second reading asks how many of the weights change their bin. Deep stacks are not in the source's
+runs: it asserts in part 2 what they do, and signal_flow_depth.cfg tries it.
+
+Expected (ten seeds): the saturated share of layer 1 rises with the variance, from 0, 30, 46, 55, 74 and 81 % before the
+first step to 17, 61, 68, 73, 85 and 90 % at the end. Layer 1 is above one half at 0.1, 0.2 and 0.3, as figures 9, 13 and
+16 have it. Its weights do move where figures 7, 18 and 20 see none: by 25 % of their initial norm at variance 1, by 19 %
+at 2. But at both only 2 % of them change their bin, which nobody sees in a histogram; weights that start at zero plainly
+move. DEPTH
+Wall time: 6 minutes, SHORT for signal_flow_depth.cfg, on 2 virtual cores of a shared cloud machine (Intel Xeon).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from experiments import cli
+from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
+from jaxreg.claims import Claim, Higher, Measure, Trend, Within
+from jaxreg.diagnosis import MOST_SATURATED, SMALLEST_CHANGE, VERDICTS
+from jaxreg.measures import held_at, setting_dims, setting_values, value_label
+from jaxreg.replication import agree
+from jaxreg.statistics import mean_interval
+from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.summary import best_setting
+
+if TYPE_CHECKING:
+    from jaxreg.reporting.document import ReportFigure
+
+FIGURES = {0.0: "5-7", 0.1: "8-10", 0.2: "11-13", 0.3: "14-16", 1.0: "17-19", 2.0: "20-22"}  # by the source's number
+SMALLEST_SHIFT = 0.05  # share of the weights that change their bin, below which a histogram looks the same
+SIGMOID = {"activation": "sigmoid"}
+DEEP = {"hidden_sizes": "x".join(["32"] * 8), "init": "he", AXIS: 1.0}
+MAX_WATCHED = 8  # settings with histograms of their own
+DEPTH = "hidden_sizes"
+
+# What is measured of layer 1.
+
+
+def last_check(results: xr.Dataset) -> xr.DataArray:
+    """The last check at which each member was measured, [..., seed]."""
+    known = results["weights_std"].sel(layer=1, drop=True).notnull()
+    return xr.DataArray(np.arange(known.sizes["check"]), dims="check").where(known).max("check").fillna(0).astype(int)
+
+
+def saturation(results: xr.Dataset, *, at_end: bool = True) -> xr.DataArray:
+    """Share of the (example, unit) pairs of layer 1 that are saturated, at the last check or the first, [..., seed]."""
+    share = results["saturated_fraction"].sel(layer=1, drop=True)
+    return _of_trained(share.isel(check=last_check(results) if at_end else 0), results)
+
+
+def weight_change(results: xr.Dataset, *, at_end: bool = True) -> xr.DataArray:
+    """How far the weights of layer 1 have moved since the start, [..., seed], or [..., seed, check] along training.
+
+    ||W_t - W_0|| / ||W_0||; weights that start at zero are compared with a root mean square of 1 / sqrt(inputs), the
+    scale that keeps the size of a signal (LeCun et al. 1998), in place of ||W_0|| = 0.
+    """
+    change, mean, std = (
+        results[name].sel(layer=1, drop=True).astype(float)
+        for name in ("relative_change", "weights_mean", "weights_std")
+    )
+    moment = mean**2 + std**2
+    inputs = math.prod(np.atleast_1d(results.attrs["input_shape"]).tolist())
+    change = change.where(moment.isel(check=0) > 0, np.sqrt(inputs * moment))
+    return _of_trained(change.isel(check=last_check(results)) if at_end else change, results)
+
+
+def histogram_shift(results: xr.Dataset) -> xr.DataArray:
+    """Share of the weights of layer 1 by which their histogram differs at the last check from the first, [..., seed].
+
+    Half the sum over the bins of |share at the end - share at the start|: the total variation distance, in [0, 1].
+    """
+    counts = results["weights_histogram"].sel(layer=1, drop=True).astype(float)
+    shares = counts / counts.sum("bin")
+    return _of_trained(abs(shares.isel(check=last_check(results)) - shares.isel(check=0)).sum("bin") / 2, results)
+
+
+def gradient_decades(results: xr.Dataset) -> xr.DataArray:
+    """log10 of the gradient norm of the first layer over that of the last, before the first step, [..., seed]."""
+    with np.errstate(divide="ignore"):
+        decades: xr.DataArray = xr.apply_ufunc(np.log10, results["gradient_ratio"].isel(check=0).astype(float))
+    return decades.assign_attrs(units="decades")
+
+
+def _of_trained(values: xr.DataArray, results: xr.Dataset) -> xr.DataArray:
+    """NaN for members that diverged."""
+    return values.where(results["diverged_step"] < 0).assign_attrs(units="1")
+
+
+AT_START = Measure("saturated share of layer 1 before the first step", partial(saturation, at_end=False))
+AT_END = Measure("saturated share of layer 1 at the end", saturation)
+CHANGE = Measure("relative change of the weights of layer 1", weight_change)
+SHIFT = Measure("share of the weights of layer 1 in another bin of their histogram", histogram_shift)
+DECADES = Measure("log10 of the gradient norm of the first layer over the last", gradient_decades)
+
+
+def _within(statement: str, measure: Measure, number: float, low: float, high: float, figure: int) -> AsRead:
+    """The measure lies within bounds at a number of the source."""
+    source = f"report 000, parts 2 and 3, figure {figure}"
+    return AsRead(
+        statement,
+        lambda words, variance: Within(words, measure, {AXIS: variance(number), **SOURCE}, low, high, source=source),
+    )
+
+
+PARTS_2_3 = "report 000, parts 2 and 3"
+CLAIMS: tuple[Claim, ...] = (
+    *(
+        _within(f"Layer 1 saturates at {number:g}.", AT_END, number, MOST_SATURATED, 1, figure)
+        for number, figure in ((0.1, 9), (0.2, 13), (0.3, 16))
+    ),
+    *(
+        _within(f"{what} at {number:g}.", measure, number, 0, most, figure)
+        for measure, what, most in (
+            (CHANGE, "The weights of layer 1 do not change", SMALLEST_CHANGE),
+            (SHIFT, "The histogram of the weights of layer 1 does not change", SMALLEST_SHIFT),
+        )
+        for number, figure in ((0.0, 7), (1.0, 18), (2.0, 20))
+    ),
+    Trend(
+        "The saturated share of layer 1 rises with the variance, before the first step.",
+        AT_START,
+        AXIS,
+        "rises",
+        SIGMOID,
+    ),
+    Trend("The saturated share of layer 1 rises with the variance, at the end.", AT_END, AXIS, "rises", SIGMOID),
+    Within(
+        "In a deep sigmoid stack gradients shrink towards the first layer.",
+        DECADES,
+        {**SIGMOID, **DEEP},
+        -math.inf,
+        0,
+        source=PARTS_2_3,
+    ),
+    Trend(
+        "In sigmoid stacks the gradient of the first layer shrinks with depth.",
+        DECADES,
+        DEPTH,
+        "falls",
+        {name: value for name, value in (SIGMOID | DEEP).items() if name != DEPTH},
+        source=PARTS_2_3,
+    ),
+    Higher(
+        "In a deep stack gradients shrink less with ReLU than with the sigmoid.",
+        DECADES,
+        {"activation": "relu", **DEEP},
+        {**SIGMOID, **DEEP},
+        source=PARTS_2_3,
+    ),
+)
+
+# What is said and shown.
+
+
+def answer(results: xr.Dataset) -> str:
+    """The saturated share of layer 1 at each variance, and how the layers end."""
+    if "saturated_fraction" not in results:
+        return f"{default_answer(results)} Signals were not recorded; run with --diagnostics."
+    from jaxreg.reporting.tables import percent  # matplotlib is slow to import
+
+    chosen, where = held_at(results, best_setting(results), AXIS)
+    share = saturation(chosen).sortby(AXIS) if AXIS in chosen.dims else saturation(chosen).expand_dims(AXIS)
+    interval = mean_interval(share)
+    columns = (share[AXIS], interval["mean"], interval["low"], interval["high"])
+    each = [
+        f"{percent(mean, low, high, decimals=1)} at {value_label(value)}"
+        for value, mean, low, high in zip(*(column.values.tolist() for column in columns), strict=True)
+    ]
+    ends = results["diagnosis"].isel(check=last_check(results))
+    counts = [int((ends == code).sum()) for code in range(len(VERDICTS))]
+    told = [f"{count} {verdict}" for verdict, count in zip(VERDICTS, counts, strict=True) if count]
+    return (
+        f"Saturated share of layer 1 at the end{where}, by {AXIS}: {', '.join(each)}. "
+        f"Of {sum(counts)} layers in all members {', '.join(told) or 'none is judged'} at the last check."
+    )
+
+
+def draw(results: xr.Dataset) -> list[ReportFigure]:
+    """The source's figures 5-22, verdicts, and signals at the start; at the best values of any further axes."""
+    if "saturated_fraction" not in results:
+        return default_figures(results)
+    from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
+    from jaxreg.reporting.document import ReportFigure
+
+    best = best_setting(results)
+    chosen, where = held_at(results, best, AXIS)
+    drawn = [*_verdicts(results), *_propagation(results, best)]
+    if AXIS in chosen.dims:
+        chosen = chosen.sortby(AXIS)
+        change = weight_change(chosen, at_end=False)
+        watched = chosen.assign(
+            saturated_share=chosen["saturated_fraction"].sel(layer=1, drop=True).assign_attrs(units="1"),
+            weight_change=change.where(change > 0),  # none before the first step
+        )
+        drawn += [
+            ReportFigure(
+                "fig9_13_16_saturation",
+                f"Saturated share of layer 1 against steps{where} (the source's figures 9, 13 and 16); above "
+                f"{100 * MOST_SATURATED:g} % the layer counts as saturated.",
+                figures.curves(watched, "saturated_share", title="Saturated share of layer 1"),
+            ),
+            ReportFigure(
+                "fig7_18_20_weight_change",
+                f"Relative change of the weights of layer 1 since the start against steps{where} (the source's figures "
+                "7, 18 and 20); weights that start at zero are measured against 1/sqrt(inputs).",
+                figures.curves(watched, "weight_change", log_y=True, title="Change of the weights of layer 1"),
+            ),
+        ]
+    if "weights_histogram" in chosen:
+        drawn += _histograms(chosen, where)
+    if AXIS in chosen.dims:
+        rows = (("train_loss", "test_loss"),)
+        drawn.append(
+            ReportFigure(
+                "fig5_22_losses",
+                f"Training and test loss against steps, a column for each variance{where} (the source's figures 5-22).",
+                figures.panels(chosen, AXIS, rows, log_y=True),
+            )
+        )
+    return drawn
+
+
+def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
+    """Verdicts over the axis and training; of several axes, over settings and layers at the last check."""
+    from jaxreg.reporting import figures
+    from jaxreg.reporting.document import ReportFigure
+
+    diagnosis = results["diagnosis"]
+    axes = setting_dims(diagnosis)
+    if len(axes) < 2:
+        over = axes[0] if axes else "layer"
+        caption = f"What ails each layer, over {over} and training."
+        return [ReportFigure("verdicts", caption, figures.verdict_map(diagnosis, "check", over))]
+    panel = "activation" if "activation" in axes else axes[0]
+    others = [axis for axis in axes if axis != panel]
+    rows = ", ".join(others)
+    ends = diagnosis.isel(check=last_check(results))
+    if len(others) > 1:
+        settings = setting_values(ends.to_dataset(), others)
+        labels = [", ".join(map(value_label, setting.values())) for setting in settings]
+        ends = ends.stack({rows: others}, create_index=False).drop_vars(others).assign_coords({rows: labels})
+    title = "Diagnosis at the last check"
+    caption = f"What ails each layer at the last check, for each {' and '.join(others)}; a panel for each {panel}."
+    return [ReportFigure("verdicts", caption, figures.verdict_map(ends, "layer", rows, title=title))]
+
+
+def _propagation(results: xr.Dataset, best: dict[str, Any] | None) -> list[ReportFigure]:
+    """Signals before the first step, of the deepest network; and the gradient ratio against depth."""
+    from jaxreg.reporting import figures
+    from jaxreg.reporting.document import ReportFigure
+
+    drawn, deepest = [], {}
+    if DEPTH in results.dims:
+        chosen, where = held_at(results, best, DEPTH, "activation")
+        decades = gradient_decades(chosen).rename("log10_of_the_gradient_ratio")
+        caption = f"Gradient norm of the first layer over that of the last before the first step, against depth{where}."
+        title = "Gradient of the first layer over that of the last"
+        drawn.append(ReportFigure("gradient_ratio", caption, figures.value_against(decades, DEPTH, title=title)))
+        deepest = {DEPTH: max(results[DEPTH].values.tolist(), key=lambda sizes: (sizes.count("x"), sizes != "none"))}
+    chosen, where = held_at(results, best and best | deepest, AXIS, "activation")
+    caption = (
+        f"Second moments of the signals in each layer before the first step{where}, with the mean-field prediction "
+        "(Poole et al. 2016; Schoenholz et al. 2017)."
+    )
+    return [ReportFigure("signal_propagation", caption, figures.signal_propagation(chosen, AXIS)), *drawn]
+
+
+def _histograms(results: xr.Dataset, where: str) -> list[ReportFigure]:
+    """A figure of histograms for each variance, at most 8."""
+    from jaxreg.reporting import figures
+    from jaxreg.reporting.document import ReportFigure
+    from jaxreg.reporting.figures.style import evenly
+
+    settings = results if AXIS in results.dims else results.expand_dims(AXIS)
+    reading = reading_of(results)
+    of_source = reading and all(results[name].item() == value for name, value in SOURCE.items())
+    drawn = []
+    for i in evenly(settings.sizes[AXIS], MAX_WATCHED):
+        value = settings[AXIS].values[i].item()
+        numbers = (n for n in FIGURES if reading and of_source and agree(value, reading.variance(n)))
+        source = FIGURES.get(next(numbers, math.nan))
+        name = f"fig{source.replace('-', '_')}_histograms" if source else f"histograms_{value_label(value)}"
+        named = f" (the source's figures {source})" if source else ""
+        caption = (
+            f"Weights, biases, activations and gradients of each layer along training at {AXIS}={value_label(value)}"
+            f"{where.replace(' at ', ', ')}{named}."
+        )
+        title = f"Histograms at {AXIS} = {value_label(value)}"
+        drawn.append(ReportFigure(name, caption, figures.layer_histograms(settings.isel({AXIS: i}), title=title)))
+    return drawn
+
+
+STUDY = Study(
+    name="signal_flow",
+    title="Signal flow",
+    question="Which initial weights saturate, freeze or starve a layer, and where do gradients vanish or explode?",
+    source="Report 000, parts 1-3, figures 1 and 5-22.",
+    claims=CLAIMS,
+    answer=answer,
+    figures=draw,
+    notes=(
+        "Signals are taken on a fixed probe of 1000 training examples at every check; rules and thresholds of the "
+        "verdicts are in docs/diagnostics.md.",
+        "Weights that start at zero have no relative change: theirs is measured against a root mean square of "
+        "1/sqrt(inputs).",
+        "The source's figure 1, the computational graph, is TensorBoard's Graphs tab.",
+        "The claims are in the source's numbers, judged at the variances for which the run takes them: a run of their "
+        "squares reads them as standard deviations.",
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.main(STUDY))
