@@ -25,7 +25,7 @@ import xarray as xr
 
 from experiments import cli
 from jaxreg.claims import Measure, Trend
-from jaxreg.measures import fluctuation, setting_dims, setting_label, steps_to_train, value_label
+from jaxreg.measures import fluctuation, held_at, steps_to_train, value_label
 from jaxreg.replication import Reported, compare
 from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
@@ -135,9 +135,8 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
 
 def _one_line(results: xr.Dataset) -> tuple[xr.Dataset, str]:
     """The results with learning_rate as the only axis, and in words at which setting of the others."""
-    best = best_setting(results) or {dim: results[dim].values[0] for dim in setting_dims(results)}
-    others = {dim: value for dim, value in best.items() if dim != "learning_rate"}
-    return results.sel(others), f" at {setting_label(others)}, the best on validation" if others else ""
+    chosen, where = held_at(results, best_setting(results), "learning_rate")
+    return chosen, f"{where}, the best on validation" if where else ""
 
 
 STUDY = Study(

@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
-from experiments import cli, lr_sweep
+from experiments import cli, early_stopping, lr_sweep
+from jaxreg.claims import judge
 from jaxreg.replication import compare
 from jaxreg.results import load
+from jaxreg.study import Study
 
 FLAGFILES = Path(__file__).parents[1] / "experiments" / "flagfiles"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_lr_sweep_meets_the_numbers_it_was_fitted_to(tmp_path: Path) -> None:
+def at_full_size(experiment: str, flagfile: str, folder: Path) -> tuple[Study, xr.Dataset]:
+    """The study and the results of a flagfile on real MNIST."""
     data_dir = Path(os.environ.get("TFDS_DATA_DIR", ""))
     if not list(data_dir.glob("mnist/*/dataset_info.json")):
         pytest.skip("TFDS_DATA_DIR names no folder with a prepared mnist")
-    flagfile = f"--flagfile={FLAGFILES / 'lr_sweep.cfg'}"
-    assert cli.main(lr_sweep.STUDY, ["lr_sweep", flagfile, f"--workdir={tmp_path / 'run'}"]) == 0
-    results = load(tmp_path / "run" / "results.nc")
+    study: Study = importlib.import_module(f"experiments.{experiment}").STUDY
+    argv = [experiment, f"--flagfile={FLAGFILES / flagfile}.cfg", f"--workdir={folder / 'run'}"]
+    assert cli.main(study, argv) == 0
+    return study, load(folder / "run")
+
+
+def test_lr_sweep_meets_the_numbers_it_was_fitted_to(tmp_path: Path) -> None:
+    _, results = at_full_size("lr_sweep", "lr_sweep", tmp_path)
     assert dict(results["final_test_accuracy"].sizes) == {"learning_rate": 7, "seed": 10}
     comparison = compare(results, lr_sweep.REPORTED)
     assert len(comparison) == 9
     assert comparison["inside"].all()
+
+
+def test_early_stopping_meets_the_numbers_it_was_fitted_to(tmp_path: Path) -> None:
+    _, results = at_full_size("early_stopping", "early_stopping", tmp_path)
+    comparison = compare(results, early_stopping.REPORTED).set_index("id")["inside"]
+    assert comparison.to_dict() == {"A6-test": True, "A6-train": True, "A6-val": True, "A6-stop": False}
+    assert (results["stopped_check"] >= 0).all()
+
+
+@pytest.mark.parametrize("flagfile", ["batch_size_seeds", "batch_size"])
+def test_batch_size_meets_the_numbers_it_was_fitted_to(flagfile: str, tmp_path: Path) -> None:
+    study, results = at_full_size("batch_size", flagfile, tmp_path)
+    assert compare(results, study.reported)["inside"].all()
+
+
+def test_zero_weights_stay_one_unit_and_the_saturated_share_rises(tmp_path: Path) -> None:
+    study, results = at_full_size("signal_flow", "signal_flow", tmp_path)
+    assert (results["distinct_units"].sel(init_variance=0, layer=1) == 1).all()
+    verdicts = {judgement.statement: judgement.verdict for judgement in judge(study.claims, results)}
+    rising = [verdict for statement, verdict in verdicts.items() if "rises with the variance" in statement]
+    assert rising == ["supported", "supported"]
+
+
+def test_a_small_variance_trains_best(tmp_path: Path) -> None:
+    study, results = at_full_size("init_variance", "init_variance", tmp_path)
+    assert {judgement.verdict for judgement in judge(study.claims, results)} == {"supported"}
