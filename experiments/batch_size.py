@@ -8,11 +8,12 @@ Command:  python -m experiments.batch_size --flagfile=experiments/flagfiles/batc
 
 Assumed: the source prints numbers for a batch of 50 only, after 5000 steps; it gives neither learning rate, nor hidden
 size, nor init variance. Of 11 to 14 units and rates 0.15, 0.2, 0.3 and 0.4 (4 seeds each, variance 0.01) 13 units and
-rate 0.2 come closest to its test and training accuracy, so its numbers are fitted and no evidence. Sizes other than the printed one have 5000 steps too. Its printed test loss is taken as that of
-one test batch. "Generalization error is often best for batch size 1" is from Goodfellow, Bengio and Courville (2016),
-section 8.1.3, where it is the error on the test set; it is judged in that reading, and as the gap between test and
-training loss. After equally many steps a batch of 1 has seen a thousandth of the examples of a batch of 1000: figures
-against examples and time stand beside those against steps.
+rate 0.2 come closest to its test and training accuracy, so its numbers are fitted and no evidence. Sizes other than the
+printed one have 5000 steps too. Its printed test loss is taken as that of one test batch. "Generalization error is
+often best for batch size 1" is from Goodfellow, Bengio and Courville (2016), section 8.1.3, where it is the error on
+the test set; it is judged in that reading, and as the gap between test and training loss. After equally many steps a
+batch of 1 has seen a thousandth of the examples of a batch of 1000: figures against examples and time stand beside
+those against steps.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims import Best, Measure, Trend
+from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend
 from jaxreg.grid import NotHeldError
 from jaxreg.measures import (
     best_value,
@@ -82,7 +83,7 @@ UNREST = {
     ),
 }
 PART_4 = "report 000, part 4"
-CLAIMS = (
+CLAIMS: tuple[Claim, ...] = (
     *(Trend(claim, loss, "batch_size", "falls", source=f"{PART_4}, figures 23-28") for claim, loss in UNREST.items()),
     Trend("A larger batch needs fewer steps.", SPEED, "batch_size", "falls", source=PART_4),
     Best(
@@ -107,9 +108,10 @@ CLAIMS = (
         {"batch_size": 1000},
         "batch_size",
         "higher",
-        source=PART_4,
+        source=f"{PART_4}, A4-best",
     ),
     Trend("A small batch wants a small rate.", BEST_RATE, "batch_size", "rises", source=PART_4),
+    *(ReportedNumber(reported) for reported in REPORTED),
 )
 
 
@@ -137,7 +139,9 @@ def _at_each(values: xr.DataArray, units: str) -> str:
     mean, half_width = interval["mean"].values, ((interval["high"] - interval["low"]) / 2).values
     told: list[str] = []
     for size, middle, half in zip(_sizes(values), mean, half_width, strict=True):
-        if np.isfinite(middle):
+        if np.isposinf(middle):
+            told.append(f"too large to be measured at {size}")
+        elif np.isfinite(middle):
             interval_of = f" ± {half:.2g}" if np.isfinite(half) else ""
             told.append(f"{middle:.3g}{interval_of}{'' if told else f' {units}'} at {size}")
     return ", ".join(told)

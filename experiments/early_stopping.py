@@ -31,7 +31,7 @@ import xarray as xr
 
 from experiments import cli
 from jaxreg.claims import Claim, Measure, ReportedNumber, Within
-from jaxreg.measures import best_step, held_at, stopping
+from jaxreg.measures import best_step, halted_by_patience, held_at, stopping
 from jaxreg.replication import Reported
 from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
@@ -67,8 +67,10 @@ def last_printed_validation_loss(results: xr.Dataset) -> xr.DataArray:
 
 
 def overfitting(results: xr.Dataset) -> xr.DataArray:
-    """Test loss at the end minus that at the best check on validation."""
-    return (results["final_test_loss"] - results["best_test_loss"]).assign_attrs(units="nats")
+    """Test loss at the end minus that at the best check on validation; NaN for who ends there or was halted."""
+    went_on = (results["best_check"] < results.sizes["check"] - 1) & ~halted_by_patience(results)
+    rise = (results["final_test_loss"] - results["best_test_loss"]).where(went_on)
+    return rise.assign_attrs(units="nats")
 
 
 REPORTED = (
@@ -92,7 +94,6 @@ CLAIMS: tuple[Claim, ...] = (
         SOURCE,
         0,
         np.inf,
-        source=PART_6,
     ),
     *(ReportedNumber(reported) for reported in REPORTED),
 )
@@ -104,8 +105,11 @@ def answer(results: xr.Dataset) -> str:
     trained = chosen["diverged_step"] < 0
     if not bool(trained.any()):
         return default_answer(results)
-    lowest = _mean(best_step(chosen).where(trained), ".0f")
-    said = [f"The validation loss is lowest after {lowest} steps{where} (mean over {int(trained.sum())} seeds)."]
+    went_on = best_step(chosen).dropna("seed")
+    lowest = _mean(went_on, ".0f")
+    said = [f"The validation loss is lowest after {lowest} steps{where} (mean over {went_on.size} seeds)."]
+    if not went_on.size:
+        said = []
     for each in patience:
         stops = stopping(chosen, (each,)).sel(patience=each).where(trained)
         stopped = int((stops["stopped_check"] >= 0).sum())

@@ -277,7 +277,9 @@ def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
     return {
         "train_compilations": runners[-1].cost.train_compilations,
         "layout": [dataclasses.asdict(layout) for layout in runners[-1].layouts],
-        "compactions": [compaction for runner in runners for compaction in runner.compactions],
+        "compactions": [
+            {"first_seed": runner.sweep.seeds[0], **entry} for runner in runners for entry in runner.compactions
+        ],
         "seconds": seconds,
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,
         "peak_memory_bytes": runfolder.peak_memory_bytes(),

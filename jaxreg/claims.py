@@ -35,7 +35,7 @@ import numpy as np
 import scipy.special
 import xarray as xr
 
-from jaxreg.grid import Grid, Measure, NotHeldError, check_better
+from jaxreg.grid import Grid, Measure, NotHeldError, as_measure, check_better
 from jaxreg.judging import (
     ALPHA,
     Better,
@@ -502,9 +502,8 @@ class ReportedNumber:
         statement = self.statement or f"{number['quantity']} is {value:g} at {number['setting']}"
         source = self.source or f"report {number['source']}"
         try:
-            variable = self.reported.variable
-            known = variable if isinstance(variable, str) else Measure(self.reported.name.replace("_", " "), variable)
-            grid = Grid(known, results)
+            known = as_measure(self.reported.name)
+            grid = Grid(dataclasses.replace(known, of=self.reported.measured), results)
             members = grid.members([self.reported.setting])
             setting = setting_label(grid.swept(self.reported.setting) or self.reported.setting)
         except NotHeldError as missing:

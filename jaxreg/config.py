@@ -257,8 +257,8 @@ class Experiment:
         True,
         bool,
         "sweep",
-        "Take members that patience halted out of the program once at most half are left: faster, and equal within "
-        "rounding, not to the bit.",
+        "Halve the program once whole settings or seeds have been halted by patience: faster, and equal as far as "
+        "rounding does not grow, not to the bit.",
     )
     diagnostics: bool = option(
         False,

@@ -130,8 +130,10 @@ def num_values(num_layers: int, names: Sequence[str]) -> int:
     return sum(math.prod(lengths[dim] for dim in VARIABLES[name].dims) for name in names)
 
 
-def require_trace(problem: Problem, params: Params = ()) -> None:
+def require_trace(problem: Problem, params: Params = (), flag: str = "diagnostics") -> None:
     """Refuses a model that cannot be watched; its parameters, or their shapes, may be looked at too.
+
+    `flag` is the one that asked for it.
 
     Raises:
       ConfigError: the model has no `trace`, or its parameters are no tuple of {"weights", "bias"} layers.
@@ -141,7 +143,7 @@ def require_trace(problem: Problem, params: Params = ()) -> None:
     )
     if problem.model.trace is None or not layered:
         remedy = "needs a model with a trace and layers {weights, bias}, such as jaxreg.models.mlp; leave it out"
-        raise ConfigError("diagnostics", "true", remedy)
+        raise ConfigError(flag, "true", remedy)
 
 
 def diagnose(

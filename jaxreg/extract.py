@@ -68,10 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in paths:
         print(f"  {path}")
     own = [line for line in member.flags.splitlines() if line.startswith("#")]
+    bits = "the same bits" if member.exact else "the same numbers within rounding (stopped neighbours were taken out)"
     if own:
-        print("Trained alone with the same parts of your own, it has the same bits:", *own, sep="\n  ")
+        print(f"Trained alone with the same parts of your own, it has {bits}:", *own, sep="\n  ")
     else:
-        print(f"Train it alone, with the same bits:\n  {_training_command(member, paths[-1])}")
+        print(f"Train it alone, with {bits}:\n  {_training_command(member, paths[-1])}")
     return 0
 
 

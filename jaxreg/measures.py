@@ -244,9 +244,16 @@ def at_check(curve: xr.DataArray, check: xr.DataArray) -> xr.DataArray:
     return curve.isel(check=check.astype(np.int64).clip(min=0)).where(check >= 0)
 
 
+def halted_by_patience(results: xr.Dataset) -> xr.DataArray:
+    """Whether a member was halted by its patience, [..., seed]; one that trained on after its stop was not."""
+    stopped = results["stopped_check"] >= 0
+    return stopped & (results["after_stop"] == "halt") if "after_stop" in results.coords else stopped
+
+
 def best_step(results: xr.Dataset) -> xr.DataArray:
-    """Steps to the check of lowest validation loss, [..., seed]; NaN for none."""
+    """Steps to the check of lowest validation loss, [..., seed]; NaN for a member that diverged or was halted."""
     step = at_check(results["check_step"], results["best_check"])
+    step = step.where((results["diverged_step"] < 0) & ~halted_by_patience(results))
     return step.rename("best_step").assign_attrs(units="steps", description="steps to the lowest validation loss")
 
 
@@ -262,8 +269,8 @@ def stopping(results: xr.Dataset, patience: Sequence[int]) -> xr.Dataset:
 
     Returns:
       [patience, ..., seed]: `stopped_check` (-1 for never); `stopped_step` and `kept_step`, the steps taken and those
-      to the check that is kept, both over all checks if it never stops; `saved`, the fraction of the steps that
-      the member took which stopping would have spared; `kept_validation_loss`, `kept_test_loss` and
+      to the check that is kept, both over all checks if it never stops; `saved`, the fraction of all steps that
+      stopping spares; `kept_validation_loss`, `kept_test_loss` and
       `kept_test_accuracy`; and `diverged_step`.
 
     Raises:
@@ -275,6 +282,7 @@ def stopping(results: xr.Dataset, patience: Sequence[int]) -> xr.Dataset:
     loss, checks = results["validation_loss"], xr.DataArray(np.arange(results.sizes["check"]), dims="check")
     last = checks.where(loss.notnull()).max("check").fillna(-1)
     best, taken = best_so_far(loss), at_check(results["check_step"], last)
+    taken = taken.where(~halted_by_patience(results), results["check_step"].max("check"))
 
     def stop_at(patience: int) -> xr.Dataset:
         stopped = stopped_check(loss, patience)

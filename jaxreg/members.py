@@ -49,7 +49,9 @@ class Member:
       params, best_params: after the last step, and at the check with the lowest validation loss: NumPy arrays in the
         tree of the model. Those of a diverged member are the last finite ones.
       curve: its part of the results, without seed and setting dimensions and without padding.
-      flags: the flagfile that trains it alone, bit for bit on a machine of the same type.
+      flags: the flagfile that trains it alone.
+      exact: whether that gives the same bits, on a machine of the same type; only close where halted neighbours were
+        taken out of its program, which changed the width.
       input_shape: shape of one example before it was flattened, where the results tell.
     """
 
@@ -61,6 +63,7 @@ class Member:
     best_params: Params
     curve: xr.Dataset
     flags: str
+    exact: bool = True
     input_shape: tuple[int, ...] | None = None
 
 
@@ -95,7 +98,10 @@ def load_member(
     part = next(i for i, part in enumerate(parts) if part.first_seed <= seed < part.first_seed + part.seeds)
     found = _checkpoint(run, str(meta["configuration"]), parts[: part + 1])
     layout = Layout(**found.about["layouts"][number])
-    kept = _kept(found, layout, number, group, setting, seed - parts[part].first_seed, parts[part].seeds)
+    place = group.settings.index(setting), seed - parts[part].first_seed
+    block = _block(layout, number, group, place, parts[part].seeds)
+    kept = _kept(found, layout, number, group, block, place, parts[part].seeds)
+    narrowed = [(entry["group"], entry["block"]) for entry in found.about["compactions"]]
     curve = _curve(dataset, sweep, setting, seed, group)
     shape = dataset.attrs.get("input_shape")
     remarks = [line for line in flags.splitlines() if line.startswith("#")]
@@ -109,6 +115,7 @@ def load_member(
         best_params=kept["best_params"],
         curve=curve,
         flags="\n".join([*remarks, *flag_lines(alone)]) + "\n",
+        exact=(number, block) not in narrowed,
         input_shape=None if shape is None else tuple(np.atleast_1d(shape).tolist()),
     )
 
@@ -183,22 +190,29 @@ def _curve(dataset: xr.Dataset, sweep: Sweep, setting: int, seed: int, group: Gr
     curve = dataset.isel(dict(zip(names, np.unravel_index(setting, sweep.shape), strict=True))).sel(seed=seed)
     num_recorded = math.ceil(group.num_steps / sweep.record_every)
     curve = curve.isel(check=slice(len(group.check_steps)), step=slice(num_recorded))
+    if "layer" in curve.dims:
+        curve = curve.isel(layer=slice(len(group.shared.hidden_sizes) + 1))
     for name in ("check_step", "examples_seen"):  # floats where NaN fills them up
         curve[name] = curve[name].astype(np.int64)
     return curve
 
 
-def _kept(
-    found: Found, layout: Layout, number: int, group: Group, setting: int, replicate: int, num_seeds: int
-) -> dict[str, Params]:
-    """The last and the best parameters of a member: its place in the block of its group that it was trained in."""
-    config = group.settings.index(setting)
-    kept = found.restore_tree().get("params", {})
+def _block(layout: Layout, number: int, group: Group, place: tuple[int, int], num_seeds: int) -> int:
+    """The number of the block of its group in which the member at a place, (config, replicate), was trained."""
     blocks = make_blocks(number, layout, len(group.configs), num_seeds)
-    i, block = next((i, block) for i, block in enumerate(blocks) if block.holds(config, replicate))
-    if (name := block_name(number, i)) not in kept:
+    return next(i for i, block in enumerate(blocks) if block.holds(*place))
+
+
+def _kept(
+    found: Found, layout: Layout, number: int, group: Group, block: int, place: tuple[int, int], num_seeds: int
+) -> dict[str, Params]:
+    """The last and the best parameters of a member: its place in its block."""
+    kept = found.restore_tree().get("params", {})
+    if (name := block_name(number, block)) not in kept:
         raise CheckpointError(f"{found.folder}: is older than the end of this member; train the run again")
-    at = block.seeds.index(replicate), block.configs.index(config)
+    config, replicate = place
+    members = make_blocks(number, layout, len(group.configs), num_seeds)[block]
+    at = members.seeds.index(replicate), members.configs.index(config)
     return jax.tree.map(lambda leaf: np.array(leaf[at]), kept[name])
 
 
@@ -223,6 +237,7 @@ def _alone(experiment: Experiment, sweep: Sweep, setting: int, seed: int, group:
         eval_every=group.eval_every,
         record_every=sweep.record_every,
         members_per_program=0,
+        compaction=False,
         layout=str(layout),
     )
 

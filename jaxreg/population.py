@@ -79,7 +79,7 @@ class Compiled(NamedTuple):
     check: Callable[..., tuple[TrainState, Check]]
     diagnose: Callable[..., dict[str, Array]] | None  # None where diagnostics are off
     end: Callable[..., Ending]
-    train_bytes: int  # of memory that a call of `train` takes on each device, arguments included
+    bytes: int  # of memory that a call of `train` or `diagnose` takes on each device, the training set included
 
 
 class Programs:
@@ -159,9 +159,12 @@ class Programs:
         with ThreadPoolExecutor() as pool:
             compiled = dict(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()), strict=True))
         memory = compiled["train"].memory_analysis()
-        taken = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+        taken = memory.output_size_in_bytes + memory.temp_size_in_bytes - memory.alias_size_in_bytes
+        if "diagnose" in compiled:
+            watching = compiled["diagnose"].memory_analysis()
+            taken = max(taken, watching.output_size_in_bytes + watching.temp_size_in_bytes)
         compiled.setdefault("diagnose", None)
-        return Compiled(**compiled, train_bytes=taken - memory.alias_size_in_bytes)
+        return Compiled(**compiled, bytes=memory.argument_size_in_bytes + taken)
 
     def _over_seeds(self, fn: Callable[..., Any], *args: Any) -> Any:
         """fn for each seed: the leading axis of every argument."""

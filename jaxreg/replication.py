@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from jaxreg.measures import setting_label, setting_values, settings
+from jaxreg.measures import halted_by_patience, setting_label, setting_values, settings
 from jaxreg.statistics import prediction_interval
 
 COLUMNS = (
@@ -45,12 +45,15 @@ class Reported:
         return self.variable if isinstance(self.variable, str) else self.variable.__name__
 
     def measured(self, results: xr.Dataset) -> xr.DataArray:
-        """What stands for the number, [..., seed].
+        """What stands for the number, [..., seed]; members that patience halted have not trained so long: NaN.
 
         Raises:
           KeyError: the results do not hold it.
         """
-        return results[self.variable] if isinstance(self.variable, str) else self.variable(results)
+        values = results[self.variable] if isinstance(self.variable, str) else self.variable(results)
+        if "stopped_check" not in results:
+            return values
+        return values.where(~halted_by_patience(results)).assign_attrs(values.attrs)
 
 
 def reported_numbers() -> pd.DataFrame:
@@ -88,6 +91,8 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
         for setting, part in settings(measured, where=wanted):
             one_run = prediction_interval(part[entry.name]).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
+            if n == 0:
+                continue
             value = float(str(number["value"]))
             half = half_unit(value)
             inside = bool(low - half <= value <= high + half) if n >= 2 else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
+import psutil
 
 from jaxreg import compaction, diagnostics
 from jaxreg.batches import Cursor, cursor_at
@@ -37,6 +38,7 @@ _log = logging.getLogger("jaxreg")
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _TIME_LIMIT_EXIT_CODE = 75
 _DIAGNOSTICS_BYTES = 4 << 30  # that a run may keep of them
+_COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
 
 
 class Progress(Protocol):
@@ -166,7 +168,7 @@ class Runner:
             yield (
                 f"group {number + 1}: {len(group.configs)} settings x {len(self.sweep.seeds)} seeds x {group.num_steps}"
                 f" steps in {len(blocks)} block(s) of {layout.width} on {layout.devices} device(s), "
-                f"{compiled.train_bytes / 2**20:.0f} MiB on each, about {seconds:.0f} s of training"
+                f"{compiled.bytes / 2**20:.0f} MiB on each, about {seconds:.0f} s of training"
             )
 
     def _train_block(self, everyone: Crew, position: Position, state: Any) -> None:
@@ -206,7 +208,8 @@ class Runner:
         while step < group.num_steps and (training := history.training(block)).any():
             if step in group.check_steps and self._may_compact(group):
                 left = compaction.those_left(block, training)
-                if 2 * compaction.narrowed(layout, left).width <= crew.programs.layout.width:
+                narrow = compaction.narrowed(layout, left)
+                if left != crew.block and 2 * narrow.width <= crew.programs.layout.width:
                     parked = jax.device_get(whole(state))
                     crew, state = self._fewer(everyone, left, parked)
                     self._say_compacted(position, step, crew)
@@ -248,9 +251,9 @@ class Runner:
     # Halted members --------------------------------------------------------------------------------------------------
 
     def _may_compact(self, group: Group) -> bool:
-        """Where a member may be halted by its patience; one that diverges alone stays, and changes no bit of others."""
+        """Where patience may halt a member, and no width is pinned; who only diverges stays, and changes no bit."""
         may_halt = group.shared.after_stop == "halt" and any(config.patience > 0 for config in group.configs)
-        return self._experiment.compaction and may_halt
+        return self._experiment.compaction and not self._experiment.layout and may_halt
 
     def _fewer(self, everyone: Crew, left: Block, states: Any) -> tuple[Crew, Any]:
         """A crew of those who are left, and their states out of the whole block's, which are on the host."""
@@ -301,7 +304,7 @@ class Runner:
             start = time.perf_counter()
             programs = self._programs(layout)
             compiled = self._compile_at(programs, self._place(programs, self._blocks(number)[0]))
-            fits = compiled.train_bytes * layout.devices <= MEMORY_SHARE * memory_bytes(devices)
+            fits = compiled.bytes * layout.devices <= MEMORY_SHARE * memory_bytes(devices)
             if fits or not shrink or layout.width == 1 or self._experiment.layout:
                 group, took = self.sweep.groups[number], time.perf_counter() - start
                 _log.info(
@@ -466,24 +469,19 @@ def _diagnosed(experiment: Experiment, sweep: Sweep, data: Data, problem: Proble
     """
     if not (experiment.diagnostics or experiment.histograms):
         return ()
+    flag = "histograms" if experiment.histograms else "diagnostics"
     state = _state_shapes(sweep.groups[0], data, problem)
-    diagnostics.require_trace(problem, state.params)
+    diagnostics.require_trace(problem, state.params, flag)
     names = diagnostics.measured(histograms=experiment.histograms)
-    needed = (
-        4
-        * len(sweep.seeds)
-        * sum(
-            len(group.configs)
-            * len(group.check_steps)
-            * diagnostics.num_values(len(group.shared.hidden_sizes) + 1, names)
-            for group in sweep.groups
-        )
-    )
-    if needed > _DIAGNOSTICS_BYTES:
-        flag = "histograms" if experiment.histograms else "diagnostics"
+    layers = max(len(group.shared.hidden_sizes) for group in sweep.groups) + 1
+    checks = max(len(group.check_steps) for group in sweep.groups)
+    needed = 4 * len(sweep.settings) * len(sweep.seeds) * checks * diagnostics.num_values(layers, names)
+    most = min(_DIAGNOSTICS_BYTES, MEMORY_SHARE * psutil.virtual_memory().total / _COPIES)
+    if needed > most:
         remedy = "check less often (--eval_every), or take fewer seeds or settings"
+        remedy += ", or --diagnostics alone" if experiment.histograms else ""
         raise ConfigError(
-            flag, "true", f"would keep {needed / 2**30:.0f} GiB, at most {_DIAGNOSTICS_BYTES >> 30}; {remedy}"
+            flag, "true", f"would keep {needed / 2**30:.1f} GiB, at most {most / 2**30:.1f} GiB here; {remedy}"
         )
     return names
 

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.files import write_atomically
-from jaxreg.measures import setting_dims, setting_values
+from jaxreg.measures import halted_by_patience, setting_dims, setting_values
 from jaxreg.statistics import mean_interval
 
 QUANTITIES = (
@@ -55,10 +55,7 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
 
 def halted(results: xr.Dataset) -> dict[str, xr.DataArray]:
     """Which members halted, by each of `HALTS`, bool [..., seed]; one that trained on after its stop did not."""
-    stopped = results["stopped_check"] >= 0
-    if "after_stop" in results.coords:
-        stopped = stopped & (results["after_stop"] == "halt")
-    return {"stopped": stopped, "diverged": results["diverged_step"] >= 0}
+    return {"stopped": halted_by_patience(results), "diverged": results["diverged_step"] >= 0}
 
 
 def member_dims(results: xr.Dataset) -> tuple[str, ...]:

@@ -171,6 +171,8 @@ def remarks(experiment: Experiment) -> list[str]:
             lines.append(f"--{name} has no effect with --{chooser}={chosen}; it acts with {choices.replace(',', ', ')}")
     if set(values["optimizer"]) & {"momentum", "nesterov"} and set(values["momentum"]) == {0.0}:
         lines.append("--optimizer=momentum or nesterov with --momentum=0 is plain sgd; give --momentum, say 0.9")
+    if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
+        lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
     if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:
         steps = ",".join(map(str, values["num_steps"]))
         lines.append(f"--num_steps={steps} wins over --num_epochs")

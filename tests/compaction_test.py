@@ -143,3 +143,18 @@ def test_without_patience_and_under_continue_nobody_is_taken_out() -> None:
 def results_of(made: Runner) -> xr.Dataset:
     asked = experiment()
     return make_dataset(made.sweep, made.histories, data_of(asked), asked)
+
+
+def test_padding_is_nobody_who_halted() -> None:
+    made = runner(experiment({"learning_rate": [0.1, 0.2, 0.3]}, **(STOPPING | {"patience": 40})), configs=8)
+    made.run()
+    assert made.compactions == []
+    assert made.cost.train_compilations == 1
+
+
+def test_a_pinned_width_stays() -> None:
+    pinned = str(runner(experiment({"learning_rate": RATES}, **STOPPING)).layouts[0])
+    made = runner(experiment({"learning_rate": RATES}, layout=pinned, **STOPPING))
+    made.run()
+    assert made.compactions == []
+    assert (results_of(made)["stopped_check"] >= 0).any()

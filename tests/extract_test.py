@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -47,6 +48,10 @@ SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "seeds side by side": (
         ("--learning_rate=0.01,0.1,1", "--seeds=3", f"--layout={VMAPPED}"),
         {"learning_rate": "1", "seed": "1"},
+    ),
+    "stopped by patience, beside one that is not": (
+        ("--learning_rate=0.1,4,8", "--seeds=2", "--patience=2", "--eval_every=3", "--nocompaction"),
+        {"learning_rate": 8, "seed": 1},
     ),
     "groups of other lengths": (
         (
@@ -103,6 +108,18 @@ def test_a_member_alone_has_the_bits_that_it_had_in_its_sweep(sweep: str, train:
     for mine, theirs in ((trained.params, member.params), (trained.best_params, member.best_params)):
         assert jax.tree.all(jax.tree.map(np.array_equal, mine, theirs))
     assert experiment_from_flags(trained.flags) == experiment_from_flags(member.flags)
+
+
+def test_a_member_whose_stopped_neighbours_were_taken_out_is_said_to_be_close_only(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train("--learning_rate=0.1,20,50", "--seeds=2", "--patience=2", "--eval_every=3")
+    meta = json.loads((run / "meta.json").read_text())
+    assert meta["compactions"]
+    assert not members.load_member(run, {"learning_rate": 0.1, "seed": 1}).exact
+    select = "--select=learning_rate=0.1,seed=1"
+    assert extract.main(["extract", str(run), select, f"--out={tmp_path / 'member'}"]) == 0
+    assert "within rounding" in capsys.readouterr().out
 
 
 def measured(params: Params, hparams: Hparams) -> tuple[float, float]:

@@ -19,6 +19,13 @@ def sweep(axes: dict[str, Any] | None = None, num_examples: int = NUM_EXAMPLES, 
     return make_sweep(Experiment(hparams=hparams, axes=axes or {}, **other), num_examples)
 
 
+def test_a_stop_that_cannot_come_is_said() -> None:
+    going_on = Experiment(hparams=Hparams(after_stop="continue"))
+    (line,) = remarks(going_on)
+    assert line.startswith("--after_stop has no effect with --patience=0")
+    assert remarks(Experiment(hparams=Hparams(after_stop="continue", patience=3))) == []
+
+
 def test_a_single_setting_has_no_dimensions() -> None:
     made = sweep(learning_rate=0.5, seeds=3, first_seed=7)
     assert (made.shape, len(made.settings), made.num_members, made.seeds) == ((), 1, 3, (7, 8, 9))
