@@ -14,6 +14,14 @@ often best for batch size 1" is from Goodfellow, Bengio and Courville (2016), se
 the test set; it is judged in that reading, and as the gap between test and training loss. After equally many steps a
 batch of 1 has seen a thousandth of the examples of a batch of 1000: figures against examples and time stand beside
 those against steps.
+
+Expected (batch_size_seeds.cfg, ten seeds): test accuracy 83.1, 92.1, 92.9, 93.1 and 93.2 % at batch 1, 10, 50, 100 and
+1000 after equally many steps, where the source prints 92.8 % at 50. Every fluctuation falls with the batch size, larger
+batches need fewer steps, and 1000 is best. The gap between test and training loss is smallest at batch 1, which has
+learned least; its test accuracy is the worst. batch_size_rates.cfg: the best rate rises with the batch size, by half a
+decade from each of 1, 10, 100 to the next.
+Wall time: 4 minutes for batch_size_seeds.cfg, 7 for batch_size_rates.cfg, on 2 virtual cores of a shared cloud machine
+(Intel Xeon), other work beside.
 """
 
 from __future__ import annotations

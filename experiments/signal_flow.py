@@ -7,17 +7,20 @@ Command:  python -m experiments.signal_flow --flagfile=experiments/flagfiles/sig
           Depth x variance x activation: --flagfile=experiments/flagfiles/signal_flow_depth.cfg
           The numbers as standard deviations: add --init_variance=0,0.01,0.04,0.09,1,4.
 
-Assumed: as in experiments/init_variance.py. The source judges by eye; here a layer is saturated where more than half of
-its (example, unit) pairs are, and its weights "do not change" where their relative change stays below 0.001. The eye
-sees histograms, so a second reading asks how many of the weights change their bin. Deep stacks are not in the source's
-runs: it asserts in part 2 what they do, and signal_flow_depth.cfg tries it.
+Assumed: as in experiments/init_variance.py. The source judges by eye; here a layer is saturated where it has that
+verdict (docs/diagnostics.md), and its weights "do not change" where their relative change stays below 0.001. The eye
+sees histograms, so a second reading, with a bound of ours, asks how far the last histogram is from the first. Deep
+stacks are not in the source's runs: it asserts in part 2 what they do, and signal_flow_depth.cfg tries it.
 
 Expected (ten seeds): the saturated share of layer 1 rises with the variance, from 0, 30, 46, 55, 74 and 81 % before the
 first step to 17, 61, 68, 73, 85 and 90 % at the end; at 0.1, 0.2 and 0.3 the layer is saturated, as figures 9, 13 and
 16 have it (with the numbers as standard deviations: at 0.2 and 0.3 only). Its weights do move where figures 7, 18 and
 20 see none, by 25 % of their initial norm at variance 1 and 19 % at 2, but so that their histogram stays the same
-within 2 % (total variation): a histogram hides it. Weights that start at zero move plainly. DEPTH
-Wall time: 6 minutes, SHORT for signal_flow_depth.cfg, on 2 virtual cores of a shared cloud machine (Intel Xeon), other
+within 2 % (total variation): a histogram hides it. Weights that start at zero move plainly. In signal_flow_depth.cfg
+(five seeds) eight sigmoid layers at He's variance leave the first layer a gradient 3.6 decades below that of the last,
+ReLU 4.2 decades more than that; every verdict occurs, and the signals before the first step lie on the mean-field
+lines.
+Wall time: 6 minutes, 2.5 for signal_flow_depth.cfg, on 2 virtual cores of a shared cloud machine (Intel Xeon), other
 work beside.
 """
 

@@ -217,7 +217,7 @@ class Runner:
             self._left = crew.block if crew is not everyone else None
             if step > 0 and self._save_is_due(group, step):
                 self._save(position, whole(state))
-            if stop := self._leave(step):
+            if stop := self._leave(position):
                 self._save(position, whole(state))
                 raise stop
 
@@ -363,8 +363,8 @@ class Runner:
             return step % self._experiment.run.checkpoint_every == 0
         return step in group.check_steps and time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
 
-    def _leave(self, step: int) -> Stopped | None:
-        """How the run stops before its end, if it is asked to."""
+    def _leave(self, position: Position) -> Stopped | None:
+        """How the run stops at a position before its end, if it is asked to."""
         minutes = self._experiment.run.max_minutes
         if self.guard and self.guard.stop is not None:
             reason, exit_code = "stopped by a signal", self.guard.exit_code
@@ -372,7 +372,7 @@ class Runner:
             reason, exit_code = f"stopped after --max_minutes={minutes:g}", _TIME_LIMIT_EXIT_CODE
         else:
             return None
-        return Stopped(f"{reason} at step {step} of {self._experiment.name}", exit_code)
+        return Stopped(f"{reason} at step {position.step} of {self._experiment.name}", exit_code)
 
     def _save(self, position: Position, state: Any) -> None:
         if self.checkpoints is None:

@@ -312,12 +312,12 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
     flags = [*SMALL, "--learning_rate=0.1,1", "--checkpoint_every=5"]
     assert run(*flags, "--workdir=whole") == 0
 
-    def leave_at_15(_: Runner, position: Any, __: Any) -> None:
+    def leave_at_15(_: Runner, position: Any) -> None:
         if position.step == 15:
             raise Stopped("for the test", 143)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Runner, "_leave_if_asked", leave_at_15)
+        patch.setattr(Runner, "_leave", leave_at_15)
         assert run(*flags, "--workdir=run") == 143
     newest = max((tmp_path / "run" / "checkpoints").glob("0*"))
     assert newest.name.endswith("15")
@@ -344,12 +344,12 @@ def test_added_seeds_train_alone_and_join_the_results(
     before = results.load(tmp_path / "run")
     capsys.readouterr()
 
-    def leave_in_the_second_group(_: Runner, position: Any, __: Any) -> None:
+    def leave_in_the_second_group(_: Runner, position: Any) -> None:
         if position.group == 1:
             raise Stopped("for the test", 143)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Runner, "_leave_if_asked", leave_in_the_second_group)
+        patch.setattr(Runner, "_leave", leave_in_the_second_group)
         assert run(*flags, "--seeds=5", "--workdir=run", "--resume") == 143
     assert "2 settings x 3 seeds" in capsys.readouterr().err
     assert_same_bits(results.load(tmp_path / "run"), before)
