@@ -75,7 +75,7 @@ def masked() -> xr.Dataset:
     return train(experiment({"learning_rate": RATES}, seeds=2, compaction=False, **STOPPING))
 
 
-@pytest.mark.parametrize("how", [{"devices": 1}, {"devices": 2}, {"devices": 1, "over_seeds": "vmap"}])
+@pytest.mark.parametrize("how", [{"devices": 2}, {"devices": 1, "over_seeds": "vmap"}])
 def test_a_run_with_compaction_agrees_with_one_without(masked: xr.Dataset, how: dict[str, Any]) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2, **STOPPING)
     made = runner(asked, **how)
@@ -95,7 +95,7 @@ def test_blocks_are_narrowed_one_by_one(masked: xr.Dataset) -> None:
     assert_within_tolerance(results_of(made), masked)
 
 
-@pytest.mark.parametrize("looks", [4, 9, 14, 22], ids=lambda looks: f"stopped at look {looks}")
+@pytest.mark.parametrize("looks", [4, 14], ids=lambda looks: f"stopped at look {looks}")
 def test_a_narrowed_run_resumes_to_the_bits_of_one_that_never_stopped(looks: int, tmp_path: Path) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2, **STOPPING)
     uninterrupted = runner(asked)

@@ -98,10 +98,11 @@ def views(
         data = curve_data(results, variable, x, 500)
         dims = setting_dims(data)
         key = make_key(data, dims)
-        _draw_settings(axes, data, key, variable)
-        set_view(axes, [data], variable, log_y=False)
         after_start = data["position"].where(data["position"] > 0)
-        if log_x and float(after_start.min()) < float(after_start.max()):
+        logarithmic = log_x and float(after_start.min()) < float(after_start.max())
+        _draw_settings(axes, data.assign(position=after_start) if logarithmic else data, key, variable)
+        set_view(axes, [data], variable, log_y=False)
+        if logarithmic:
             axes.set_xscale("log")
             axes.set_xlim(float(after_start.min()), float(after_start.max()))
         axes.set_xlabel(position_label(results, x))
