@@ -280,3 +280,21 @@ def test_patience_goes_on_counting_after_a_resume_within_its_window(looks: int, 
     resumed = restored(runner(asked), tmp_path)
     resumed.run()
     assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
+
+
+# Diagnostics
+
+
+def test_switched_off_diagnostics_leave_the_training_program_as_it_is() -> None:
+    texts = {}
+    for name in ("off", "diagnostics", "histograms"):
+        made = runner(experiment({"learning_rate": RATES}, **({} if name == "off" else {name: True})))
+        programs = made._programs(made.layouts[0])
+        population = made._place(programs, made._blocks(0)[0])
+        train, *_ = made._on_devices(1)
+        state, zero = programs.state_shapes(population), np.int32(0)
+        lowered = programs.train.lower(state, population, train, Cursor(np.uint32(0), np.uint32(0)), zero, zero)
+        texts[name] = lowered.as_text()  # without metadata
+        if name == "off":
+            assert made._compile_at(programs, population).diagnose is None
+    assert texts["off"] == texts["diagnostics"] == texts["histograms"]
