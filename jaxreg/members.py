@@ -25,7 +25,7 @@ from jaxreg.flagfile import experiment_from_flags, flag_lines, parse_values
 from jaxreg.history import block_name, make_blocks
 from jaxreg.layout import Layout
 from jaxreg.measures import value_label
-from jaxreg.models import Params
+from jaxreg.models import Params, parameter_name
 from jaxreg.runfolder import Part, checkpoint_folder, read_finished
 from jaxreg.summary import axis_names
 from jaxreg.sweeps import Group, Sweep, make_sweep
@@ -162,13 +162,7 @@ def refuse_taken(folder: Path) -> None:
 
 def flat_names(arrays: Any) -> dict[str, np.ndarray]:
     """The arrays of a tree by path, layers counted from 1: `params/layer_1/weights`, `params/layer_1/bias`, ..."""
-
-    def part(key: Any) -> str:
-        if isinstance(key, jax.tree_util.SequenceKey):
-            return f"layer_{key.idx + 1}"
-        return str(getattr(key, "key", getattr(key, "name", key)))
-
-    return {"/".join(map(part, path)): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(arrays)}
+    return {parameter_name(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(arrays)}
 
 
 # The run --------------------------------------------------------------------------------------------------------------

@@ -110,6 +110,17 @@ def from_linen(module: Any) -> Model:
     return Model(init, forward)
 
 
+def parameter_name(path: tuple[Any, ...]) -> str:
+    """The path of a leaf in a tree of parameters as a name, layers counted from 1: `layer_1/weights`."""
+
+    def part(key: Any) -> str:
+        if isinstance(key, jax.tree_util.SequenceKey):
+            return f"layer_{key.idx + 1}"
+        return str(getattr(key, "key", getattr(key, "name", key)))
+
+    return "/".join(map(part, path))
+
+
 def weights_mask(params: Params) -> Any:
     """True for weights, which penalties and decay act on, and False for biases: a weight has two axes or more."""
     return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)

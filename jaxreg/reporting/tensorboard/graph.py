@@ -22,7 +22,7 @@ from tensorboardX.proto.versions_pb2 import VersionDef
 
 from jaxreg.config import Hparams
 from jaxreg.losses import Loss
-from jaxreg.models import Model
+from jaxreg.models import Model, parameter_name
 
 _TYPES = {"float16": "HALF", "float32": "FLOAT", "float64": "DOUBLE"}  # others are called as in NumPy
 _SHOWN = (bool, int, float, str, tuple)  # parameters of an equation that are worth reading
@@ -49,7 +49,7 @@ def network_graph(model: Model, hparams: Hparams, input_shape: tuple[int, ...], 
     params = jax.eval_shape(lambda: model.init(jax.random.key(0), hparams, input_shape, num_classes))
     inputs = jax.ShapeDtypeStruct((hparams.batch_size, math.prod(input_shape)), jnp.float32)
     labels = jax.ShapeDtypeStruct((hparams.batch_size,), jnp.int32)
-    names = ["/".join(map(_key_name, path)).removeprefix("params/") for path, _ in jax.tree.leaves_with_path(params)]
+    names = [parameter_name(path).removeprefix("params/") for path, _ in jax.tree.leaves_with_path(params)]
     return graph_event(jax.make_jaxpr(mean_loss)(params, inputs, labels), [*names, "inputs", "labels"])
 
 
@@ -179,13 +179,6 @@ def _attributes(equation: jex.JaxprEqn) -> dict[str, str]:
 def _data_type(dtype: str) -> int:
     name = f"DT_{_TYPES.get(dtype, dtype.upper())}"
     return int(dict(types_pb2.DataType.items()).get(name, types_pb2.DT_INVALID))
-
-
-def _key_name(key: Any) -> str:
-    """A part of the path of a parameter; layers are counted from 1."""
-    if isinstance(key, jax.tree_util.SequenceKey):
-        return f"layer_{key.idx + 1}"
-    return str(getattr(key, "key", getattr(key, "name", key)))
 
 
 def _join(scope: str, name: str) -> str:
