@@ -227,7 +227,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
         change = weight_change(chosen, at_end=False)
         watched = chosen.assign(
             saturated_share=chosen["saturated_fraction"].sel(layer=1, drop=True).assign_attrs(units="1"),
-            weight_change=change.where(change > 0),  # none before the first step
+            weight_change=change.where(chosen["check_step"] > 0),  # before the first step it is rounding
         )
         drawn += [
             ReportFigure(
