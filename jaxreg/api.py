@@ -111,7 +111,7 @@ def execute(
     if not keep:
         with progress_bar(experiment.run.progress) as runner.progress:
             runner.run()
-        return Outcome(_dataset([runner], data, experiment, about), None)
+        return Outcome(_with_measured(study, experiment, data, _dataset([runner], data, experiment, about)), None)
 
     from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
     from jaxreg.reporting.tensorboard import ScalarWriter
@@ -169,6 +169,9 @@ def execute(
             with runner.cost.timed("write"):
                 dataset = measured()
                 scalars.finish(dataset)
+            with runner.cost.timed("evaluate"):
+                dataset = _with_measured(study, experiment, data, dataset)
+            with runner.cost.timed("write"):
                 results.save(dataset, kept)
                 write_summary(dataset, folder.path / "summary.csv")
             folder.update(**_cost(runners), **_counts(dataset))
@@ -262,6 +265,13 @@ def _max_runs(experiment: Experiment) -> int:
 def _dataset(runners: Sequence[Runner], data: Data, experiment: Experiment, about: Mapping[str, Any]) -> xr.Dataset:
     parts = [results.make_dataset(runner.sweep, runner.histories, data, experiment) for runner in runners]
     return functools.reduce(results.add_seeds, parts).assign_attrs(about)
+
+
+def _with_measured(study: Study, experiment: Experiment, data: Data, dataset: xr.Dataset) -> xr.Dataset:
+    """The results with what the study measures besides."""
+    if study.measure is None:
+        return dataset
+    return dataset.merge(study.measure(experiment, data, dataset), combine_attrs="override")
 
 
 def _counts(dataset: xr.Dataset) -> dict[str, int]:

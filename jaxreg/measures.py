@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-WITHIN_SETTINGS = ("seed", "step", "check", "layer", "bin", "label", "prediction")
+WITHIN_SETTINGS = ("seed", "step", "check", "layer", "bin", "label", "prediction", "repeat", "t", "x1", "x2")
 
 
 def setting_dims(results: xr.Dataset | xr.DataArray) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from jaxreg.measures import setting_dims, setting_label
 
 if TYPE_CHECKING:
     from jaxreg.claims import Claim
+    from jaxreg.config import Experiment
+    from jaxreg.data import Data
     from jaxreg.replication import Reported
     from jaxreg.reporting.document import ReportFigure
 
@@ -64,6 +66,8 @@ class Study:
       reported: numbers of the source that a run is compared with.
       answer: results -> the answer in a sentence or two.
       claims: what the source, or the experiment itself, asserts; each run judges them.
+      measure: (experiment, data, results) -> what the study measures besides the training of its members, under names
+        of its own; it is kept in the results with them.
       figures: results -> figures, each named after the figure of the source that it stands for.
       notes: assumptions and limits that a reader of the report must know.
     """
@@ -75,5 +79,6 @@ class Study:
     reported: tuple[Reported, ...] = ()
     claims: tuple[Claim, ...] = ()
     answer: Callable[[xr.Dataset], str] = default_answer
+    measure: Callable[[Experiment, Data, xr.Dataset], xr.Dataset] | None = None
     figures: Callable[[xr.Dataset], Sequence[ReportFigure]] = default_figures
     notes: tuple[str, ...] = ()
