@@ -27,6 +27,19 @@ AFTER_STOP = ("halt", "continue")
 SCHEDULES = ("constant", "inverse_time", "exponential", "cosine")
 MATMUL_PRECISIONS = ("default", "high", "highest")
 
+# What a method may be made of: the field that holds its strength, and the value at which it is off.
+REGULARISERS: dict[str, tuple[str, float]] = {
+    "l1": ("l1_strength", 0.0),
+    "late_l1": ("l1_strength", 0.0),
+    "l2": ("l2_strength", 0.0),
+    "kl": ("kl_strength", 0.0),
+    "max_norm": ("max_norm", math.inf),
+    "dropout": ("dropout_rate", 0.0),
+    "weight_decay": ("weight_decay", 0.0),
+    "early_stopping": ("patience", 0),
+}
+TERMS = ("l1", "l2", "kl", "max_norm", "dropout")  # of these: compiled in only where a member needs them
+
 DEFAULT_NUM_STEPS = 1000
 MAX_STEPS = 2**31 - 1  # steps are int32 on the device
 MAX_FLOAT_COUNT = 2**24  # counts up to here are exact as float32, which traced hyperparameters are
@@ -73,6 +86,18 @@ def one_of(names: Sequence[str]) -> Rule:
     return Rule(lambda value: value in names, f"must be one of {', '.join(names)}")
 
 
+def _is_method(text: Any) -> bool:
+    parts = text.split("+")
+    if len(set(parts)) < len(parts) or {"l1", "late_l1"} <= set(parts):
+        return False
+    return text in ("all", "none") or set(parts) <= set(REGULARISERS)
+
+
+METHOD = Rule(
+    _is_method, f"must be one of all, none, {', '.join(REGULARISERS)}, or several of them joined by +, each once"
+)
+RADIUS = Rule(lambda value: value == math.inf or number(0, above=True).holds(value), "must be a number > 0, or inf")
+
 SIZES = Rule(
     lambda value: isinstance(value, tuple) and all(isinstance(size, int) and size >= 1 for size in value),
     "must be layer sizes >= 1, `x` between layers and a comma between axis values (32,64x64), or none",
@@ -80,11 +105,23 @@ SIZES = Rule(
 
 
 def hyperparameter(
-    default: Any, kind: type, rule: Rule, subject: str, help: str, *, static: bool = False, used_by: str = ""
+    default: Any,
+    kind: type,
+    rule: Rule,
+    subject: str,
+    help: str,
+    *,
+    static: bool = False,
+    label: bool = False,
+    used_by: str = "",
 ) -> Any:
-    """A field of `Hparams`; `used_by="optimizer=momentum,nesterov"` names the only choices in which it acts."""
-    metadata = {"kind": kind, "rule": rule, "subject": subject, "help": help, "static": static, "used_by": used_by}
-    return flax.struct.field(pytree_node=not static, default=default, metadata=metadata)
+    """A field of `Hparams`; `used_by="optimizer=momentum,nesterov"` names the only choices in which it acts.
+
+    A `label` is neither traced nor static: text that is spelled out in other fields before anything is compiled.
+    """
+    metadata = {"kind": kind, "rule": rule, "subject": subject, "help": help, "used_by": used_by}
+    metadata |= {"static": static, "label": label}
+    return flax.struct.field(pytree_node=not (static or label), default=default, metadata=metadata)
 
 
 def option(default: Any, kind: type, subject: str, help: str, rule: Rule | None = None) -> Any:
@@ -188,6 +225,44 @@ class Hparams:
         "What a member does when its patience runs out: halt, or continue and only record the stop.",
         static=True,
     )
+    method: str = hyperparameter(
+        "all",
+        str,
+        METHOD,
+        "regularisation",
+        "Which of the strengths act: all as given, none, or those named, + between (l2+kl). l1 acts from the start, "
+        "late_l1 after l1_start, early_stopping is patience.",
+        label=True,
+    )
+    l1_strength: float = hyperparameter(
+        0.0, float, number(0), "regularisation", "Factor on the sum of |w| over the weights, in the objective."
+    )
+    l1_start: float = hyperparameter(
+        0.0, float, number(0, 1), "regularisation", "Fraction of training before L1 sets in."
+    )
+    l2_strength: float = hyperparameter(
+        0.0, float, number(0), "regularisation", "Factor on half the sum of w^2 over the weights, in the objective."
+    )
+    kl_strength: float = hyperparameter(
+        0.0,
+        float,
+        number(0),
+        "regularisation",
+        "Factor on the KL divergence of the mean activation of each hidden unit from kl_target, in the objective.",
+    )
+    kl_target: float = hyperparameter(
+        0.05,
+        float,
+        number(0, 1, above=True, below=True),
+        "regularisation",
+        "Mean activation that KL sparsity wants.",
+    )
+    max_norm: float = hyperparameter(
+        math.inf, float, RADIUS, "regularisation", "Bound on the norm of the incoming weights of each unit."
+    )
+    dropout_rate: float = hyperparameter(
+        0.0, float, number(0, 1, below=True), "regularisation", "Probability that a hidden unit is dropped in a step."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,14 +270,33 @@ class DataConfig:
     """Which examples, and how they are split."""
 
     dataset: str = option(
-        "digits", str, "data", "digits, mnist, fashion_mnist, or an image set that tfds has prepared."
+        "digits",
+        str,
+        "data",
+        "digits, mnist, fashion_mnist, or an image set that tfds has prepared; "
+        "or points in the plane: moons, circles, spirals, blobs, xor.",
     )
     data_dir: str | None = option(
         None, str, "data", "Folder of tensorflow-datasets; falls back to TFDS_DATA_DIR, then to tfds's default."
     )
     downsample: int = option(1, int, "data", "Average-pooling factor: 4 turns 28x28 into 7x7.", whole(1))
     validation_size: int | None = option(
-        None, int, "data", "Examples held out of the training split (default 5000 for mnist, 300 for digits).", whole(1)
+        None,
+        int,
+        "data",
+        "Examples held out of the training split (default 5000 for mnist, 300 for digits); of points, drawn besides "
+        "(default 500).",
+        whole(1),
+    )
+    num_points: int | None = option(
+        None, int, "data", "Training examples of a set of points (default 200).", whole(2, MAX_FLOAT_COUNT)
+    )
+    noise: float | None = option(
+        None,
+        float,
+        "data",
+        "Standard deviation of the Gaussian noise on a set of points (default 0.2 for moons, 0.7 for blobs, else 0.1).",
+        number(0),
     )
 
 
@@ -293,7 +387,8 @@ class Experiment:
 
 FIELDS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Hparams)}
 STATIC = tuple(name for name, field in FIELDS.items() if field.metadata["static"])
-TRACED = tuple(name for name, field in FIELDS.items() if not field.metadata["static"])
+LABELS = tuple(name for name, field in FIELDS.items() if field.metadata["label"])
+TRACED = tuple(name for name in FIELDS if name not in (*STATIC, *LABELS))
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -344,6 +439,7 @@ def validate(experiment: Experiment) -> None:
             if value is None:
                 raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
             check_value(field.name, value, field.metadata["rule"])
+    following = {name for names in experiment.zip for name in names[1:]}  # the first one labels the dimension
     for name, field in FIELDS.items():
         values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
         if name in experiment.axes and len(values) == 0:
@@ -353,7 +449,7 @@ def validate(experiment: Experiment) -> None:
             if value is None and field.default is None:
                 continue
             check_value(name, value, field.metadata["rule"])
-            if value in seen:
+            if value in seen and name not in following:
                 raise ConfigError(name, ",".join(map(describe, values)), f"{describe(value)} is in the list twice")
             seen.add(value)
     for name in experiment.axes:

@@ -10,12 +10,14 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
 import jax
 import psutil
 
+from jaxreg.config import TERMS
 from jaxreg.errors import ConfigError
 
 # What a chunk of steps should cost: long enough to hide its start, short enough for a signal to be heeded soon.
@@ -38,6 +40,7 @@ class Layout:
       over_seeds: "vmap" trains the seeds of a device side by side, "map" one after another within the program.
       chunk_steps: steps per call.
       eval_block: examples per evaluation block.
+      terms: the regularisers that are compiled in, + between, those that any of the members needs; or none.
     """
 
     seeds: int
@@ -47,6 +50,7 @@ class Layout:
     over_seeds: Literal["vmap", "map"]
     chunk_steps: int
     eval_block: int
+    terms: str = "none"
 
     @property
     def width(self) -> int:
@@ -65,11 +69,14 @@ def parse_layout(text: str) -> Layout:
       ConfigError: a field is missing, unknown, or has a value that no layout can have.
     """
     names = [field.name for field in dataclasses.fields(Layout)]
-    choices = {"split": ("seeds", "configs"), "over_seeds": ("map", "vmap")}
+    regularisers = ("none", *("+".join(terms) for n in range(len(TERMS)) for terms in combinations(TERMS, n + 1)))
+    choices = {"split": ("seeds", "configs"), "over_seeds": ("map", "vmap"), "terms": regularisers}
     remedy = f"must give {', '.join(f'{name}:...' for name in names)}, as meta.json shows them, whole numbers >= 1"
     parts = dict(part.partition(":")[::2] for part in text.replace(" ", "").split(","))
     if list(parts) != names or any(parts[name] not in allowed for name, allowed in choices.items()):
-        raise ConfigError("layout", text, f"{remedy}; split:seeds or configs, over_seeds:map or vmap")
+        raise ConfigError(
+            "layout", text, f"{remedy}; split:seeds or configs, over_seeds:map or vmap, terms:none or l1+l2+..."
+        )
     numbers = {name: int(value) for name, value in parts.items() if value.isdecimal() and name not in choices}
     if len(numbers) + len(choices) < len(names) or min(numbers.values()) < 1:
         raise ConfigError("layout", text, remedy)

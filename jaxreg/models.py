@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from jaxreg import initializers
 from jaxreg.config import Hparams
@@ -44,11 +45,14 @@ class Model(NamedTuple):
         layer, the output layer included, whose activations are the logits. `nudges`, one array per layer, are added to
         the pre-activations, so that the gradient with respect to them is the signal that is propagated back. None for a
         model that cannot be watched from within.
+      dropout_forward: (params, hparams, inputs, key) -> as `forward`, with hidden units dropped at
+        `hparams.dropout_rate`; the activations are those before dropout. None for a model without dropout.
     """
 
     init: Callable[[Array, Hparams, tuple[int, ...], int], Params]
     forward: Callable[[Params, Hparams, Array], tuple[Array, Layers]]
     trace: Callable[[Params, Hparams, Array, Layers], tuple[Array, Layers, Layers]] | None = None
+    dropout_forward: Callable[[Params, Hparams, Array, Array], tuple[Array, Layers]] | None = None
 
 
 def mlp(initializer: initializers.Initializer | None = None) -> Model:
@@ -79,7 +83,9 @@ def mlp(initializer: initializers.Initializer | None = None) -> Model:
 
         return tuple(layer(number, shape) for number, shape in enumerate(itertools.pairwise(sizes)))
 
-    def trace(params: Params, hparams: Hparams, inputs: Array, nudges: Layers = ()) -> tuple[Array, Layers, Layers]:
+    def trace(
+        params: Params, hparams: Hparams, inputs: Array, nudges: Layers = (), key: Array | None = None
+    ) -> tuple[Array, Layers, Layers]:
         activation = ACTIVATIONS[hparams.activation]
         pre_activations: list[Array] = []
         activations: list[Array] = []
@@ -89,13 +95,37 @@ def mlp(initializer: initializers.Initializer | None = None) -> Model:
             inputs = activation(signal) if number + 1 < len(params) else signal
             pre_activations.append(signal)
             activations.append(inputs)
+            if key is not None and number + 1 < len(params):
+                inputs = dropout(jax.random.fold_in(key, number), inputs, hparams.dropout_rate)
         return inputs, tuple(pre_activations), tuple(activations)
 
     def forward(params: Params, hparams: Hparams, inputs: Array) -> tuple[Array, Layers]:
         logits, _, activations = trace(params, hparams, inputs)
         return logits, activations[:-1]
 
-    return Model(init, forward, trace)
+    def dropout_forward(params: Params, hparams: Hparams, inputs: Array, key: Array) -> tuple[Array, Layers]:
+        logits, _, activations = trace(params, hparams, inputs, key=key)
+        return logits, activations[:-1]
+
+    return Model(init, forward, trace, dropout_forward)
+
+
+def dropout(key: Array, activations: Array, rate: ArrayLike) -> Array:
+    """Inverted dropout: each activation is 0 with probability `rate`, and divided by 1 - rate otherwise.
+
+    The expectation is the activation itself, so that nothing changes in evaluation. At a rate of 0 no bit changes. One
+    uniform number is drawn per activation, and dropped where it is below the rate: with one key, who is dropped at a
+    rate is dropped at all higher ones.
+
+    Args:
+      key: of this step and layer.
+      activations: [batch, units].
+      rate: in [0, 1).
+
+    References: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting, section 10.
+    """
+    kept = jax.random.uniform(key, activations.shape) >= rate
+    return jnp.where(kept, activations / (1 - rate), 0.0)
 
 
 def from_linen(module: Any) -> Model:
@@ -119,6 +149,11 @@ def parameter_name(path: tuple[Any, ...]) -> str:
         return str(getattr(key, "key", getattr(key, "name", key)))
 
     return "/".join(map(part, path))
+
+
+def weights_of(params: Params) -> list[Array]:
+    """The weights, first layer first, without the biases."""
+    return [leaf for leaf in jax.tree.leaves(params) if jnp.ndim(leaf) >= 2]
 
 
 def weights_mask(params: Params) -> Any:

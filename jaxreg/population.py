@@ -23,6 +23,7 @@ from jaxreg.batches import Cursor, batch_indices
 from jaxreg.config import Hparams
 from jaxreg.layout import Layout
 from jaxreg.training import (
+    DROPOUT,
     INIT,
     TEST_ORDER,
     TRAIN_ORDER,
@@ -37,6 +38,7 @@ from jaxreg.training import (
     is_halted,
     member_key,
     update,
+    with_terms,
 )
 
 MAX_CONFUSED = 100  # classes: the table of a member has their square
@@ -101,7 +103,7 @@ class Programs:
     ) -> None:
         """The functions; `histograms` says whether `diagnose` counts them too."""
         self.layout, self._histograms = layout, histograms
-        self._problem, self._base_seed = problem, base_seed
+        self._problem, self._base_seed = with_terms(problem, layout.terms), base_seed
         self._input_shape, self._num_classes = input_shape, num_classes
         self._mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: layout.devices]), ("members",))
         by_seed = layout.split == "seeds"
@@ -189,18 +191,19 @@ class Programs:
         num_examples, batch_size = train.labels.shape[0], hparams.batch_size
         num_steps = self.layout.chunk_steps
         steps = step + jnp.arange(num_steps, dtype=jnp.int32)
-        step_all = jax.vmap(update, in_axes=(0, 0, None, None, None, None, None))
+        step_all = jax.vmap(update, in_axes=(0, 0, *[None] * 6))
 
         def one_seed(states: TrainState, seed: Array) -> tuple[TrainState, StepMetrics]:
             key = member_key(self._base_seed, seed, TRAIN_ORDER)
+            noise = member_key(self._base_seed, seed, DROPOUT) if self._problem.dropout else None
 
             def gathered(states: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, StepMetrics]:
                 step, rows = x
                 inputs, labels = (jnp.take(a, rows, axis=0, mode="clip") for a in train)
-                return step_all(states, hparams, self._problem, inputs, labels, step, step < stop)
+                return step_all(states, hparams, self._problem, inputs, labels, step, step < stop, noise)
 
             def full_batch(states: TrainState, step: Array) -> tuple[TrainState, StepMetrics]:
-                return step_all(states, hparams, self._problem, *train, step, step < stop)
+                return step_all(states, hparams, self._problem, *train, step, step < stop, noise)
 
             if batch_size == num_examples:
                 return jax.lax.scan(full_batch, states, steps)

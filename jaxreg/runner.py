@@ -20,11 +20,12 @@ import psutil
 
 from jaxreg import compaction, diagnostics
 from jaxreg.batches import Cursor, cursor_at
-from jaxreg.config import Experiment
+from jaxreg.config import Experiment, describe
 from jaxreg.data import Data
 from jaxreg.errors import CheckpointError, ConfigError, Stopped
 from jaxreg.history import Block, History, block_name, make_blocks
 from jaxreg.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes, parse_layout
+from jaxreg.penalties import TO_UNIT_INTERVAL
 from jaxreg.population import Compiled, Examples, Population, Programs
 from jaxreg.signals import SignalGuard
 from jaxreg.sweeps import Group, Sweep
@@ -109,6 +110,8 @@ class Runner:
         self.cost = Cost()
         self.member_steps = 0
         self.compactions: list[dict[str, int]] = []
+        for group in sweep.groups:
+            _require_terms(group, data, problem)
         diagnosed = _diagnosed(experiment, sweep, data, problem)
         self.histories = [
             History(group, len(sweep.seeds), sweep.record_every, data.num_classes, diagnosed) for group in sweep.groups
@@ -437,7 +440,7 @@ def plan_layout(
 ) -> Layout:
     """The layout of a group on `devices` (default all), from the shapes of its state; nothing is allocated."""
     state, shared = _state_shapes(group, data, problem), group.shared
-    return choose_layout(
+    layout = choose_layout(
         num_seeds=len(sweep.seeds),
         num_configs=len(group.configs),
         batch_size=shared.batch_size,
@@ -451,6 +454,7 @@ def plan_layout(
         data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
         devices=jax.local_devices() if devices is None else devices,
     )
+    return dataclasses.replace(layout, terms=group.terms)
 
 
 def _state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
@@ -486,6 +490,27 @@ def _diagnosed(experiment: Experiment, sweep: Sweep, data: Data, problem: Proble
     return names
 
 
+def _require_terms(group: Group, data: Data, problem: Problem) -> None:
+    """Refuses regularisers that the model gives nothing to act on."""
+    terms, shared = group.terms.split("+"), group.shared
+    if "dropout" in terms and problem.model.dropout_forward is None:
+        raise ConfigError("dropout_rate", _largest(group, "dropout_rate"), "this model has no dropout_forward; take 0")
+    if "kl" not in terms:
+        return
+    strength = _largest(group, "kl_strength")
+    if shared.activation not in TO_UNIT_INTERVAL:
+        known = ", ".join(TO_UNIT_INTERVAL)
+        raise ConfigError("kl_strength", strength, f"acts on --activation={known}, not on {shared.activation}")
+    params = _state_shapes(group, data, problem).params
+    example = jax.ShapeDtypeStruct((1, math.prod(data.input_shape)), np.float32)
+    if not jax.eval_shape(lambda p, x: problem.model.forward(p, shared, x), params, example)[1]:
+        raise ConfigError("kl_strength", strength, "this model shows no hidden activations to act on; take 0")
+
+
+def _largest(group: Group, name: str) -> str:
+    return describe(max(getattr(config, name) for config in group.configs))
+
+
 def _pinned(experiment: Experiment, sweep: Sweep) -> Layout:
     """The layout that `--layout` asks for."""
     layout = parse_layout(experiment.layout or "")
@@ -493,6 +518,8 @@ def _pinned(experiment: Experiment, sweep: Sweep) -> Layout:
         raise ConfigError("layout", layout, f"pins one program, this sweep has {len(sweep.groups)}; leave it out")
     if layout.devices > jax.local_device_count():
         raise ConfigError("layout", layout, f"needs {layout.devices} devices, there are {jax.local_device_count()}")
+    if lacking := set(sweep.groups[0].terms.split("+")) - {*layout.terms.split("+"), "none"}:
+        raise ConfigError("layout", layout, f"leaves out {', '.join(sorted(lacking))}, which a member needs")
     return layout
 
 

@@ -14,7 +14,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxreg.config import DEFAULT_NUM_STEPS, FIELDS, MAX_STEPS, STATIC, TRACED, Experiment, Hparams, describe
+from jaxreg.config import (
+    DEFAULT_NUM_STEPS,
+    FIELDS,
+    MAX_STEPS,
+    REGULARISERS,
+    STATIC,
+    TERMS,
+    Experiment,
+    Hparams,
+    describe,
+)
 from jaxreg.errors import ConfigError
 from jaxreg.initializers import default_variance
 
@@ -46,7 +56,8 @@ class Group:
 
     Attributes:
       settings: positions in the flattened grid, one per config.
-      configs: the hyperparameters of each, complete; their static fields are equal.
+      configs: the hyperparameters of each, complete, and as they act: without those that its method leaves out. Their
+        static fields are equal.
       eval_every: steps between checks.
     """
 
@@ -58,6 +69,13 @@ class Group:
     def shared(self) -> Hparams:
         """A config that stands for what all of them share: the static fields."""
         return self.configs[0]
+
+    @property
+    def terms(self) -> str:
+        """The regularisers that any config needs, as `Layout.terms` names them."""
+        fields = {term: REGULARISERS[term] for term in TERMS}
+        needed = [t for t, (field, off) in fields.items() if any(getattr(c, field) != off for c in self.configs)]
+        return "+".join(needed) or "none"
 
     @property
     def num_steps(self) -> int:
@@ -132,7 +150,7 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
         members.setdefault(tuple(getattr(hparams, name) for name in STATIC), []).append(number)
     groups = []
     for numbers in members.values():
-        configs = tuple(settings[number] for number in numbers)
+        configs = tuple(acting(settings[number]) for number in numbers)
         num_steps = configs[0].num_steps
         assert num_steps is not None
         eval_every = min(experiment.eval_every or math.ceil(num_steps / _CHECKS), num_steps)
@@ -159,6 +177,19 @@ def resolve(hparams: Hparams, num_examples: int) -> Hparams:
     return dataclasses.replace(hparams, num_steps=num_steps or DEFAULT_NUM_STEPS, init_variance=variance)
 
 
+def acting(hparams: Hparams) -> Hparams:
+    """The hyperparameters with every strength off that the method does not name; what is left is all there is."""
+    if hparams.method == "all":
+        return hparams
+    named = hparams.method.split("+")
+    left_out: dict[str, Any] = dict(REGULARISERS.values())
+    for name in set(named) - {"none"}:
+        left_out.pop(REGULARISERS[name][0], None)
+    if "l1" in named:
+        left_out["l1_start"] = 0.0
+    return dataclasses.replace(hparams, method="all", **left_out)
+
+
 def remarks(experiment: Experiment) -> list[str]:
     """What a user should be told about this configuration, a line each: what has no effect, what wins over what."""
     lines = []
@@ -171,6 +202,19 @@ def remarks(experiment: Experiment) -> list[str]:
             lines.append(f"--{name} has no effect with --{chooser}={chosen}; it acts with {choices.replace(',', ', ')}")
     if set(values["optimizer"]) & {"momentum", "nesterov"} and set(values["momentum"]) == {0.0}:
         lines.append("--optimizer=momentum or nesterov with --momentum=0 is plain sgd; give --momentum, say 0.9")
+    named = {name for method in values["method"] for name in method.split("+")}
+    for name, (field, off) in REGULARISERS.items():
+        is_off = set(values[field]) == {off}
+        if name in named and is_off:
+            lines.append(f"--method={','.join(values['method'])}: {name} does nothing with --{field}={describe(off)}")
+        sharing = {other for other, (same, _) in REGULARISERS.items() if same == field}
+        if not is_off and not named & {"all", *sharing} and name == min(sharing):
+            lines.append(f"--{field} has no effect with --method={','.join(values['method'])}, which names no {name}")
+    lines += [
+        f"--{name} has no effect with --{strength}=0"
+        for name, strength in (("l1_start", "l1_strength"), ("kl_target", "kl_strength"))
+        if set(values[name]) != {FIELDS[name].default} and set(values[strength]) == {0.0}
+    ]
     if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
         lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
     if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:
@@ -182,7 +226,7 @@ def remarks(experiment: Experiment) -> list[str]:
 def hyperparameter_table(sweep: Sweep) -> dict[str, np.ndarray[Any, Any]]:
     """Every hyperparameter over the grid, shape `sweep.shape`: numbers, or text for choices by name."""
     table = {}
-    for name in (*STATIC, *TRACED):
+    for name in FIELDS:
         column = [getattr(hparams, name) for hparams in sweep.settings]
         if isinstance(column[0], tuple):
             column = [describe(value) for value in column]

@@ -16,11 +16,11 @@ from jax import Array
 from jaxreg import constraints, penalties, stopping
 from jaxreg.config import Hparams
 from jaxreg.losses import LOSSES, correct
-from jaxreg.models import Model, Params, mlp
+from jaxreg.models import Layers, Model, Params, mlp
 from jaxreg.optimizers import make_optimizer
 
 # Random numbers of one member are drawn from keys that depend on (base_seed, seed, purpose) only.
-INIT, TRAIN_ORDER, TEST_ORDER = range(3)
+INIT, TRAIN_ORDER, TEST_ORDER, DROPOUT = range(4)
 
 
 class Problem(NamedTuple):
@@ -29,6 +29,7 @@ class Problem(NamedTuple):
     model: Model = mlp()
     penalties: tuple[penalties.Penalty, ...] = ()
     constraints: tuple[constraints.Constraint, ...] = ()
+    dropout: bool = False  # whether units are dropped in training, at a rate that may be 0
 
 
 class TrainState(NamedTuple):
@@ -58,8 +59,18 @@ class Metrics(NamedTuple):
 
 
 def member_key(base_seed: Array | int, seed: Array | int, purpose: int) -> Array:
-    """The key of one seed for one purpose (INIT, TRAIN_ORDER, TEST_ORDER); nothing else in a sweep touches it."""
+    """The key of one seed for one purpose (INIT, TRAIN_ORDER, ...); nothing else in a sweep touches it."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(base_seed), seed), purpose)
+
+
+def with_terms(problem: Problem, terms: str) -> Problem:
+    """The problem with the regularisers that `terms` names, as `Layout.terms` does, compiled in before the own ones."""
+    named = terms.split("+")
+    return problem._replace(
+        penalties=(*(term for name, term in penalties.PENALTIES.items() if name in named), *problem.penalties),
+        constraints=(*(term for name, term in constraints.CONSTRAINTS.items() if name in named), *problem.constraints),
+        dropout="dropout" in named,
+    )
 
 
 def init_state(
@@ -73,7 +84,14 @@ def init_state(
 
 
 def update(
-    state: TrainState, hparams: Hparams, problem: Problem, inputs: Array, labels: Array, step: Array, active: Array
+    state: TrainState,
+    hparams: Hparams,
+    problem: Problem,
+    inputs: Array,
+    labels: Array,
+    step: Array,
+    active: Array,
+    key: Array | None = None,
 ) -> tuple[TrainState, StepMetrics]:
     """One optimizer step on one batch.
 
@@ -88,11 +106,19 @@ def update(
       inputs, labels: the batch, [batch, features] and [batch].
       step: [] int32, the number of steps taken before this one.
       active: [] bool, False to leave the member as it is.
+      key: of this seed, for dropout; needed where `problem.dropout` asks for it.
     """
     per_example = LOSSES[hparams.loss]
 
+    def forward(params: Params) -> tuple[Array, Layers]:
+        if not problem.dropout:
+            return problem.model.forward(params, hparams, inputs)
+        assert problem.model.dropout_forward is not None
+        assert key is not None
+        return problem.model.dropout_forward(params, hparams, inputs, jax.random.fold_in(key, step))
+
     def objective(params: Params) -> tuple[Array, Array]:
-        logits, activations = problem.model.forward(params, hparams, inputs)
+        logits, activations = forward(params)
         loss = jnp.mean(per_example(logits, labels))
         return loss + penalties.total(problem.penalties, params, activations, hparams, step), loss
 

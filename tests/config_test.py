@@ -9,6 +9,7 @@ import pytest
 
 from jaxreg.config import (
     FIELDS,
+    LABELS,
     STATIC,
     TRACED,
     DataConfig,
@@ -182,7 +183,7 @@ def test_values_come_in_the_plain_types_of_their_fields() -> None:
 
 
 def test_traced_fields_are_the_leaves_and_static_ones_the_structure() -> None:
-    assert sorted(STATIC + TRACED) == sorted(FIELDS)
+    assert sorted(STATIC + TRACED + LABELS) == sorted(FIELDS)
     paths = [str(path[0].name) for path, _ in jax.tree.leaves_with_path(Hparams(init_variance=1.0))]
     assert paths == list(TRACED)
     structure: Any = jax.tree.structure

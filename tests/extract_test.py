@@ -30,7 +30,7 @@ SMALL = ("--hidden_sizes=5", "--batch_size=40", "--num_epochs=1")  # 30 steps
 DIGITS = load(DataConfig())
 Train = Callable[..., Path]
 
-VMAPPED = "seeds:2,configs:3,devices:1,split:seeds,over_seeds:vmap,chunk_steps:2,eval_block:100"
+VMAPPED = "seeds:2,configs:3,devices:1,split:seeds,over_seeds:vmap,chunk_steps:2,eval_block:100,terms:none"
 
 # flags of a sweep, and one of its members
 SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {

@@ -186,7 +186,7 @@ def test_a_layout_reads_back_from_its_text() -> None:
         assert parse_layout(str(chosen)) == chosen
 
 
-PINNED = "seeds:2,configs:3,devices:2,split:seeds,over_seeds:map,chunk_steps:10,eval_block:64"
+PINNED = "seeds:2,configs:3,devices:2,split:seeds,over_seeds:map,chunk_steps:10,eval_block:64,terms:none"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxreg.config import STATIC, TRACED, Experiment, Hparams
+from jaxreg.config import FIELDS, STATIC, TRACED, Experiment, Hparams
 from jaxreg.errors import ConfigError
 from jaxreg.sweeps import Sweep, hyperparameter_table, make_sweep, remarks, resolve
 
@@ -182,7 +182,7 @@ def test_more_steps_than_int32_counts_are_refused() -> None:
 def test_the_table_holds_every_hyperparameter_on_the_grid() -> None:
     made = sweep({"hidden_sizes": ((), (8, 4)), "learning_rate": (0.1, 0.2, 0.3)}, num_steps=5)
     table = hyperparameter_table(made)
-    assert set(table) == {*STATIC, *TRACED}
+    assert set(table) == set(FIELDS)
     assert {values.shape for values in table.values()} == {(2, 3)}
     assert table["hidden_sizes"].tolist() == [["none"] * 3, ["8x4"] * 3]
     assert table["learning_rate"].tolist() == [[0.1, 0.2, 0.3]] * 2
