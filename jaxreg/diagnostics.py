@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from jaxreg import penalties
 from jaxreg.config import Hparams
+from jaxreg.constraints import unit_norms
 from jaxreg.errors import ConfigError
 from jaxreg.losses import LOSSES
 from jaxreg.models import Layers, Params
@@ -26,6 +27,8 @@ from jaxreg.training import Problem
 
 PROBE_SIZE = 1000  # training examples
 EPSILON = 0.05  # a sigmoid so close to 0 or 1 is saturated: its derivative is below 0.19 of its maximum
+SMALL = 1e-3  # weights and activations below it in magnitude count as none, which is what sparsity is measured by
+AT_BOUND = 1e-4  # a unit whose norm is so close to max_norm, as a fraction of it, is at the bound
 TWIN_TOLERANCE = 1e-4  # units are one where no incoming weight differs by more, as a fraction of the layer's largest
 
 QUANTITIES = (
@@ -69,6 +72,11 @@ def _variables() -> dict[str, Variable]:
         "saturated_fraction": ("1", f"share of (example, unit) pairs within {EPSILON:g} of a flat end of the sigmoid"),
         "dead_fraction": ("1", "share of ReLU units that fire for no example of the probe"),
         "distinct_units": ("units", "number of different incoming weight vectors, bias included"),
+        "weight_norm": ("1", "norm of the weights"),
+        "small_weights_fraction": ("1", f"share of weights with |w| < {SMALL:g}"),
+        "silent_fraction": ("1", f"share of (example, unit) pairs with an activation |a| < {SMALL:g} on the probe"),
+        "effective_rank": ("1", "exp of the entropy of the singular values of the weights, as shares of their sum"),
+        "at_bound_fraction": ("1", "share of units whose incoming weights are at the bound max_norm"),
         "gradient_norm": ("nats", "norm of the gradient of the objective with respect to the weights"),
         "update_ratio": ("1", "norm of the update / norm of the weights"),
         "relative_change": ("1", "norm of what the weights changed since the start / their norm at the start"),
@@ -167,6 +175,7 @@ def diagnose(
       gradients       g_l = dJ / dW_l;  gradient_norm |g_l|, in the Frobenius norm, and gradient_ratio |g_1| / |g_L|
       updates         u_l, the step of the optimizer on g_l;  update_ratio |u_l| / |W_l|
       relative_change |W_l - W_l(0)| / |W_l(0)|,  0/0 = 0 and x/0 = inf
+      effective_rank  exp(-sum_k p_k log p_k), p_k = s_k / sum s, s the singular values of W_l (Roy and Vetterli 2007)
 
     The estimates of |G|^2 and tr(Sigma), for G the gradient of the loss and Sigma the covariance of one example's, are
     those of McCandlish et al. (2018), appendix A.1, with batches of 1 and n examples:
@@ -212,9 +221,15 @@ def diagnose(
 
     weights, start = quantities["weights"], _weights(initial_params)
     norms = _norms(quantities["gradients"])
+    values["weight_norm"] = _norms(weights)
+    values["small_weights_fraction"] = jnp.stack([jnp.mean(jnp.abs(layer) < SMALL) for layer in weights])
+    values["silent_fraction"] = _of_hidden([jnp.mean(jnp.abs(layer) < SMALL) for layer in hidden])
+    values["effective_rank"] = jnp.stack([effective_rank(layer) for layer in weights])
+    at_bound = (1 - AT_BOUND) * jnp.asarray(hparams.max_norm)
+    values["at_bound_fraction"] = jnp.stack([jnp.mean(unit_norms(layer) >= at_bound) for layer in weights])
     values["gradient_norm"] = norms
     values["gradient_ratio"] = _ratio(norms[0], norms[-1])
-    values["update_ratio"] = _ratio(_norms(quantities["updates"]), _norms(weights))
+    values["update_ratio"] = _ratio(_norms(quantities["updates"]), values["weight_norm"])
     changes = [now - before for now, before in zip(weights, start, strict=True)]
     values["relative_change"] = _ratio(_norms(changes), _norms(start))
     values["gradient_square"], values["gradient_variance"] = _gradient_noise(gradients, inputs, signals)
@@ -315,6 +330,22 @@ def count_distinct(weights: Array, bias: Array) -> Array:
         return ~jnp.any(same & (numbers < number))
 
     return jnp.sum(jax.lax.map(is_new, numbers)).astype(jnp.float32)
+
+
+def effective_rank(weights: Array) -> Array:
+    """exp(-sum_k p_k log p_k) with p_k = s_k / sum s, of the singular values s of [in, out] weights; 0 if all are 0.
+
+    From 1 for one direction to min(in, out) for equally many equal ones. Singular values are the roots of the
+    eigenvalues of the smaller Gram matrix, so that those below 3e-4 of the largest are lost in float32.
+
+    References: Roy and Vetterli (2007), The effective rank.
+    """
+    scaled = weights / _size(weights)
+    gram = scaled.T @ scaled if weights.shape[1] <= weights.shape[0] else scaled @ scaled.T
+    singular = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(gram), 0.0))
+    shares = singular / jnp.sum(singular)
+    entropy = -jnp.sum(jax.scipy.special.xlogy(shares, shares))
+    return jnp.where(jnp.any(weights != 0), jnp.exp(entropy), 0.0)
 
 
 def _gradient_noise(gradients: Params, inputs: Array, signals: _Signals) -> tuple[Array, Array]:

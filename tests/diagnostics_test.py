@@ -21,6 +21,7 @@ from jaxreg.diagnostics import (
     count_values,
     dead_fraction,
     diagnose,
+    effective_rank,
     saturated_fraction,
 )
 from jaxreg.errors import ConfigError
@@ -323,3 +324,43 @@ def test_models_that_cannot_be_watched_are_refused() -> None:
     for problem, params in refused:
         with pytest.raises(ConfigError, match="--diagnostics=true: needs a model with a trace"):
             diagnostics.require_trace(problem, params)
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (3, 6), (4, 4)])
+def test_the_effective_rank_is_that_of_the_singular_values(shape: tuple[int, int]) -> None:
+    weights = RNG.normal(size=shape)
+    singular = np.linalg.svd(weights, compute_uv=False)
+    shares = singular / singular.sum()
+    expected = np.exp(-(shares * np.log(shares)).sum())
+    np.testing.assert_allclose(effective_rank(jnp.asarray(weights, jnp.float32)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_the_effective_rank_of_known_matrices(scale: float) -> None:
+    column = np.arange(1.0, 6.0)[:, None]
+    for weights, rank in (
+        (np.eye(5, 3), 3.0),  # three equal singular values
+        (column * np.ones((1, 4)), 1.0),  # one direction
+        (np.diag([3.0, 1.0, 0.0]), np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))),
+        (np.zeros((3, 2)), 0.0),
+    ):
+        np.testing.assert_allclose(effective_rank(jnp.asarray(scale * weights, jnp.float32)), rank, rtol=2e-3)
+
+
+def test_sparsity_norms_and_units_at_the_bound_are_counted() -> None:
+    hidden = jnp.asarray([[3.0, 0.0, 1e-4], [4.0, 0.0, -0.5]])  # norms 5, 0 and 0.5
+    output = jnp.asarray([[0.6], [0.8], [0.0]])
+    layers = tuple({"weights": w, "bias": jnp.zeros(w.shape[1])} for w in (hidden, output))
+    inputs = jnp.asarray([[1.0, 0.0], [0.0, 2.0]])  # the third unit gives 1e-4 and is off: silent twice
+    hparams = Hparams(hidden_sizes=(3,), activation="relu", max_norm=5.0)
+    state = make_optimizer(hparams).init(layers)
+    values = diagnose(layers, state, layers, hparams, PLAIN, inputs, jnp.zeros(2, int), 0, histograms=False)
+    np.testing.assert_allclose(values["small_weights_fraction"], [3 / 6, 1 / 3])
+    np.testing.assert_allclose(values["silent_fraction"], [4 / 6, np.nan])
+    np.testing.assert_allclose(values["weight_norm"], [math.sqrt(25.25), 1.0], rtol=1e-6)
+    np.testing.assert_allclose(values["at_bound_fraction"], [1 / 3, 0])
+    unbounded = diagnose(
+        *(layers, state, layers, replace(hparams, max_norm=math.inf), PLAIN, inputs, jnp.zeros(2, int), 0),
+        histograms=False,
+    )
+    assert not unbounded["at_bound_fraction"].any()
