@@ -75,7 +75,7 @@ def _variables() -> dict[str, Variable]:
         "weight_norm": ("1", "norm of the weights"),
         "small_weights_fraction": ("1", f"share of weights with |w| < {SMALL:g}"),
         "silent_fraction": ("1", f"share of (example, unit) pairs with an activation |a| < {SMALL:g} on the probe"),
-        "effective_rank": ("1", "exp of the entropy of the singular values of the weights, as shares of their sum"),
+        "effective_rank": ("1", "(sum s^2)^2 / sum s^4 of the singular values s of the weights"),
         "at_bound_fraction": ("1", "share of units whose incoming weights are at the bound max_norm"),
         "gradient_norm": ("nats", "norm of the gradient of the objective with respect to the weights"),
         "update_ratio": ("1", "norm of the update / norm of the weights"),
@@ -175,7 +175,7 @@ def diagnose(
       gradients       g_l = dJ / dW_l;  gradient_norm |g_l|, in the Frobenius norm, and gradient_ratio |g_1| / |g_L|
       updates         u_l, the step of the optimizer on g_l;  update_ratio |u_l| / |W_l|
       relative_change |W_l - W_l(0)| / |W_l(0)|,  0/0 = 0 and x/0 = inf
-      effective_rank  exp(-sum_k p_k log p_k), p_k = s_k / sum s, s the singular values of W_l (Roy and Vetterli 2007)
+      effective_rank  (sum_k s_k^2)^2 / sum_k s_k^4, s the singular values of W_l
 
     The estimates of |G|^2 and tr(Sigma), for G the gradient of the loss and Sigma the covariance of one example's, are
     those of McCandlish et al. (2018), appendix A.1, with batches of 1 and n examples:
@@ -333,19 +333,17 @@ def count_distinct(weights: Array, bias: Array) -> Array:
 
 
 def effective_rank(weights: Array) -> Array:
-    """exp(-sum_k p_k log p_k) with p_k = s_k / sum s, of the singular values s of [in, out] weights; 0 if all are 0.
+    """(sum_k s_k^2)^2 / sum_k s_k^4 of the singular values s of [in, out] weights; 0 if all of them are 0.
 
-    From 1 for one direction to min(in, out) for equally many equal ones. Singular values are the roots of the
-    eigenvalues of the smaller Gram matrix, so that those below 3e-4 of the largest are lost in float32.
+    From 1 for one direction to min(in, out) for equal ones in all. The sums are |W|^2 and |W'W|^2 in the Frobenius
+    norm, so that no decomposition is needed (XLA's eigenvalues wait forever for each other on two CPU devices).
 
-    References: Roy and Vetterli (2007), The effective rank.
+    References: Bartlett, Long, Lugosi and Tsigler (2020), Benign overfitting in linear regression, definition 3, R_0 of
+    the matrix W'W.
     """
     scaled = weights / _size(weights)
     gram = scaled.T @ scaled if weights.shape[1] <= weights.shape[0] else scaled @ scaled.T
-    singular = jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(gram), 0.0))
-    shares = singular / jnp.sum(singular)
-    entropy = -jnp.sum(jax.scipy.special.xlogy(shares, shares))
-    return jnp.where(jnp.any(weights != 0), jnp.exp(entropy), 0.0)
+    return _ratio(jnp.square(jnp.sum(jnp.square(scaled))), jnp.sum(jnp.square(gram)))
 
 
 def _gradient_noise(gradients: Params, inputs: Array, signals: _Signals) -> tuple[Array, Array]:
