@@ -87,14 +87,16 @@ def one_of(names: Sequence[str]) -> Rule:
 
 
 def _is_method(text: Any) -> bool:
-    parts = text.split("+")
+    parts = text.split("+") if isinstance(text, str) else [text]
     if len(set(parts)) < len(parts) or {"l1", "late_l1"} <= set(parts):
         return False
     return text in ("all", "none") or set(parts) <= set(REGULARISERS)
 
 
 METHOD = Rule(
-    _is_method, f"must be one of all, none, {', '.join(REGULARISERS)}, or several of them joined by +, each once"
+    _is_method,
+    f"must be one of all, none, {', '.join(REGULARISERS)}, or several of them joined by +, each once, "
+    "all and none alone, l1 not beside late_l1",
 )
 RADIUS = Rule(lambda value: value == math.inf or number(0, above=True).holds(value), "must be a number > 0, or inf")
 
@@ -362,6 +364,12 @@ class Experiment:
     )
     histograms: bool = option(
         False, bool, "diagnostics", "At every check, histograms of them too, for results.nc and TensorBoard."
+    )
+    surfaces: bool = option(
+        False,
+        bool,
+        "diagnostics",
+        "At every check, the probability of class 1 over the plane, for 2-D data; of the first seed.",
     )
     layout: str | None = option(
         None,

@@ -11,6 +11,7 @@ import numpy as np
 from jaxreg import diagnostics
 from jaxreg.layout import Layout
 from jaxreg.population import MAX_CONFUSED, Check, Ending
+from jaxreg.surfaces import SIZE
 from jaxreg.sweeps import Group
 from jaxreg.training import StepMetrics, TrainState
 
@@ -74,13 +75,21 @@ class History:
     """The measurements of one group.
 
     `arrays` is what a checkpoint keeps. Curves are [configs, seeds, recorded steps], checks [configs, seeds, checks],
-    everything else [configs, seeds]; `seconds` [checks] is the training time of the whole group up to each check.
+    everything else [configs, seeds]; `seconds` [checks] is the training time of the whole group up to each check, and
+    `surface`, if there is one, [configs, checks, x2, x1] of the first seed.
     """
 
     def __init__(
-        self, group: Group, num_seeds: int, record_every: int, num_classes: int, diagnosed: Sequence[str] = ()
+        self,
+        group: Group,
+        num_seeds: int,
+        record_every: int,
+        num_classes: int,
+        diagnosed: Sequence[str] = (),
+        *,
+        draws: bool = False,
     ) -> None:
-        """Room for a group; `diagnosed` names the variables of `jaxreg.diagnostics` that it is measured by."""
+        """Room for a group; `diagnosed` names its variables of `jaxreg.diagnostics`, `draws` is for surfaces."""
         members = (len(group.configs), num_seeds)
         checks = len(group.check_steps)
         recorded = -(-group.num_steps // record_every)
@@ -100,6 +109,8 @@ class History:
             shape = (*members, *(lengths[dim] for dim in diagnostics.VARIABLES[name].dims))
             counts = "bin" in diagnostics.VARIABLES[name].dims
             self.arrays[name] = np.zeros(shape, np.uint32) if counts else np.full(shape, np.nan, np.float32)
+        if draws:
+            self.arrays["surface"] = np.full((members[0], checks, SIZE, SIZE), np.nan, np.float32)
         self.arrays["seconds"] = np.zeros(checks, np.float64)
 
     def record_steps(self, block: Block, first: int, last: int, metrics: StepMetrics) -> None:
@@ -128,6 +139,10 @@ class History:
         """What `diagnostics.diagnose` says at the check `number` of a block, given as [seeds, configs, ...]."""
         for name, value in values.items():
             self.arrays[name][*block.members, number] = self._members(block, value)
+
+    def record_surfaces(self, block: Block, number: int, values: Any) -> None:
+        """The surfaces at the check `number` of a block that begins with the first seed, given as [1, configs, ...]."""
+        self.arrays["surface"][list(block.configs), number] = np.asarray(values)[0, : len(block.configs)]
 
     def count_checks(self, block: Block, checks: int) -> None:
         """So many checks of a block are behind it, measured or, where members have halted, passed over."""

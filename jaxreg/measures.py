@@ -10,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-WITHIN_SETTINGS = ("seed", "step", "check", "layer", "bin", "label", "prediction", "repeat", "t", "x1", "x2")
+from jaxreg.config import REGULARISERS
+
+WITHIN_SETTINGS = (
+    *("seed", "step", "check", "layer", "bin", "label", "prediction", "repeat", "t"),
+    *("x1", "x2", "example"),
+)
 
 
 def setting_dims(results: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
@@ -61,6 +66,17 @@ def value_label(value: Any, digits: int = 6) -> str:
     if isinstance(value, float):
         return f"{value:g}" if value.is_integer() else f"{value:.{digits}g}"
     return str(value)
+
+
+def acting_setting(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """A setting without the strengths that its method leaves out: method and l2_strength of a setting of method=l2."""
+    if setting.get("method", "all") == "all":
+        return dict(setting)
+    named = str(setting["method"]).split("+")
+    acting = {field for name, (field, _) in REGULARISERS.items() if name in named}
+    strengths = {field for field, _ in REGULARISERS.values()} | {"l1_start"}
+    acting |= {"l1_start"} if "late_l1" in named else set()
+    return {name: value for name, value in setting.items() if name in acting or name not in strengths}
 
 
 def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) -> tuple[xr.Dataset, str]:
@@ -114,6 +130,49 @@ def generalisation_gap(results: xr.Dataset) -> xr.DataArray:
     """Mean loss of the test set minus that of the training set after the last step, [..., seed], in nats."""
     gap = results["final_test_loss"] - results["final_train_loss"]
     return gap.rename("generalisation_gap").assign_attrs(units="nats", description="final test loss - training loss")
+
+
+def final_test_error(results: xr.Dataset) -> xr.DataArray:
+    """The share of test examples that are classified wrongly after the last step, [..., seed]."""
+    error = 1 - results["final_test_accuracy"]
+    return error.rename("final_test_error").assign_attrs(units="1", description="1 - final test accuracy")
+
+
+def between_checks(results: xr.Dataset, variable: str = "train_objective") -> xr.DataArray:
+    """The mean of a curve along `step` over the steps between a check and the one before it, [..., seed, check].
+
+    NaN at the first check, where no step has been taken, and where no step was recorded. With a check after every epoch
+    it is the mean over the epoch.
+
+    Raises:
+      ValueError: settings differ in when they are checked.
+    """
+    curve, checks = results[variable], results["check_step"]
+    if checks.dims != ("check",):
+        raise ValueError(f"{variable}: settings differ in when they are checked; select one of them first")
+    edges = np.searchsorted(results["step"].values, checks.values)  # the first step that was taken after each check
+    before = [dim for dim in curve.dims if dim != "step"]
+    values = curve.transpose(*before, "step").values
+    means = np.full((*values.shape[:-1], len(edges)), np.nan)
+    for check in range(1, len(edges)):
+        if edges[check] > edges[check - 1]:
+            means[..., check] = values[..., edges[check - 1] : edges[check]].mean(-1, dtype=np.float64)
+    units = curve.attrs.get("units", "1")
+    return xr.DataArray(
+        means,
+        dims=(*before, "check"),
+        coords={name: c for name, c in curve.coords.items() if "step" not in c.dims} | {"check_step": checks},
+        name=f"{variable}_between_checks",
+        attrs={"units": units, "description": f"mean of {variable} since the check before"},
+    )
+
+
+def at_last_check(results: xr.Dataset, variable: str) -> xr.DataArray:
+    """The last value of a curve along `check` that a member has, [..., seed, ...]; NaN if it has none."""
+    curve, loss = results[variable], results["validation_loss"]
+    checks = xr.DataArray(np.arange(loss.sizes["check"]), dims="check")
+    last = checks.where(loss.notnull()).max("check").fillna(-1)
+    return at_check(curve, last).rename(variable).assign_attrs(curve.attrs)
 
 
 def time_per_member(results: xr.Dataset) -> xr.DataArray:

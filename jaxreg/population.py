@@ -18,7 +18,7 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxreg import diagnostics
+from jaxreg import diagnostics, surfaces
 from jaxreg.batches import Cursor, batch_indices
 from jaxreg.config import Hparams
 from jaxreg.layout import Layout
@@ -80,15 +80,16 @@ class Compiled(NamedTuple):
     train: Callable[..., tuple[TrainState, StepMetrics]]
     check: Callable[..., tuple[TrainState, Check]]
     diagnose: Callable[..., dict[str, Array]] | None  # None where diagnostics are off
+    surface: Callable[..., Array] | None  # None where surfaces are off
     end: Callable[..., Ending]
-    bytes: int  # of memory that a call of `train` or `diagnose` takes on each device, the training set included
+    bytes: int  # of memory that a call takes on each device, of the programs that take much; the training set included
 
 
 class Programs:
     """The functions of one group at one width, mapped over its members and divided among the devices.
 
-    `init`, `train`, `check`, `diagnose` and `end` are pure and jitted; `train` and `check` give their state's memory
-    away.
+    `init`, `train`, `check`, `diagnose`, `surface` and `end` are pure and jitted; `train` and `check` give their
+    state's memory away.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Programs:
         self.train = mapped(self._train, (members, population, *[everywhere] * 4), (members, curves), 0)
         self.check = mapped(self._check, (members, population, *[everywhere] * 4), (members, members), 0)
         self.diagnose = mapped(self._diagnose, (members, population, everywhere, everywhere), members)
+        self.surface = mapped(self._surface, (members, population, everywhere), members)
         self.end = mapped(self._end, (members, population, everywhere, everywhere), members)
 
     def place(self, hparams: Hparams, seeds: Sequence[int]) -> Population:
@@ -146,8 +148,12 @@ class Programs:
         validation: Examples,
         test: Examples,
         probe: Examples | None = None,
+        plane: ArrayLike | None = None,
     ) -> Compiled:
-        """Compiles everything before the first step, one training program among it; `diagnose` for a probe only."""
+        """Compiles everything before the first step, one training program among it.
+
+        `diagnose` for a probe only, `surface` for the points of a plane only.
+        """
         state = self.state_shapes(population)
         number, cursor = np.int32(0), Cursor(np.uint32(0), np.uint32(0))
         lowered = {
@@ -158,14 +164,17 @@ class Programs:
         }
         if probe is not None:
             lowered["diagnose"] = self.diagnose.lower(state, population, probe, number)
+        if plane is not None:
+            lowered["surface"] = self.surface.lower(state, population, plane)
         with ThreadPoolExecutor() as pool:
             compiled = dict(zip(lowered, pool.map(lambda program: program.compile(), lowered.values()), strict=True))
         memory = compiled["train"].memory_analysis()
         taken = memory.output_size_in_bytes + memory.temp_size_in_bytes - memory.alias_size_in_bytes
-        if "diagnose" in compiled:
-            watching = compiled["diagnose"].memory_analysis()
-            taken = max(taken, watching.output_size_in_bytes + watching.temp_size_in_bytes)
-        compiled.setdefault("diagnose", None)
+        for name in ("diagnose", "surface"):
+            if name in compiled:
+                watching = compiled[name].memory_analysis()
+                taken = max(taken, watching.output_size_in_bytes + watching.temp_size_in_bytes)
+            compiled.setdefault(name, None)
         return Compiled(**compiled, bytes=memory.argument_size_in_bytes + taken)
 
     def _over_seeds(self, fn: Callable[..., Any], *args: Any) -> Any:
@@ -264,6 +273,16 @@ class Programs:
             return jax.vmap(one)(states, population.hparams)
 
         return self._over_seeds(one_seed, states, population.seeds)
+
+    def _surface(self, states: TrainState, population: Population, plane: Array) -> Array:
+        """What `jaxreg.surfaces` draws of the first seed on each device, [1, configs, x2, x1]; NaN if it is halted."""
+
+        def one(state: TrainState, hparams: Hparams) -> Array:
+            values = surfaces.surface(state.params, hparams, self._problem, plane)
+            return _nothing_if(is_halted(state, hparams), values)
+
+        first = jax.tree.map(lambda leaf: leaf[0], states)
+        return jax.vmap(one)(first, population.hparams)[None]
 
     def _end(self, states: TrainState, population: Population, train: Examples, test: Examples) -> Ending:
         """The whole training set, and what the test examples are taken for."""

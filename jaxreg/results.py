@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxreg import diagnostics
+from jaxreg import diagnostics, surfaces
 from jaxreg.config import FIELDS, Experiment
 from jaxreg.data import Data
 from jaxreg.diagnosis import diagnosis
@@ -57,7 +57,7 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
     lengths |= {"layer": num_layers, "bin": diagnostics.NUM_BINS}
     variables: dict[str, Any] = {}
     for name, example in histories[0].arrays.items():
-        if name == "seconds":
+        if name in ("seconds", "surface"):
             continue
         last = _last_dimensions(name)
         empty = {"f": np.nan, "i": -1, "u": 0}[example.dtype.kind]
@@ -88,6 +88,8 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
     )
     if "layer" in dataset.dims:
         dataset = dataset.assign(diagnosis=diagnosis(dataset))
+    if experiment.surfaces:
+        dataset = dataset.assign(_surfaces(sweep, histories, data, num_checks))
     if "test_confusion" in dataset:
         for name, words in (("label", "true class"), ("prediction", "predicted class")):
             dataset = dataset.assign_coords({name: (name, list(data.class_names), {"description": words})})
@@ -97,6 +99,29 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
         train_examples=len(data.train.labels),
         validation_examples=len(data.validation.labels),
         test_examples=len(data.test.labels),
+    )
+
+
+def _surfaces(sweep: Sweep, histories: list[History], data: Data, num_checks: int) -> xr.Dataset:
+    """The surfaces on the grid of the sweep, and the training points that lie on them."""
+    plane = surfaces.plane_of(data.train.inputs)
+    flat = np.full((len(sweep.settings), num_checks, surfaces.SIZE, surfaces.SIZE), np.nan, np.float32)
+    for group, history in zip(sweep.groups, histories, strict=True):
+        values = history.arrays["surface"]
+        flat[list(group.settings), : values.shape[1]] = values
+    units, description, last = surfaces.SURFACE
+    dims = (*(dimension.name for dimension in sweep.dimensions), *last)
+    attrs = {"units": units, "description": description, "seed": sweep.seeds[0]}
+    points = {
+        "example_x1": (data.train.inputs[:, 0], "first coordinate of a training point"),
+        "example_x2": (data.train.inputs[:, 1], "second coordinate of a training point"),
+        "example_label": (data.train.labels, "class of a training point"),
+    }
+    about = {"units": "1", "description": "coordinate of the surface"}
+    return xr.Dataset(
+        {"surface": (dims, flat.reshape((*sweep.shape, *flat.shape[1:])), attrs)}
+        | {name: ("example", values, {"units": "1", "description": text}) for name, (values, text) in points.items()},
+        coords={"x1": ("x1", plane.x1, about), "x2": ("x2", plane.x2, about)},
     )
 
 

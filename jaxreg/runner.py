@@ -18,7 +18,7 @@ import jax
 import numpy as np
 import psutil
 
-from jaxreg import compaction, diagnostics
+from jaxreg import compaction, diagnostics, surfaces
 from jaxreg.batches import Cursor, cursor_at
 from jaxreg.config import Experiment, describe
 from jaxreg.data import Data
@@ -38,7 +38,7 @@ _log = logging.getLogger("jaxreg")
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _TIME_LIMIT_EXIT_CODE = 75
-_DIAGNOSTICS_BYTES = 4 << 30  # that a run may keep of them
+_WATCHED_BYTES = 4 << 30  # that a run may keep of diagnostics and surfaces
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
 
 
@@ -110,17 +110,19 @@ class Runner:
         self.cost = Cost()
         self.member_steps = 0
         self.compactions: list[dict[str, int]] = []
-        for group in sweep.groups:
-            _require_terms(group, data, problem)
-        diagnosed = _diagnosed(experiment, sweep, data, problem)
+        diagnosed, draws = _watched(experiment, sweep, data, problem), experiment.surfaces
         self.histories = [
-            History(group, len(sweep.seeds), sweep.record_every, data.num_classes, diagnosed) for group in sweep.groups
+            History(group, len(sweep.seeds), sweep.record_every, data.num_classes, diagnosed, draws=draws)
+            for group in sweep.groups
         ]
+        self._plane = surfaces.plane_of(data.train.inputs).points if experiment.surfaces else None
         self.layouts = (
             [_pinned(experiment, sweep)]
             if experiment.layout
             else [plan_layout(group, sweep, data, problem, experiment) for group in sweep.groups]
         )
+        for group, layout in zip(sweep.groups, self.layouts, strict=True):
+            _require_terms(layout, group, data, problem)
         self.params: dict[str, Any] = {}
         self._examples: dict[int, list[Examples]] = {}
         self._restored: tuple[Position, Any] = (Position(), None)
@@ -192,6 +194,8 @@ class Runner:
                 if compiled.diagnose:
                     diagnosed = compiled.diagnose(state, population, probe, np.int32(step))
                     history.record_diagnostics(crew.block, number, jax.device_get(diagnosed))
+                if compiled.surface and crew.block.seeds[0] == 0:
+                    history.record_surfaces(crew.block, number, compiled.surface(state, population, self._plane))
                 cursor = cursor_at(number, min(group.shared.batch_size, num_test), num_test)
                 state, measured = compiled.check(state, population, validation, test, _uint32(cursor), np.int32(number))
                 history.record_check(crew.block, number, jax.device_get(measured), state)
@@ -325,7 +329,8 @@ class Runner:
         train, validation, test, probe = self._on_devices(programs.layout.devices)
         diagnosed = self._experiment.diagnostics or self._experiment.histograms
         with self.cost.timed("compile"), jax.default_matmul_precision(self._experiment.matmul_precision):
-            compiled = programs.compile(population, train, validation, test, probe if diagnosed else None)
+            probe_or_none = probe if diagnosed else None
+            compiled = programs.compile(population, train, validation, test, probe_or_none, self._plane)
         self.cost.train_compilations += 1
         return compiled
 
@@ -465,50 +470,55 @@ def _state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
     return shapes
 
 
-def _diagnosed(experiment: Experiment, sweep: Sweep, data: Data, problem: Problem) -> tuple[str, ...]:
+def _watched(experiment: Experiment, sweep: Sweep, data: Data, problem: Problem) -> tuple[str, ...]:
     """The variables of `jaxreg.diagnostics` that are measured.
 
     Raises:
-      ConfigError: the model does not show its layers, or the histograms would fill the memory.
+      ConfigError: the model does not show its layers, the data has no surfaces, or all that would fill the memory.
     """
-    if not (experiment.diagnostics or experiment.histograms):
-        return ()
-    flag = "histograms" if experiment.histograms else "diagnostics"
-    state = _state_shapes(sweep.groups[0], data, problem)
-    diagnostics.require_trace(problem, state.params, flag)
-    names = diagnostics.measured(histograms=experiment.histograms)
-    layers = max(len(group.shared.hidden_sizes) for group in sweep.groups) + 1
+    names: tuple[str, ...] = ()
+    values: dict[str, int] = {}  # of a setting at a check, by the flag that asks for them
+    if experiment.diagnostics or experiment.histograms:
+        flag = "histograms" if experiment.histograms else "diagnostics"
+        diagnostics.require_trace(problem, _state_shapes(sweep.groups[0], data, problem).params, flag)
+        names = diagnostics.measured(histograms=experiment.histograms)
+        layers = max(len(group.shared.hidden_sizes) for group in sweep.groups) + 1
+        values[flag] = len(sweep.seeds) * diagnostics.num_values(layers, names)
+    if experiment.surfaces:
+        surfaces.require_plane(data)
+        values["surfaces"] = surfaces.SIZE**2
     checks = max(len(group.check_steps) for group in sweep.groups)
-    needed = 4 * len(sweep.settings) * len(sweep.seeds) * checks * diagnostics.num_values(layers, names)
-    most = min(_DIAGNOSTICS_BYTES, MEMORY_SHARE * psutil.virtual_memory().total / _COPIES)
+    needed = 4 * len(sweep.settings) * checks * sum(values.values())
+    most = min(_WATCHED_BYTES, MEMORY_SHARE * psutil.virtual_memory().total / _COPIES)
     if needed > most:
+        flag = max(values, key=values.__getitem__)
         remedy = "check less often (--eval_every), or take fewer seeds or settings"
-        remedy += ", or --diagnostics alone" if experiment.histograms else ""
+        remedy += ", or --diagnostics alone" if flag == "histograms" else ""
         raise ConfigError(
             flag, "true", f"would keep {needed / 2**30:.1f} GiB, at most {most / 2**30:.1f} GiB here; {remedy}"
         )
     return names
 
 
-def _require_terms(group: Group, data: Data, problem: Problem) -> None:
-    """Refuses regularisers that the model gives nothing to act on."""
-    terms, shared = group.terms.split("+"), group.shared
+def _require_terms(layout: Layout, group: Group, data: Data, problem: Problem) -> None:
+    """Refuses regularisers that the model gives nothing to act on, be they a member's or only the pinned layout's."""
+    terms, shared = layout.terms.split("+"), group.shared
+
+    def refusal(name: str, reason: str) -> ConfigError:
+        largest = max(getattr(config, name) for config in group.configs)
+        return ConfigError(name, describe(largest), reason) if largest > 0 else ConfigError("layout", layout, reason)
+
     if "dropout" in terms and problem.model.dropout_forward is None:
-        raise ConfigError("dropout_rate", _largest(group, "dropout_rate"), "this model has no dropout_forward; take 0")
+        raise refusal("dropout_rate", "this model has no dropout_forward; do without dropout")
     if "kl" not in terms:
         return
-    strength = _largest(group, "kl_strength")
     if shared.activation not in TO_UNIT_INTERVAL:
         known = ", ".join(TO_UNIT_INTERVAL)
-        raise ConfigError("kl_strength", strength, f"acts on --activation={known}, not on {shared.activation}")
+        raise refusal("kl_strength", f"kl acts on --activation={known}, not on {shared.activation}; do without it")
     params = _state_shapes(group, data, problem).params
     example = jax.ShapeDtypeStruct((1, math.prod(data.input_shape)), np.float32)
     if not jax.eval_shape(lambda p, x: problem.model.forward(p, shared, x), params, example)[1]:
-        raise ConfigError("kl_strength", strength, "this model shows no hidden activations to act on; take 0")
-
-
-def _largest(group: Group, name: str) -> str:
-    return describe(max(getattr(config, name) for config in group.configs))
+        raise refusal("kl_strength", "this model shows no hidden activations for kl to act on; do without it")
 
 
 def _pinned(experiment: Experiment, sweep: Sweep) -> Layout:

@@ -185,7 +185,7 @@ def acting(hparams: Hparams) -> Hparams:
     left_out: dict[str, Any] = dict(REGULARISERS.values())
     for name in set(named) - {"none"}:
         left_out.pop(REGULARISERS[name][0], None)
-    if "l1" in named:
+    if "late_l1" not in named:
         left_out["l1_start"] = 0.0
     return dataclasses.replace(hparams, method="all", **left_out)
 
@@ -215,6 +215,10 @@ def remarks(experiment: Experiment) -> list[str]:
         for name, strength in (("l1_start", "l1_strength"), ("kl_target", "kl_strength"))
         if set(values[name]) != {FIELDS[name].default} and set(values[strength]) == {0.0}
     ]
+    if "late_l1" in named and set(values["l1_start"]) == {0.0}:
+        lines.append(f"--method={','.join(values['method'])}: late_l1 is l1 with --l1_start=0")
+    if "l1" in named and not named & {"all", "late_l1"} and set(values["l1_start"]) != {0.0}:
+        lines.append(f"--l1_start has no effect with --method={','.join(values['method'])}; it acts with late_l1")
     if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
         lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
     if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:

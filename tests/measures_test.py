@@ -9,11 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxreg.measures import (
+    acting_setting,
     at_check,
+    at_last_check,
     best_so_far,
     best_step,
     best_value,
+    between_checks,
     expected_fluctuation,
+    final_test_error,
     fluctuation,
     generalisation_gap,
     held_at,
@@ -328,3 +332,59 @@ def test_best_step_is_the_step_of_the_best_check() -> None:
     assert np.isnan(steps[0, 0])
     np.testing.assert_array_equal(steps[1:], 50 * results["best_check"][1:])
     assert steps.attrs["units"] == "steps"
+
+
+def test_the_test_error_is_what_is_missing_to_the_accuracy() -> None:
+    results = make_results(seeds=2)
+    error = final_test_error(results)
+    np.testing.assert_allclose(error + results["final_test_accuracy"], 1.0, rtol=1e-6)
+    assert (error.dims, error.attrs["units"]) == (("learning_rate", "seed"), "1")
+
+
+@pytest.mark.parametrize("record_every", [1, 7, 100])
+def test_means_between_checks_are_those_of_the_steps_after_the_check_before(record_every: int) -> None:
+    results = make_results(seeds=2, num_checks=5, eval_every=50, record_every=record_every)
+    means = between_checks(results)
+    assert means.dims == ("learning_rate", "seed", "check")
+    assert means.attrs["units"] == "nats"
+    assert means.isel(check=0).isnull().all()
+    for check in range(1, 5):
+        taken = (results["step"] >= 50 * (check - 1)) & (results["step"] < 50 * check)
+        expected = results["train_objective"].sel(step=taken).mean("step")  # NaN where no step was recorded
+        np.testing.assert_allclose(means.isel(check=check), expected, rtol=1e-6)
+
+
+def test_means_between_checks_want_one_series_of_checks() -> None:
+    results = make_results(seeds=2)
+    apart = results["check_step"].expand_dims(learning_rate=4)
+    with pytest.raises(ValueError, match="settings differ in when they are checked"):
+        between_checks(results.assign_coords(check_step=apart))
+
+
+def test_the_last_value_is_that_of_the_last_check_that_a_member_has() -> None:
+    results = make_results(seeds=3, diverged=1, num_checks=21)
+    for name in ("validation_loss", "test_accuracy"):
+        last = at_last_check(results, name)
+        np.testing.assert_array_equal(last[:-1], results[name][:-1, :, -1])
+        np.testing.assert_array_equal(last[-1, 0], results[name][-1, 0, 9])  # it diverged at the check after
+    layered = results.assign(norm=results["test_loss"].expand_dims(layer=2, axis=-1))
+    assert at_last_check(layered, "norm").dims == ("learning_rate", "seed", "layer")
+    nothing = results.assign(validation_loss=np.nan * results["validation_loss"])
+    assert at_last_check(nothing, "test_loss").isnull().all()
+
+
+@pytest.mark.parametrize(
+    ("method", "acting"),
+    [
+        ("all", {"l1_strength", "l1_start", "l2_strength", "patience"}),
+        ("none", set()),
+        ("l1", {"l1_strength"}),
+        ("late_l1+l2", {"l1_strength", "l1_start", "l2_strength"}),
+        ("early_stopping", {"patience"}),
+    ],
+)
+def test_of_a_setting_those_strengths_act_that_its_method_names(method: str, acting: set[str]) -> None:
+    setting = {"method": method, "l1_strength": 0.1, "l1_start": 0.5, "l2_strength": 0.2, "patience": 5, "seed": 3}
+    kept = acting_setting(setting)
+    assert set(kept) == {"method", "seed"} | acting
+    assert kept.items() <= setting.items()

@@ -96,6 +96,22 @@ def make_results(
     )
 
 
+def add_surfaces(results: xr.Dataset, examples: int = 20) -> xr.Dataset:
+    """With surfaces of the first seed, sigmoid(slope * x1) with the slope 1 + check, and points of two classes."""
+    x1, x2 = np.linspace(-2, 2, 9), np.linspace(-1, 1, 9)
+    slopes = 1 + np.arange(results.sizes["check"])
+    of_check = np.broadcast_to(1 / (1 + np.exp(-slopes[:, None, None] * x1)), (len(slopes), len(x2), len(x1)))
+    axes = tuple(dim for dim in results["diverged_step"].dims if dim != "seed")
+    shape = (*(results.sizes[dim] for dim in axes), *of_check.shape)
+    points = np.random.default_rng(0).normal(size=(2, examples))
+    return results.assign(
+        surface=((*axes, "check", "x2", "x1"), np.broadcast_to(of_check, shape).astype(np.float32), {"seed": 0}),
+        example_x1=("example", points[0]),
+        example_x2=("example", points[1]),
+        example_label=("example", (points[0] > 0).astype(np.int32)),
+    ).assign_coords(x1=x1, x2=x2)
+
+
 def make_meta() -> dict[str, Any]:
     """A meta.json as a finished run leaves it."""
     return {
