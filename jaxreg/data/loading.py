@@ -8,8 +8,8 @@ import difflib
 import numpy as np
 import numpy.typing as npt
 
-from jaxreg.config import DataConfig, check_value
-from jaxreg.data import digits
+from jaxreg.config import DataConfig, check_value, describe
+from jaxreg.data import digits, points
 from jaxreg.data.arrays import Data, Split
 from jaxreg.data.images import Images, Pixels, input_shape, to_split
 from jaxreg.data.prepared import find_data_dir, load_prepared, prepared_sets
@@ -20,17 +20,26 @@ VALIDATION_SIZES = {"digits": 300, "mnist": 5000, "fashion_mnist": 5000}  # othe
 
 
 def load(config: DataConfig) -> Data:
-    """The data set in memory; pixels in [0, 1], the last `validation_size` training examples held out for validation.
+    """The data set in memory.
+
+    Images: pixels in [0, 1], the last `validation_size` training examples held out for validation. Points in the plane:
+    as `jaxreg.data.points` draws them.
 
     Raises:
       ConfigError: for an unknown dataset, a data_dir that does not exist, a downsample factor that does not divide the
-        image, a validation_size that leaves nothing to train on.
+        image, a validation_size that leaves nothing to train on, an option of images for points or the reverse.
       DataError: for a set that cannot be had or read; it says what to do instead.
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value is not None:
             check_value(field.name, value, field.metadata["rule"])
+    if config.dataset in points.POINT_SETS:
+        return points.make_points(config)
+    for name in ("num_points", "noise"):
+        if (value := getattr(config, name)) is not None:
+            allowed = f"{config.dataset} is no set of points ({', '.join(points.POINT_SETS)}); leave it out"
+            raise ConfigError(name, describe(value), allowed)
     images = digits.read_digits() if config.dataset == "digits" else _read_tfds(config)
     brightest = digits.BRIGHTEST if config.dataset == "digits" else 255
     train_size = len(images.train_labels) - _validation_size(config, len(images.train_labels))
@@ -56,7 +65,12 @@ def _read_tfds(config: DataConfig) -> Images:
     prepared = prepared_sets(data_dir)
     if name not in prepared:
         if name not in DOWNLOADABLE:
-            known = ["digits", *DOWNLOADABLE, *(other for other in prepared if other not in DOWNLOADABLE)]
+            known = [
+                "digits",
+                *points.POINT_SETS,
+                *DOWNLOADABLE,
+                *(other for other in prepared if other not in DOWNLOADABLE),
+            ]
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
             allowed = f"must be one of {', '.join(known)}, or be prepared by tfds (array_record) in {data_dir}{hint}"

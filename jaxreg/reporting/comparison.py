@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from jaxreg.config import DataConfig
 from jaxreg.measures import setting_label
 from jaxreg.reporting import figures, provenance
 from jaxreg.reporting.document import (
@@ -66,10 +67,10 @@ class Run:
         return None if row is None else {dim: row[dim] for dim in member_dims(self.results)}
 
     @property
-    def data(self) -> tuple[str, str, str]:
-        """Dataset, downsample and validation_size, on which alone accuracies can be compared."""
+    def data(self) -> tuple[str, ...]:
+        """The set and all that was done to it: only on the same data can accuracies be compared."""
         given = provenance.defaults() | provenance.flag_values(self.flags)
-        return given["dataset"], given["downsample"], given["validation_size"]
+        return tuple(given[field.name] for field in dataclasses.fields(DataConfig) if field.name != "data_dir")
 
     @property
     def base_seed(self) -> str:

@@ -20,6 +20,8 @@ _SET_BY = {
     "num_steps": "set by num_epochs, else 1000",
     "data_dir": "set by TFDS_DATA_DIR or tfds",
     "validation_size": "set by dataset",
+    "num_points": "set by dataset",
+    "noise": "set by dataset",
 }
 _NO_BREAK = "\u00a0"
 
