@@ -29,8 +29,8 @@ def type_in(line: str) -> int:
     return cli.main(importlib.import_module(module).STUDY, [module, *flags, *QUIET])
 
 
-def test_the_page_on_results_is_among_them() -> None:
-    assert "results.md" in [page.name for page in PAGES]
+def test_the_pages_with_examples_are_among_them() -> None:
+    assert {"results.md", "regularisation.md"} <= {page.name for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,108 @@ def test_patience_goes_on_counting_after_a_resume_within_its_window(looks: int, 
     resumed = restored(runner(asked), tmp_path)
     resumed.run()
     assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
+
+
+# Regularisers
+
+STRENGTHS: dict[str, Any] = {"l1_strength": 1e-3, "l1_start": 0.5, "kl_strength": 0.05, "max_norm": 0.5}
+STRENGTHS |= {"dropout_rate": 0.5, "learning_rate": 0.5, "init_variance": 0.1}
+OFF: dict[str, Any] = {"l1_strength": 0.0, "kl_strength": 0.0, "max_norm": np.inf, "dropout_rate": 0.0}
+METHODS = ["none", "l2", "late_l1", "kl", "max_norm", "l2+dropout", "all"]
+METHOD_AXES: dict[str, Any] = {"method": METHODS, "l2_strength": [1e-3, 1e-2]}
+
+
+def of_method(data: xr.Dataset, method: str, **where: Any) -> xr.Dataset:
+    """The part of the results that one method has; `sel` has a keyword `method` of its own."""
+    return data.sel({"method": method} | where)
+
+
+@pytest.fixture(scope="module")
+def regularised() -> tuple[Runner, xr.Dataset]:
+    """Seven methods, two strengths of L2, two seeds."""
+    asked = experiment(METHOD_AXES, seeds=2, **STRENGTHS)
+    made = runner(asked)
+    made.run()
+    return made, make_dataset(made.sweep, made.histories, data_of(asked), asked)
+
+
+def test_all_methods_and_strengths_are_one_program(regularised: tuple[Runner, xr.Dataset]) -> None:
+    made, _ = regularised
+    assert made.cost.train_compilations == 1
+    assert [layout.terms for layout in made.layouts] == ["l1+l2+kl+max_norm+dropout"]
+
+
+def test_strengths_act_where_their_method_names_them_and_nowhere_else(regularised: tuple[Runner, xr.Dataset]) -> None:
+    loss = regularised[1]["train_loss"]
+    weak, strong = (loss.sel(l2_strength=strength) for strength in METHOD_AXES["l2_strength"])
+    for method in METHODS:
+        same = bool((weak.sel({"method": method}) == strong.sel({"method": method})).all())
+        assert same == (method not in ("l2", "l2+dropout", "all")), method
+    for number, method in enumerate(METHODS):
+        for other in METHODS[:number]:
+            assert (weak.sel({"method": method}) != weak.sel({"method": other})).any(), (method, other)
+    objective, half = regularised[1]["train_objective"], loss.sizes["step"] // 2
+    assert (objective.sel({"method": "none"}) == loss.sel({"method": "none"})).all()
+    assert (objective.sel({"method": "l2"}) > loss.sel({"method": "l2"})).all()
+    late = (objective - loss).sel({"method": "late_l1"})
+    assert (late.isel(step=slice(half)) == 0).all()
+    assert (late.isel(step=slice(half, None)) > 0).all()
+
+
+def test_members_of_a_seed_start_from_one_draw_whatever_regularises_them(
+    regularised: tuple[Runner, xr.Dataset],
+) -> None:
+    with_terms = initial_state(runner(experiment(METHOD_AXES, seeds=2, **STRENGTHS)))
+    without = initial_state(runner(experiment({"l2_strength": [0.0]}, seeds=2, **(STRENGTHS | OFF))))
+    for one, other in zip(jax.tree.leaves(with_terms.params), jax.tree.leaves(without.params), strict=True):
+        np.testing.assert_array_equal(one, np.broadcast_to(other, one.shape))
+    first = regularised[1]["train_loss"].isel(step=0)
+    kept = first.sel({"method": ["none", "l2", "late_l1", "kl", "max_norm"]}).values
+    np.testing.assert_array_equal(kept, np.broadcast_to(kept[:1, :1], kept.shape))
+
+
+def test_terms_that_are_off_agree_with_a_program_without_them(regularised: tuple[Runner, xr.Dataset]) -> None:
+    none = of_method(regularised[1], "none", l2_strength=1e-3)
+    plain = train(experiment(seeds=2, **(STRENGTHS | OFF)))
+    assert_within_tolerance(none, plain)
+
+
+def test_a_regularised_member_alone_agrees_and_at_the_recorded_width_has_the_same_bits(
+    regularised: tuple[Runner, xr.Dataset],
+) -> None:
+    made, results = regularised
+    swept = of_method(results, "l2+dropout", l2_strength=1e-2, seed=[1])
+    asked: dict[str, Any] = STRENGTHS | {"method": "l2+dropout", "l2_strength": 1e-2, "first_seed": 1}
+    alone = runner(experiment(**asked))
+    assert alone.layouts[0].terms == "l2+dropout"
+    alone.run()
+    results = make_dataset(alone.sweep, alone.histories, data_of(experiment()), experiment())
+    assert_within_tolerance(results, swept)
+    width = str(dataclasses.replace(made.layouts[0], seeds=1))
+    assert_same_bits(train(experiment(layout=width, **asked)), swept)
+
+
+def test_regularised_members_in_blocks_on_two_devices_agree(regularised: tuple[Runner, xr.Dataset]) -> None:
+    asked = experiment(METHOD_AXES, seeds=2, members_per_program=14, **STRENGTHS)
+    in_blocks = runner(asked, devices=2, over_seeds="vmap")
+    assert [(layout.devices, layout.width) for layout in in_blocks.layouts] == [(2, 14)]
+    in_blocks.run()
+    results = make_dataset(in_blocks.sweep, in_blocks.histories, data_of(asked), asked)
+    assert_within_tolerance(results, regularised[1])
+
+
+def test_a_resumed_run_draws_the_masks_of_one_that_never_stopped(
+    regularised: tuple[Runner, xr.Dataset], tmp_path: Path
+) -> None:
+    asked = experiment(METHOD_AXES, seeds=2, **STRENGTHS)
+    stopped = runner(asked, chunk_steps=2)  # in the middle of a check
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(8)
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = restored(runner(asked, chunk_steps=2), tmp_path)
+    resumed.run()
+    assert 0 < resumed.member_steps == resumed.total_member_steps
+    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), regularised[1])
 
 
 # Diagnostics
