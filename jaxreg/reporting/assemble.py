@@ -29,12 +29,17 @@ def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = No
     results = labelled.load(folder)
     drawn = [*study.figures(results), *network_figures(results, folder)]
     for old in (folder / "figures").glob("*.*"):
-        if old.stem not in {figure.name for figure in drawn} and old.suffix in (".png", ".svg"):
+        moving = old.suffix == ".gif"
+        kept = {figure.name for figure in drawn if figure.moving or not moving}
+        if old.stem not in kept and old.suffix in (".png", ".svg", ".gif"):
             old.unlink()
     drawn = [
         dataclasses.replace(figure, files=figures.save(figure.figure, folder / "figures", figure.name))
         for figure in drawn
     ]
+    for figure in drawn:
+        if figure.moving:
+            (folder / "figures" / f"{figure.name}.gif").write_bytes(figure.moving)
     path = folder / "report.html"
     page.write_report(
         path,

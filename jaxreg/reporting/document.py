@@ -32,13 +32,15 @@ _THIN, _NO_BREAK, _MINUS = "\u202f", "\u00a0", "\u2212"
 class ReportFigure:
     """A figure with the file name (without suffix) it is saved under and the caption that says what it shows.
 
-    `files` are the PNG and the SVG, once it is saved.
+    `files` are the PNG and the SVG, once it is saved. `moving` is a GIF of which `figure` is the last frame, and which
+    takes its place on the page, save on paper and for readers who asked their system for less motion.
     """
 
     name: str
     caption: str
     figure: Figure
     files: tuple[Path, Path] | None = None
+    moving: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +163,8 @@ def inlined(figure: ReportFigure) -> dict[str, Any]:
     """What a template shows of a figure; 100 px an inch brings its text near the size of the page's."""
     width = round(100 * figure.figure.get_figwidth())
     text = alternative_text(figure.figure)
-    return {"caption": figure.caption, "alt": text, "width": width, "data": _image(figure)}
+    moving = _data_uri("gif", figure.moving) if figure.moving else ""
+    return {"caption": figure.caption, "alt": text, "width": width, "data": _image(figure), "moving": moving}
 
 
 def alternative_text(figure: Figure) -> str:
@@ -178,11 +181,15 @@ def alternative_text(figure: Figure) -> str:
 def _image(figure: ReportFigure) -> str:
     """The figure as a data URI, SVG on white; the same figure gives the same bytes. A large one is its saved PNG."""
     if figure.files is not None and figure.files[1].stat().st_size > LARGE_SVG_BYTES:
-        return f"data:image/png;base64,{base64.b64encode(figure.files[0].read_bytes()).decode()}"
+        return _data_uri("png", figure.files[0].read_bytes())
     saved = functools.partial(_saved, figure.figure)
     with mpl.rc_context({"svg.hashsalt": "jaxreg"}):
         svg = saved(format="svg", metadata={"Date": None})
     kind, data = ("svg+xml", svg) if len(svg) <= MAX_SVG_BYTES else ("png", saved(format="png", dpi=160))
+    return _data_uri(kind, data)
+
+
+def _data_uri(kind: str, data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 

@@ -12,12 +12,16 @@ from jaxreg.reporting.figures.data import X_LABELS, X
 from jaxreg.reporting.figures.histograms import histograms_over_time, layer_histograms
 from jaxreg.reporting.figures.keys import MAX_LEGEND
 from jaxreg.reporting.figures.maps import MAX_ANNOTATED, heat_map
+from jaxreg.reporting.figures.moments import moment_ratios
 from jaxreg.reporting.figures.multiples import MAX_MULTIPLES
 from jaxreg.reporting.figures.noise import fluctuations
 from jaxreg.reporting.figures.pairs import differences, paired
 from jaxreg.reporting.figures.propagation import signal_propagation
+from jaxreg.reporting.figures.rows import value_rows
 from jaxreg.reporting.figures.stopping import cost_of_steps, stopping_cost, stopping_points
+from jaxreg.reporting.figures.strengths import strengths
 from jaxreg.reporting.figures.style import LINE_STYLES, OKABE_ITO, save
+from jaxreg.reporting.figures.surfaces import SurfaceFigure, decision_surfaces
 from jaxreg.reporting.figures.training import MAX_PANELS, curves, panels, views
 from jaxreg.reporting.figures.values import value_against
 from jaxreg.reporting.figures.verdicts import verdict_map
@@ -33,23 +37,28 @@ __all__ = [
     "OKABE_ITO",
     "PARTS",
     "X_LABELS",
+    "SurfaceFigure",
     "X",
     "confusion",
     "cost_of_steps",
     "curves",
+    "decision_surfaces",
     "differences",
     "evidence",
     "fluctuations",
     "heat_map",
     "histograms_over_time",
     "layer_histograms",
+    "moment_ratios",
     "paired",
     "panels",
     "save",
     "signal_propagation",
     "stopping_cost",
     "stopping_points",
+    "strengths",
     "value_against",
+    "value_rows",
     "verdict_map",
     "views",
     "weight_images",

@@ -6,7 +6,7 @@ import functools
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -29,13 +29,14 @@ _STYLE: Any = {
     **{"legend.frameon": False, "svg.fonttype": "none", "svg.hashsalt": "jaxreg"},
 }
 _P = ParamSpec("_P")
+_F = TypeVar("_F", bound=Figure)
 
 
-def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+def styled(draw: Callable[_P, _F]) -> Callable[_P, _F]:
     """Runs `draw` in the style of this package; ticks, which matplotlib makes late, are made in it too."""
 
     @functools.wraps(draw)
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+    def styled(*args: _P.args, **kwargs: _P.kwargs) -> _F:
         with mpl.rc_context(_STYLE):
             figure = draw(*args, **kwargs)
             figure.draw_without_rendering()

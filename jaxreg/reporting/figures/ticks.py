@@ -28,7 +28,10 @@ def set_plain_ticks(axis: Axis, low: float, high: float) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Where the values of a hyperparameter lie on x: numbers at their value, categories at 0, 1, 2, …."""
+    """Where the values of a hyperparameter lie on x: numbers at their value, categories at 0, 1, 2, ….
+
+    Numbers of which one is infinite, such as the radii 1, 3 and no bound, are categories.
+    """
 
     positions: np.ndarray
     is_number: bool
@@ -37,7 +40,7 @@ class Scale:
     @classmethod
     def of(cls, coordinate: xr.DataArray) -> Scale:
         """Logarithmic where all values are positive and span more than a decade."""
-        if coordinate.dtype.kind not in "iuf":
+        if coordinate.dtype.kind not in "iuf" or not np.isfinite(coordinate.values).all():
             return cls(np.arange(coordinate.size, dtype=float), is_number=False, is_log=False)
         at = coordinate.values.astype(float)
         return cls(at, is_number=True, is_log=bool(at.min() > 0 and at.max() > 10 * at.min()))

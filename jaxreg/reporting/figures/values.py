@@ -71,7 +71,7 @@ def value_against(
     elif log_y:
         set_plain_ticks(axes.yaxis, *axes.get_ylim())
     places = dict(zip(data[axis].values.tolist(), scale.positions, strict=True))
-    extra = _draw_reported(axes, reported, name, axis, places)
+    extra = draw_reported(axes, reported, name, axis, places)
     label_values(axes, data, axis, scale)
     axes.set_ylabel(quantity_label(name, data["values"]))
     counts = count_above(axes, data, axis, scale.positions)
@@ -98,21 +98,30 @@ def draw_values(axes: Axes, at: np.ndarray, cell: xr.Dataset, label: str, colour
         axes.plot(at[censored], np.ones(censored.sum()), "^", color=colour, mfc="white", label="_censored", **edge)
 
 
-def _draw_reported(
-    axes: Axes, reported: pd.DataFrame | None, variable: str, axis: str, positions: Mapping[Any, float]
+def draw_reported(
+    axes: Axes,
+    reported: pd.DataFrame | None,
+    variable: str,
+    axis: str,
+    positions: Mapping[Any, float],
+    *,
+    rows: bool = False,
 ) -> list[Line2D]:
-    """The numbers of the source: filled diamonds, open ones where they served to choose the settings."""
+    """The numbers of the source: filled diamonds, open ones where they served to choose the settings.
+
+    `positions` are those of the values of `axis` on x, or on y with `rows`.
+    """
     if reported is None or axis not in reported:
         return []
-    rows = reported[(reported["variable"] == variable) & reported[axis].isin(list(positions))]
-    rows = rows.drop_duplicates(["id", axis])
+    numbers = reported[(reported["variable"] == variable) & reported[axis].isin(list(positions))]
+    numbers = numbers.drop_duplicates(["id", axis])
     handles: list[Line2D] = []
     for fitted, label in ((False, "reported by the source"), (True, "reported by the source\n(fitted: no evidence)")):
-        chosen = rows[rows["fitted"] == fitted]
+        chosen = numbers[numbers["fitted"] == fitted]
         if len(chosen):
-            at = [positions[value] for value in chosen[axis]]
+            points = [positions[value] for value in chosen[axis]], chosen["reported"]
             look: dict[str, Any] = {"color": INK, "mfc": "white" if fitted else INK, "markersize": 6.5, "zorder": 4}
-            handles += axes.plot(at, chosen["reported"], "D", label=label, linestyle="none", **look)
+            handles += axes.plot(*(points[::-1] if rows else points), "D", label=label, linestyle="none", **look)
     return handles
 
 

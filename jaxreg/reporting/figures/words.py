@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from jaxreg.config import LABELS
 from jaxreg.measures import setting_values, value_label
 
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
@@ -50,7 +51,9 @@ def row_label(results: xr.Dataset, variables: Sequence[str]) -> str:
 
 
 def axis_labels(data: xr.Dataset, dims: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The names along `dims`, zipped ones included, and the label of each setting."""
+    """The names along `dims`, zipped ones included except with labels, and the label of each setting."""
+    labelled = {dim for dim in dims if dim in LABELS}
+    data = data.drop_vars([name for name, c in data.coords.items() if name not in dims and labelled & set(c.dims)])
     found = setting_values(data, dims)
     for digits in (3, 6):
         labels = [", ".join(value_label(value, digits) for value in setting.values()) for setting in found]

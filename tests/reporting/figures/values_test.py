@@ -22,6 +22,12 @@ def test_x_is_logarithmic_beyond_a_decade_of_positive_values(values: list[float]
     assert axes.get_xscale() == scale
 
 
+def test_numbers_of_which_one_is_infinite_are_categories() -> None:
+    axes = figures.value_against(make_results(axes={"max_norm": [1.0, 3.0, np.inf]}, seeds=2), "max_norm").axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3", "inf"]
+    np.testing.assert_array_equal(axes.get_xticks(), [0, 1, 2])
+
+
 def test_points_and_bars_are_those_of_mean_interval() -> None:
     results = make_results(axes={"learning_rate": RATES}, seeds=5)
     figure = figures.value_against(results, "learning_rate", "final_test_loss")

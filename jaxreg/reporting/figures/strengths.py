@@ -1,0 +1,109 @@
+"""A value against how strongly a member is regularised: a panel for each method, its own strength on x."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from jaxreg.config import REGULARISERS
+from jaxreg.measures import setting_dims, value_label
+from jaxreg.reporting.figures.data import require_dims, value_data
+from jaxreg.reporting.figures.style import GREY, OKABE_ITO, set_title, styled
+from jaxreg.reporting.figures.ticks import set_plain_ticks
+from jaxreg.reporting.figures.words import capital, name_of, quantity_label, replicates_note
+
+_COLUMNS = 3
+
+
+@styled
+def strengths(values: xr.DataArray, *, log_y: bool = False, title: str | None = None) -> Figure:
+    """Means over seeds in 95 % t bars against strength, a panel for each method, y in common.
+
+    Each panel shows the first strength that acts in its method and is swept; others that are swept with it are named.
+    x is logarithmic where the strengths are positive and span more than a decade. A strength of 0, or an infinite
+    bound, switches the method off: its mean and interval are a dashed line and a band through the panel.
+
+    Args:
+      values: named array [method, level, seed], whose coordinates along `level` hold the strengths by name.
+      log_y: logarithmic y.
+      title: first line of the title, in place of the usual one.
+
+    Raises:
+      ValueError: there is no dimension `method`, or not exactly one other that is swept.
+    """
+    levels = [dim for dim in setting_dims(values) if dim != "method"]
+    name = name_of(values, "values")
+    if "method" not in values.dims or len(levels) != 1:
+        raise ValueError(
+            f"{name}: needs the dimensions method and one of strengths, has {', '.join(map(str, values.dims))}"
+        )
+    (level,) = levels
+    require_dims(values, ("method", level, "seed"), name)
+    data = value_data(values, name, ())
+    methods = data["method"].values.tolist()
+    columns = min(_COLUMNS, len(methods))
+    rows = -(-len(methods) // columns)
+    figure = Figure(figsize=(1.0 + 2.5 * columns, 1.2 + 2.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, method in zip(grid.flat, methods, strict=False):
+        _draw_method(axes, data.sel({"method": method}).transpose(level, ...), method, level)
+        if log_y:
+            axes.set_yscale("log")
+    for axes in grid.flat[len(methods) :]:
+        axes.remove()
+    if log_y:
+        set_plain_ticks(grid[0, 0].yaxis, *grid[0, 0].get_ylim())
+    figure.supylabel(quantity_label(name, values), fontsize=9)
+    notes = [
+        replicates_note(data, "bars"),
+        "dots: single seeds" if data.sizes["seed"] > 1 else "",
+        "dashed: switched off",
+    ]
+    set_title(figure, title or f"{capital(name.replace('_', ' '))} against the strength of each method", notes)
+    return figure
+
+
+def _draw_method(axes: Axes, data: xr.Dataset, method: str, level: str) -> None:
+    """One panel: [level, seed] of one method."""
+    fields = {REGULARISERS[part][0]: REGULARISERS[part][1] for part in method.split("+") if part in REGULARISERS}
+    along = {field: data[field].values for field in fields if field in data.coords and data[field].dims == (level,)}
+    axes.set_title(method, fontsize=9)
+    if not along:
+        axes.text(0.5, 0.5, "its strength is not swept", transform=axes.transAxes, ha="center", color=GREY)
+        return
+    (field, at), *others = along.items()
+    off = at == fields[field]
+    colour, mean, low, high = OKABE_ITO[0], *(data[part].values for part in ("mean", "low", "high"))
+    if off.any():
+        axes.axhline(mean[off][0], color=GREY, linestyle="--", linewidth=0.9, zorder=1)
+        if np.isfinite(low[off][0]):
+            axes.axhspan(low[off][0], high[off][0], color=GREY, alpha=0.15, linewidth=0, zorder=0)
+    on = np.flatnonzero(~off)[np.argsort(at[~off])]
+    if not on.size:
+        return
+    x, values = at[on], data["values"].values[on]
+    if x.min() > 0 and x.max() > 10 * x.min():
+        axes.set_xscale("log")
+    if values.shape[1] > 1:
+        shown = np.isfinite(values)
+        seeds = np.broadcast_to(x[:, None], values.shape)
+        axes.plot(seeds[shown], values[shown], ".", color=colour, alpha=0.35, markersize=4, label="_seeds")
+    look: dict[str, Any] = {"marker": "o", "markersize": 4.5, "linewidth": 1.0, "elinewidth": 1.4, "capsize": 2.5}
+    axes.errorbar(x, mean[on], np.nan_to_num([mean[on] - low[on], high[on] - mean[on]]), color=colour, **look)
+    if axes.get_xscale() == "log":
+        set_plain_ticks(axes.xaxis, *axes.get_xlim())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.tick_params(axis="x", labelrotation=0)
+    together = f"\n(and {', '.join(other for other, _ in others)} with it)" if others else ""
+    axes.set_xlabel(f"{field}{together}")
+    diverged = data["diverged"].values[on].sum(-1)
+    for place, count in zip(x, diverged, strict=True):
+        if count:
+            note = f"{count} diverged at {value_label(float(place))}"
+            axes.annotate(note, (place, 1), xycoords=axes.get_xaxis_transform(), fontsize=7, rotation=90, va="top")
