@@ -1,0 +1,330 @@
+"""Points of two classes in the plane: no penalty, L1, L2 and early stopping for a network that can learn them by heart.
+
+Question: what do L1, L2 and early stopping do to training loss, validation loss, time, and to what is learned?
+Source:   report 003, part 2, figures 1-3: binary classification of a 2-D point cloud by an MLP, patience 5.
+Command:  python -m experiments.point_cloud --flagfile=experiments/flagfiles/point_cloud.cfg
+          With --flagfile=experiments/flagfiles/point_cloud_spirals.cfg: the same on two spirals.
+
+Assumed: the source names neither the points, nor the network, nor strengths. 100 noisy points of two moons and 32x32
+ReLU units under Adam are chosen so that the network can learn the points by heart. Patience counts checks, one after
+every epoch. Each penalty has three strengths; claims are judged at the middle ones (L1 0.001, L2 0.01), figures show
+each method as it is best on validation. "Late in training" is the last tenth of the checks. A member that stopped
+counts with the parameters that it keeps. Time is that of each method alone: one member at a time, everything compiled
+and warm, 20 interleaved repeats of a seed each. Early stopping is timed with its checks, which measure the test set
+too; the others are not checked on the way. Within the run itself all members share one program and its time.
+
+Expected (ten seeds): without a penalty the training loss falls to 0.05 nats while the validation loss rises from 0.34
+after 33 epochs to 0.68 after 200. At the middle strengths the validation loss late in training is 0.66 without a
+penalty, 0.33 with L1, 0.29 with L2 and 0.35 for early stopping, so L2 is best there; of the methods that train to the
+end its training loss with the penalty, 0.29, is the highest, but early stopping ends as high because it ends early. It
+stops after 6 to 42 epochs, 14 in the mean, often at the first unrest: the lowest validation loss comes later. Test
+errors are 14.2, 13.3, 12.8 and 13.5 %. Early stopping takes the least time; no difference between none, L1 and L2
+can be told (36, 35 and 36 ms). On the spirals 0.01 is too strong for L2: early stopping and L1 are better late in
+training, and early stopping, which stops after 48 epochs, takes longer than the others, because of its checks.
+Wall time: 43 s for point_cloud.cfg and 66 s for point_cloud_spirals.cfg on 2 virtual cores of a shared cloud machine
+that were busy with other work too; 16 ms of training for each of the 120 members.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from experiments import cli
+from jaxreg.claims import Best, Claim, Measure
+from jaxreg.config import Experiment
+from jaxreg.data import Data
+from jaxreg.measures import (
+    acting_setting,
+    at_check,
+    at_last_check,
+    between_checks,
+    final_test_error,
+    halted_by_patience,
+    setting_label,
+    setting_values,
+    time_per_member,
+)
+from jaxreg.statistics import mean_interval
+from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.summary import best_setting, member_dims
+from jaxreg.timing import training_time_alone
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from jaxreg.reporting.document import ReportFigure
+
+NONE, L1, L2, EARLY = "none", "l1", "l2", "early_stopping"
+REPEATS = 20  # of the timing
+LATE = 0.1  # the share of training that counts as late
+PART_2 = "report 003, part 2"
+MIDDLE = {"l2_strength": 0.01}  # the middle one of the strengths: with it goes that of L1
+
+
+# What is measured
+
+
+def measure(experiment: Experiment, data: Data, _results: xr.Dataset) -> xr.Dataset:
+    """The training time of each method alone, `training_time_alone` [method, repeat]; nothing if none are compared.
+
+    Of a strength, or of any other axis, the first value is taken: the time of a step does not depend on it.
+    """
+    if "method" not in experiment.axes:
+        return xr.Dataset()
+    first = {name: values[0] for name, values in experiment.axes.items()}
+
+    def member(method: str) -> Experiment:
+        hparams = dataclasses.replace(experiment.hparams, **(first | {"method": method}))
+        return dataclasses.replace(experiment, hparams=hparams, axes={}, zip=(), layout=None)
+
+    members = {method: member(method) for method in experiment.axes["method"]}
+    return training_time_alone(members, data, REPEATS).to_dataset()
+
+
+def time_alone(results: xr.Dataset) -> xr.DataArray:
+    """Training time of each method alone, [method, seed], in seconds: repeat r trained the r-th seed."""
+    seconds = results["training_time_alone"].rename(repeat="seed")
+    return seconds.assign_coords(seed=results["seed"].values[0] + np.arange(seconds.sizes["seed"]))
+
+
+def last_objective(results: xr.Dataset) -> xr.DataArray:
+    """The training loss with penalties since the last check but one that the member has, [..., seed], in nats."""
+    return at_last_check(results.assign(last_objective=between_checks(results)), "last_objective")
+
+
+def late_validation_loss(results: xr.Dataset) -> xr.DataArray:
+    """The mean validation loss over the last tenth of the checks, [..., seed], in nats; what is kept of who stopped."""
+    loss = results["validation_loss"]
+    late = loss.isel(check=slice(-max(int(LATE * loss.sizes["check"]), 1), None)).mean("check", skipna=False)
+    kept = late.where(~halted_by_patience(results), results["best_validation_loss"])
+    return kept.rename("late_validation_loss").assign_attrs(units="nats")
+
+
+def kept_test_error(results: xr.Dataset) -> xr.DataArray:
+    """Test error of what a member keeps, [..., seed]: the last parameters, or the best ones if patience halted it."""
+    return (1 - results["final_test_accuracy"]).where(~halted_by_patience(results), 1 - results["best_test_accuracy"])
+
+
+def steps_taken(results: xr.Dataset) -> xr.DataArray:
+    """The steps that a member took until it stopped, or to the end, [..., seed]."""
+    taken = results["check_step"].where(results["validation_loss"].notnull()).max("check")
+    return taken.rename("steps_taken").assign_attrs(units="steps")
+
+
+OBJECTIVE = Measure("training loss with penalties in the last epoch", last_objective, better="lower")
+VALIDATION = Measure("validation loss late in training", late_validation_loss, better="lower")
+TIME = Measure("training time alone", time_alone, better="lower")
+STEPS = Measure("steps taken", steps_taken, better="lower")
+CLAIMS: tuple[Claim, ...] = (
+    Best(
+        "L2 has the highest training loss (with its penalty).",
+        OBJECTIVE,
+        {"method": L2, **MIDDLE},
+        "method",
+        "higher",
+        source=f"{PART_2}, figure 1",
+    ),
+    Best(
+        "L2 has the highest training loss (with its penalty) of the methods that train to the end.",
+        OBJECTIVE,
+        {"method": L2, **MIDDLE},
+        (NONE, L1, L2),
+        "higher",
+    ),
+    Best(
+        "L2 has the best validation loss late in training.",
+        VALIDATION,
+        {"method": L2, **MIDDLE},
+        "method",
+        "lower",
+        source=f"{PART_2}, figure 2",
+    ),
+    Best(
+        "Training without a penalty takes the least time.",
+        TIME,
+        {"method": NONE},
+        "method",
+        "lower",
+        source=f"{PART_2}, figure 3",
+    ),
+    Best(
+        "Training without a penalty takes the least time of the methods that train to the end.",
+        TIME,
+        {"method": NONE},
+        (NONE, L1, L2),
+        "lower",
+    ),
+    Best(
+        "Early stopping with patience 5 ends first.",
+        STEPS,
+        {"method": EARLY, "patience": 5, **MIDDLE},
+        "method",
+        "lower",
+        source=f"{PART_2}, figure 1",
+    ),
+)
+
+
+# What is shown
+
+
+def best_of_each(results: xr.Dataset) -> xr.Dataset:
+    """Each method at the setting that is best for it on validation, [method, seed, ...]; its strengths go with it."""
+    others = [dim for dim in member_dims(results) if dim != "method"]
+    best = [best_setting(results.sel({"method": method})) or {} for method in results["method"].values]
+    first = {dim: results[dim].values[0] for dim in others}
+    at = [{dim: results.indexes[dim].get_loc((first | each)[dim]) for dim in others} for each in best]
+    return results.isel({dim: xr.DataArray([place[dim] for place in at], dims="method") for dim in others})
+
+
+def as_kept(results: xr.Dataset, curve: xr.DataArray) -> xr.DataArray:
+    """A curve [..., check] that goes on, where patience has halted a member, with the value of what it keeps."""
+    checks = xr.DataArray(np.arange(curve.sizes["check"]), dims="check")
+    stopped = halted_by_patience(results) & (checks > results["stopped_check"])
+    return curve.where(~stopped, at_check(curve, results["best_check"])).assign_attrs(curve.attrs)
+
+
+def per_epoch(results: xr.Dataset) -> xr.Dataset:
+    """Losses and error from check to check, with epochs in the place of examples seen."""
+    epochs = (results["examples_seen"] / results.attrs["train_examples"]).assign_attrs(long_name="training (epochs)")
+    curves = {
+        "training_loss_with_penalty": between_checks(results, "train_objective"),
+        "training_loss": between_checks(results, "train_loss"),
+        "validation_loss": results["validation_loss"],
+        "validation_error": (1 - results["validation_accuracy"]).assign_attrs(units="1"),
+    }
+    kept = {name: as_kept(results, curve) for name, curve in curves.items()}
+    return results.assign(kept).assign_coords(examples_seen=epochs)
+
+
+def answer(results: xr.Dataset) -> str:
+    """Test error and time of each method, at the strengths that are best for it on validation."""
+    if "method" not in results.dims:
+        return default_answer(results)
+    chosen = best_of_each(results)
+    errors = kept_test_error(chosen)
+    told = [f"{name} {_mean(100 * error, '.1f')}" for name, error in zip(_names(chosen), errors, strict=True)]
+    said = f"Test error in percent, of what is kept, at the strengths that are best on validation: {'; '.join(told)}."
+    if "training_time_alone" in results:
+        times = [
+            f"{method} {_mean(1000 * seconds, '.0f')}"
+            for method, seconds in zip(results["method"].values, time_alone(results), strict=True)
+        ]
+        share = 1000 * float(time_per_member(results).max())
+        said += (
+            f"\n\nTraining time alone in ms: {', '.join(times)}. The {results['diverged_step'].size} members of this "
+            f"run trained side by side, {share:.1f} ms each."
+        )
+    return said
+
+
+def _names(chosen: xr.Dataset) -> list[str]:
+    """Each method with the strengths that act in it: "l2 at l2_strength=0.01"."""
+    acting = [acting_setting(setting) for setting in setting_values(chosen, ("method",))]
+    return [" at ".join(filter(None, (setting.pop("method"), setting_label(setting)))) for setting in acting]
+
+
+def _mean(values: xr.DataArray, form: str) -> str:
+    """The mean over seeds and the half-width of its 95 % interval."""
+    interval = mean_interval(values)
+    half = float((interval["high"] - interval["low"]) / 2)
+    return f"{float(interval['mean']):{form}}" + (f" ± {half:{form}}" if np.isfinite(half) else "")
+
+
+def draw(results: xr.Dataset) -> list[ReportFigure]:
+    """The figures of the source's part 2, decision surfaces, and error against strength."""
+    if "method" not in results.dims:
+        return default_figures(results)
+    from jaxreg.reporting import animations, figures  # matplotlib is slow to import, and not needed for a refusal
+    from jaxreg.reporting.document import ReportFigure
+
+    chosen = best_of_each(results)
+    curves = per_epoch(chosen)
+    swept = [dim for dim in member_dims(results) if dim != "method"]
+    where = f" Each method as it is best on validation: {'; '.join(_names(chosen))}." if swept else ""
+    held = " A member that stopped goes on with the parameters that it keeps."
+
+    def along(name: str) -> Figure:
+        return figures.curves(curves, name, x="examples_seen", log_y=True)
+
+    drawn = [
+        ReportFigure(
+            "fig1_training_loss_with_penalty",
+            f"Training loss with the penalty, mean over each epoch (the source's figure 1).{held}{where}",
+            along("training_loss_with_penalty"),
+        ),
+        ReportFigure(
+            "fig1_training_loss",
+            f"The same without the penalty: the loss alone, which can be compared between methods.{held}{where}",
+            along("training_loss"),
+        ),
+        ReportFigure(
+            "fig2_validation_loss",
+            f"Validation loss against epochs (the source's figure 2).{held}{where}",
+            along("validation_loss"),
+        ),
+        ReportFigure(
+            "fig2_validation_error",
+            f"Validation error against epochs.{held}{where}",
+            along("validation_error"),
+        ),
+    ]
+    if "training_time_alone" in results:
+        drawn.append(
+            ReportFigure(
+                "fig3_training_time",
+                f"Training time of each method alone on the machine (the source's figure 3): {results.sizes['repeat']} "
+                "repeats, interleaved, each of another seed, everything compiled and warm. That of early stopping ends "
+                "where it stops and includes its checks; the others are not checked on the way.",
+                figures.value_against(time_alone(results), "method"),
+            )
+        )
+    if len(swept) == 1 and (penalised := [m for m in results["method"].values.tolist() if m not in (NONE, EARLY)]):
+        drawn.append(
+            ReportFigure(
+                "error_against_strength",
+                "Test error after the last step against the strength of each penalty.",
+                figures.strengths(final_test_error(results).sel({"method": penalised})),
+            )
+        )
+    if "surface" in results and len(swept) <= 1:
+        last, moving = animations.decision_surfaces(chosen, title="Decision surfaces during training")
+        drawn += [
+            ReportFigure(
+                "decision_surfaces",
+                "What the networks of the first seed have learned: probability of class 1 over the plane, a column for "
+                "each method, a row for each strength.",
+                figures.decision_surfaces(results, "method", *swept, title="What the networks have learned"),
+            ),
+            ReportFigure(
+                "decision_surfaces_during_training",
+                f"The same from check to check; the still picture is the end of training.{where}",
+                last,
+                moving=moving,
+            ),
+        ]
+    return drawn
+
+
+STUDY = Study(
+    name="point_cloud",
+    title="Regularisers on a point cloud",
+    question="What do L1, L2 and early stopping do to training loss, validation loss, time, and to what is learned?",
+    source="Report 003, part 2, figures 1-3.",
+    claims=CLAIMS,
+    answer=answer,
+    measure=measure,
+    figures=draw,
+    notes=(
+        "Patience counts checks, and there is a check after every epoch.",
+        "Where a claim is about time, n is the number of repeats, each of another seed.",
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.main(STUDY))
