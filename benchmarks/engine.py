@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -140,6 +140,21 @@ def interleaved(functions: list[Callable[[], None]], repeats: int) -> np.ndarray
             function()
             times[repeat, number] = time.perf_counter() - start
     return times
+
+
+def print_ratios(groups: Sequence[Mapping[str, Callable[[], None]]], repeats: int, timed: str) -> None:
+    """A table of variants, each group timed in turn: seconds, and the ratio to the first variant of its group."""
+    table = Table(title=f"{jax.local_device_count()} x {jax.devices()[0].device_kind}")
+    for heading in ("variant", f"s per {timed}", "of the first", "lowest to highest"):
+        table.add_column(heading, justify="left" if heading == "variant" else "right")
+    for variants in groups:
+        times = interleaved(list(variants.values()), repeats)
+        ratios = times / times[:, :1]
+        for number, name in enumerate(variants):
+            middle, low, high = np.median(ratios[:, number]), ratios[:, number].min(), ratios[:, number].max()
+            table.add_row(name, f"{np.median(times[:, number]):.2f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}")
+        table.add_section()
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":

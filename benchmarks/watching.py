@@ -15,10 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.engine import CLASSES, EXAMPLES, FEATURES, interleaved
+from benchmarks.engine import CLASSES, EXAMPLES, FEATURES, print_ratios
 from jaxreg.batches import Cursor
 from jaxreg.config import Experiment, Hparams
 from jaxreg.data import from_arrays
@@ -41,18 +39,7 @@ def main(argv: list[str]) -> int:
     rng = np.random.default_rng(0)
     inputs, labels = rng.random((EXAMPLES, FEATURES), np.float32), rng.integers(0, CLASSES, EXAMPLES)
     data = from_arrays((inputs, labels), (inputs[:5000], labels[:5000]), (inputs[:10_000], labels[:10_000]))
-    repeats = int(values["repeats"].value or 0)
-    table = Table(title=f"{jax.local_device_count()} x {jax.devices()[0].device_kind}")
-    for heading in ("variant", "s per 100 steps", "of the first", "lowest to highest"):
-        table.add_column(heading, justify="left" if heading == "variant" else "right")
-    for variants in (watching(data), stopping(data)):
-        times = interleaved(list(variants.values()), repeats)
-        ratios = times / times[:, :1]
-        for number, name in enumerate(variants):
-            middle, low, high = np.median(ratios[:, number]), ratios[:, number].min(), ratios[:, number].max()
-            table.add_row(name, f"{np.median(times[:, number]):.2f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}")
-        table.add_section()
-    Console(width=100).print(table)
+    print_ratios([watching(data), stopping(data)], int(values["repeats"].value or 0), "100 steps")
     return 0
 
 
