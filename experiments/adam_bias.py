@@ -80,7 +80,8 @@ def measure(experiment: Experiment, data: Data, results: xr.Dataset) -> xr.Datas
 
     Members are trained once more, by the same functions on the same draws, because a run does not keep the state of
     its optimizer at every step; patience is left out. They have the regularisers of their flags, and no parts of the
-    user's own.
+    user's own. Meant for some thousand steps: the rows of all batches are drawn at once, and the sums take num_steps^2
+    operations.
 
     Returns:
       `simulated_ratio_NAME` [beta2, seed, t]: mean of v_t over E[g^2], of each process in `moments.PROCESSES`.

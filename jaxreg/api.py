@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from jaxreg import models, results, runfolder, sweeps
@@ -271,7 +272,11 @@ def _with_measured(study: Study, experiment: Experiment, data: Data, dataset: xr
     """The results with what the study measures besides."""
     if study.measure is None:
         return dataset
-    return dataset.merge(study.measure(experiment, data, dataset), combine_attrs="override")
+    measured = study.measure(experiment, data, dataset)
+    for name in measured.coords:
+        if name in dataset.coords and not np.array_equal(measured[name], dataset[name]):
+            raise ValueError(f"study {study.name}: what it measures has another {name} than the run")
+    return dataset.merge(measured, combine_attrs="override")
 
 
 def _counts(dataset: xr.Dataset) -> dict[str, int]:

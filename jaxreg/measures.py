@@ -145,11 +145,11 @@ def between_checks(results: xr.Dataset, variable: str = "train_objective") -> xr
     it is the mean over the epoch.
 
     Raises:
-      ValueError: settings differ in when they are checked.
+      KeyError: settings differ in when they are checked: select some first that do not.
     """
     curve, checks = results[variable], results["check_step"]
     if checks.dims != ("check",):
-        raise ValueError(f"{variable}: settings differ in when they are checked; select one of them first")
+        raise KeyError("check_step")
     edges = np.searchsorted(results["step"].values, checks.values)  # the first step that was taken after each check
     before = [dim for dim in curve.dims if dim != "step"]
     values = curve.transpose(*before, "step").values

@@ -181,7 +181,12 @@ def _checkpoint(run: Path, configuration: str, parts: Sequence[Part]) -> Found:
 def _curve(dataset: xr.Dataset, sweep: Sweep, setting: int, seed: int, group: Group) -> xr.Dataset:
     """The member's part of the results, without what fills up a group of fewer steps or checks."""
     names = [dimension.name for dimension in sweep.dimensions]
-    curve = dataset.isel(dict(zip(names, np.unravel_index(setting, sweep.shape), strict=True))).sel(seed=seed)
+    others = [name for name, values in dataset.data_vars.items() if "seed" not in values.dims]  # of other members
+    curve = (
+        dataset.drop_vars(others)
+        .isel(dict(zip(names, np.unravel_index(setting, sweep.shape), strict=True)))
+        .sel(seed=seed)
+    )
     num_recorded = math.ceil(group.num_steps / sweep.record_every)
     curve = curve.isel(check=slice(len(group.check_steps)), step=slice(num_recorded))
     if "layer" in curve.dims:

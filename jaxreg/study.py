@@ -67,7 +67,8 @@ class Study:
       answer: results -> the answer in a sentence or two.
       claims: what the source, or the experiment itself, asserts; each run judges them.
       measure: (experiment, data, results) -> what the study measures besides the training of its members, under names
-        of its own; it is kept in the results with them.
+        of its own; it is kept in the results with them. Called once, after training; it knows nothing of parts of the
+        user's own, such as a model.
       figures: results -> figures, each named after the figure of the source that it stands for.
       notes: assumptions and limits that a reader of the report must know.
     """

@@ -357,7 +357,7 @@ def test_means_between_checks_are_those_of_the_steps_after_the_check_before(reco
 def test_means_between_checks_want_one_series_of_checks() -> None:
     results = make_results(seeds=2)
     apart = results["check_step"].expand_dims(learning_rate=4)
-    with pytest.raises(ValueError, match="settings differ in when they are checked"):
+    with pytest.raises(KeyError, match="check_step"):
         between_checks(results.assign_coords(check_step=apart))
 
 

@@ -2,21 +2,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from experiments import cli, point_cloud
-from jaxreg.claims import Judgement, judge
-from jaxreg.config import Experiment
+from jaxreg.claims import Best, Judgement, judge
+from jaxreg.config import DataConfig, Experiment
+from jaxreg.data import Data
 from jaxreg.data import load as load_data
 from jaxreg.flagfile import experiment_from_flags
 from jaxreg.results import load
+from jaxreg.sweeps import acting
 from tests.synthetic import add_surfaces, make_results
 
 FLAGFILES = Path(point_cloud.__file__).parent / "flagfiles"
 METHODS = ["none", "l1", "l2", "early_stopping"]
+MOONS = DataConfig(dataset="moons")
 
 
 def made(seeds: int = 6) -> xr.Dataset:
@@ -53,16 +57,16 @@ def test_claims_find_what_was_put_in() -> None:
         "supported",
         "supported",
         "supported",
+        "supported",
         "contradicted",  # early stopping takes less
         "supported",
-        "supported",
     ]
-    assert [judgement.n for judgement in found] == [6, 6, 6, 8, 8, 6]
+    assert [judgement.n for judgement in found] == [6, 6, 6, 6, 8, 8]
 
 
 def test_claims_about_time_are_open_where_none_was_taken() -> None:
     found = verdicts(made().drop_vars("training_time_alone"))
-    assert [judgement.verdict for judgement in found[3:5]] == ["undecided", "undecided"]
+    assert [judgement.verdict for judgement in found[4:]] == ["undecided", "undecided"]
 
 
 def test_members_that_stopped_count_as_they_are_kept() -> None:
@@ -126,7 +130,6 @@ def test_figures_are_those_that_the_results_allow() -> None:
 def test_flagfiles_check_after_every_epoch_and_hold_what_the_claims_name(flagfile: str) -> None:
     asked = experiment_from_flags((FLAGFILES / f"{flagfile}.cfg").read_text(encoding="utf-8"))
     assert asked.eval_every * asked.hparams.batch_size == len(load_data(asked.data).train.labels)
-    assert point_cloud.MIDDLE["l2_strength"] in asked.axes["l2_strength"]
     assert asked.axes["method"] == tuple(METHODS)
     assert (asked.hparams.patience, asked.seeds >= 10, asked.surfaces) == (5, True, True)
 
@@ -134,6 +137,44 @@ def test_flagfiles_check_after_every_epoch_and_hold_what_the_claims_name(flagfil
 def test_without_methods_no_time_is_taken() -> None:
     asked = Experiment()
     assert not point_cloud.measure(asked, load_data(asked.data), xr.Dataset()).data_vars
+    zipped = Experiment(
+        axes={"l2_strength": [0.1, 0.0], "method": ["l2", "none"]}, zip=(("l2_strength", "method"),), data=MOONS
+    )
+    of_run = make_results(axes={"l2_strength": [0.1, 0.0]}, zipped={"method": ("l2_strength", ["l2", "none"])}, seeds=2)
+    assert not point_cloud.measure(zipped, load_data(MOONS), of_run).data_vars
+
+
+def test_the_time_of_a_method_is_taken_where_its_strength_acts(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: dict[str, Experiment] = {}
+
+    def record(members: dict[str, Experiment], _data: Data, _repeats: int) -> xr.DataArray:
+        timed.update(members)
+        return xr.DataArray(0.0, name="training_time_alone")
+
+    monkeypatch.setattr(point_cloud, "training_time_alone", record)
+    results = make_results(axes={"method": ["none", "l2"], "l2_strength": [0.0, 0.01]}, seeds=2)
+    axes: dict[str, list[Any]] = {"method": ["none", "l2"], "l2_strength": [0.0, 0.01]}
+    zips: tuple[tuple[tuple[str, ...], ...], ...] = ((), (("method", "l2_strength"),))
+    for names in zips:
+        point_cloud.measure(Experiment(axes=axes, zip=names, data=MOONS), load_data(MOONS), results)
+        assert acting(timed["l2"].hparams).l2_strength == 0.01
+        assert acting(timed["none"].hparams).l2_strength == 0.0
+        assert not timed["l2"].axes
+
+
+def test_claims_are_judged_at_what_is_best_on_validation() -> None:
+    results = make_results(axes={"method": METHODS, "l2_strength": [0.001, 0.1]}, seeds=4)
+    results["final_validation_accuracy"][:, 0], results["final_validation_accuracy"][:, 1] = 0.9, 0.8
+    claim = Best("L2 is best.", "final_test_loss", {"method": "l2"}, "method", "lower")
+    found, there = point_cloud.AtBest(claim).judge(results), claim.judge(results.isel(l2_strength=0))
+    assert (found.verdict, found.n) == (there.verdict, there.n)
+    np.testing.assert_allclose([e.difference for e in found.evidence], [e.difference for e in there.evidence])
+
+
+def test_methods_that_are_checked_at_other_steps_are_shown_as_any_run() -> None:
+    results = make_results(axes={"method": METHODS}, seeds=2)
+    apart = results["check_step"].expand_dims(method=len(METHODS))
+    assert point_cloud.draw(results.assign_coords(check_step=apart))
 
 
 def test_a_small_run_measures_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

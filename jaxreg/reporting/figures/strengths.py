@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -15,6 +13,7 @@ from jaxreg.measures import setting_dims, value_label
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, set_title, styled
 from jaxreg.reporting.figures.ticks import set_plain_ticks
+from jaxreg.reporting.figures.values import draw_values
 from jaxreg.reporting.figures.words import capital, name_of, quantity_label, replicates_note
 
 _COLUMNS = 3
@@ -78,7 +77,7 @@ def _draw_method(axes: Axes, data: xr.Dataset, method: str, level: str) -> None:
         return
     (field, at), *others = along.items()
     off = at == fields[field]
-    colour, mean, low, high = OKABE_ITO[0], *(data[part].values for part in ("mean", "low", "high"))
+    mean, low, high = (data[part].values for part in ("mean", "low", "high"))
     if off.any():
         axes.axhline(mean[off][0], color=GREY, linestyle="--", linewidth=0.9, zorder=1)
         if np.isfinite(low[off][0]):
@@ -86,20 +85,14 @@ def _draw_method(axes: Axes, data: xr.Dataset, method: str, level: str) -> None:
     on = np.flatnonzero(~off)[np.argsort(at[~off])]
     if not on.size:
         return
-    x, values = at[on], data["values"].values[on]
+    x = at[on]
     if x.min() > 0 and x.max() > 10 * x.min():
         axes.set_xscale("log")
-    if values.shape[1] > 1:
-        shown = np.isfinite(values)
-        seeds = np.broadcast_to(x[:, None], values.shape)
-        axes.plot(seeds[shown], values[shown], ".", color=colour, alpha=0.35, markersize=4, label="_seeds")
-    look: dict[str, Any] = {"marker": "o", "markersize": 4.5, "linewidth": 1.0, "elinewidth": 1.4, "capsize": 2.5}
-    axes.errorbar(x, mean[on], np.nan_to_num([mean[on] - low[on], high[on] - mean[on]]), color=colour, **look)
+    draw_values(axes, x, data.isel({level: on}).transpose(level, ...), method, OKABE_ITO[0], "-")
     if axes.get_xscale() == "log":
         set_plain_ticks(axes.xaxis, *axes.get_xlim())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.tick_params(axis="x", labelrotation=0)
     together = f"\n(and {', '.join(other for other, _ in others)} with it)" if others else ""
     axes.set_xlabel(f"{field}{together}")
     diverged = data["diverged"].values[on].sum(-1)

@@ -83,11 +83,13 @@ def decision_surfaces(
     figure = SurfaceFigure(figsize=size, layout="constrained")
     grid = figure.subplots(height, width, squeeze=False)
     figure.panels, figure._lines = [], []
+    drawn: set[tuple[tuple[str, Any], ...]] = set()
     for axes, (setting, member) in zip(grid.flat, settings(shown, dims), strict=True):
-        label = _label(setting)
-        if label in {panel.label for panel in figure.panels}:
+        label, acts = _label(setting), tuple(acting_setting(setting).items())
+        if acts in drawn:
             axes.remove()
         else:
+            drawn.add(acts)
             figure.panels.append(_Panel(axes, _draw(axes, member), member, label))
     _label_outer([panel.axes for panel in figure.panels])
     figure.move_to(results.sizes["check"] - 1)
