@@ -11,6 +11,7 @@ import xarray as xr
 
 from experiments import cli, early_stopping, lr_sweep
 from jaxreg.claims import judge
+from jaxreg.measures import final_test_error
 from jaxreg.replication import compare
 from jaxreg.results import load
 from jaxreg.study import Study
@@ -57,6 +58,26 @@ def test_zero_weights_stay_one_unit_and_the_saturated_share_rises(tmp_path: Path
     verdicts = {judgement.statement: judgement.verdict for judgement in judge(study.claims, results)}
     rising = [verdict for statement, verdict in verdicts.items() if "rises with the variance" in statement]
     assert rising == ["supported", "supported"]
+
+
+def test_regularizers_meet_the_curves_they_were_fitted_to(tmp_path: Path) -> None:
+    study, results = at_full_size("regularizers", "regularizers", tmp_path)
+    assert int(results["num_steps"]) == 85_938
+    assert dict(results["final_test_accuracy"].sizes) == {"method": 7, "seed": 10}
+    comparison = compare(results, study.reported).set_index("id")
+    assert comparison.loc[["B3-l2", "B3-l2-l1-peak"], "inside"].all()
+    max_norm = final_test_error(results).sel({"method": "max_norm"})
+    assert 0.04 < float(max_norm.median()) < 0.055  # some seeds leave out a class
+    assert 1.5 < comparison["mean"].to_dict()["B3-l2-loss"] < 1.6
+    verdicts = {judgement.statement: judgement.verdict for judgement in judge(study.claims, results)}
+    assert verdicts["The validation loss jumps when L1 sets in."] == "supported"
+    assert verdicts["L2 with late L1 is worst in test error."] == "supported"
+
+
+def test_one_term_too_many_is_contradicted_by_the_simulation(tmp_path: Path) -> None:
+    study, results = at_full_size("adam_bias", "adam_bias", tmp_path)
+    printed = [judgement.verdict for judgement in judge(study.claims, results) if "ᵗ⁺¹" in judgement.statement]
+    assert printed == ["contradicted"] * 3
 
 
 def test_a_small_variance_trains_best(tmp_path: Path) -> None:

@@ -1,0 +1,415 @@
+"""Six ways to regularise a small network, beside none: what each does to loss, test error, weights and activations.
+
+Question: which regulariser helps a network of 32 ReLU units, and what does each do to its weights and activations?
+Source:   report 003, part 3, figures 4-23: MNIST, 50 epochs; L2, L2 with L1 towards the end, L2 with KL sparsity,
+          max-norm of radius 3, dropout 0.5 with L2, dropout 0.5 with max-norm. The control without any is ours.
+Command:  python -m experiments.regularizers --flagfile=experiments/flagfiles/regularizers.cfg [--data_dir=...]
+          regularizers_cross_entropy.cfg: the same with cross-entropy on logits, the better practice;
+          regularizers_tuned.cfg: with strengths that the small sweep regularizers_tuning.cfg found best on validation;
+          regularizers_strengths.cfg: test error against strength; regularizers_7x7.cfg: images of 7x7 pixels.
+
+Assumed: the source prints neither rate, batch size, initial weights nor strengths. More than 80 000 iterations in 50
+epochs are batches of 32. Weights are drawn as PyTorch does. Of rates 0.01 to 0.1 and L2 of 0.0003 to 0.01 (two seeds
+each) 0.04 and 0.001 come closest to its losses and its error under L2 and its error under max-norm; L1 of 0.0042 makes
+the training loss jump to the 5.0 of its figure 7. These numbers are fitted and no evidence. Its figure 10 begins where
+figure 4 does, so KL adds little at the start: 0.001. "Towards the end" is taken for the last fifth. An elementwise clamp
+at 3, another reading of its "clamp rate", would not act: without regulariser the largest weight of seed 0 is 1.8.
+
+Expected (regularizers.cfg, ten seeds), test error in percent, the source's in brackets: none 8.2, L2 5.2 (5.6), late L1
+17.7 (35), KL 4.7 (6.1), max-norm 8.1 (4.6), dropout with L2 7.9, dropout with max-norm 7.7. Validation losses end at
+1.53 to 1.56, at 1.75 under late L1. Without L2 four of ten seeds never predict a 5 or a 9, with and without max-norm
+(one with dropout and max-norm), which the two seeds of the fit did not show; the others have 4.6 to 5.1 %, as the source
+does under max-norm. A radius of 3 holds 1 % of the hidden and 19 % of the output units: it hardly acts. L1 in the last
+fifth takes 97 % of the weights of layer 1 below 0.001 (22 % under L2). KL is no smoother than L2 at this n, and is below
+dropout with max-norm in training loss too, against the source.
+With cross-entropy on logits no class is lost: 3.1, 3.0, 11.1, 2.9, 2.9, 5.4 and 4.9 %; dropout with max-norm beats
+dropout with L2 there. With tuned strengths all six are better than none: 3.3, 2.9, 3.1, 3.0, 2.9, 2.8 and 3.0 %, and
+cannot be told from each other in most pairs; late L1 is no longer worst. On images of 7x7 pixels late L1 has 33 %.
+Wall time on 2 virtual cores of a shared cloud machine (Intel Xeon): 17 minutes for regularizers.cfg with other work
+beside; 7 for regularizers_tuned.cfg, which is as long, and 3 for regularizers_7x7.cfg, left alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from experiments import cli
+from jaxreg.claims import Best, Claim, Higher, Lower, Measure, ReportedNumber
+from jaxreg.config import REGULARISERS
+from jaxreg.measures import (
+    at_last_check,
+    between_checks,
+    final_test_error,
+    generalisation_gap,
+    held_at,
+    setting_dims,
+    value_label,
+)
+from jaxreg.replication import Reported, compare
+from jaxreg.statistics import mean_interval
+from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.summary import best_setting
+
+if TYPE_CHECKING:
+    from jaxreg.reporting.document import ReportFigure
+
+NONE, L2, L2_L1, L2_KL = "none", "l2", "l2+late_l1", "l2+kl"
+MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM = "max_norm", "dropout+l2", "dropout+max_norm"
+METHODS = (L2, L2_L1, L2_KL, MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM)  # the source's (a) to (f)
+WINDOW = 100  # steps before and after L1 sets in
+PART_3 = "report 003, part 3"
+SOURCE = {
+    "dataset": "mnist",
+    "downsample": 1,
+    "num_epochs": 50,
+    "loss": "cross_entropy_on_probabilities",
+}
+
+
+def last_objective(results: xr.Dataset) -> xr.DataArray:
+    """The training loss with penalties, as the source plots it, averaged since the last check but one, in nats."""
+    return between_checks(results).isel(check=-1, drop=True)
+
+
+def roughness(results: xr.Dataset) -> xr.DataArray:
+    """How rough the training loss with penalties is from epoch to epoch in the second half of training, in nats.
+
+    sd(second differences of its means between checks) / sqrt(6): the standard deviation of independent noise around a
+    slow curve.
+    """
+    curve = between_checks(results).isel(check=slice(results.sizes["check"] // 2, None))
+    second = curve.diff("check").diff("check")
+    return (second.std("check", ddof=1) / np.sqrt(6)).rename("roughness").assign_attrs(units="nats")
+
+
+def rise(results: xr.Dataset, variable: str) -> xr.DataArray:
+    """A training loss in the 100 steps from where L1 sets in, minus the same in the 100 before, [..., seed] in nats."""
+    start, step, loss = _first_l1_step(results), results["step"], results[variable]
+    after = loss.sel(step=(step >= start) & (step < start + WINDOW)).mean("step")
+    before = loss.sel(step=(step >= start - WINDOW) & (step < start)).mean("step")
+    return (after - before).rename(f"rise_of_{variable}").assign_attrs(units="nats")
+
+
+def rise_of_validation_loss(results: xr.Dataset) -> xr.DataArray:
+    """Validation loss after L1 has acted for as long as lies between checks, minus that before it set in, in nats."""
+    start, at = _first_l1_step(results), results["check_step"]
+    loss = results["validation_loss"]
+    before = int((at <= start).sum()) - 1
+    after = min(int((at < start + float(at[1] - at[0])).sum()), results.sizes["check"] - 1)
+    rise = loss.isel(check=after, drop=True) - loss.isel(check=before, drop=True)
+    return rise.rename("rise_of_validation_loss").assign_attrs(units="nats")
+
+
+def peak_objective(results: xr.Dataset) -> xr.DataArray:
+    """The largest training loss of a batch, with penalties, after L1 has set in, in nats."""
+    after = results["step"] >= _first_l1_step(results)
+    return results["train_objective"].sel(step=after).max("step").assign_attrs(units="nats")
+
+
+def _first_l1_step(results: xr.Dataset) -> float:
+    """The step at which L1 sets in.
+
+    Raises:
+      KeyError: there is no such step, or not one for all settings.
+    """
+    start = results["l1_start"] * results["num_steps"]
+    if start.dims or results["check_step"].dims != ("check",) or not 0 < float(start) < float(results["num_steps"]):
+        raise KeyError("l1_start")
+    return float(start)
+
+
+ERROR = Measure("test error", final_test_error, better="lower")
+OBJECTIVE = Measure("training loss with penalties at the end", last_objective, better="lower")
+ROUGHNESS = Measure("roughness of the training loss with penalties", roughness, better="lower")
+RISES = {
+    "The training loss with its penalties jumps when L1 sets in (by construction: L1 is added).": Measure(
+        "rise of the training loss with penalties", partial(rise, variable="train_objective")
+    ),
+    "The training loss without penalties rises within 100 steps of where L1 sets in.": Measure(
+        "rise of the training loss without penalties", partial(rise, variable="train_loss")
+    ),
+    "The validation loss jumps when L1 sets in.": Measure("rise of the validation loss", rise_of_validation_loss),
+}
+
+
+def reported(id: str, method: str, variable: str, *, fitted: bool) -> Reported:
+    """A number that the source prints for one of its methods."""
+    of = {"error": final_test_error, "objective": last_objective, "peak": peak_objective}.get(variable, variable)
+    return Reported(id, of, SOURCE | {"method": method}, fitted=fitted)
+
+
+REPORTED = (
+    reported("B3-l2", L2, "error", fitted=True),
+    reported("B3-l2-l1", L2_L1, "error", fitted=False),
+    reported("B3-l2-kl", L2_KL, "error", fitted=False),
+    reported("B3-maxnorm", MAX_NORM, "error", fitted=True),
+    reported("B3-l2-loss", L2, "objective", fitted=True),
+    reported("B3-l2-val", L2, "final_validation_loss", fitted=True),
+    reported("B3-l2-l1-peak", L2_L1, "peak", fitted=True),
+)
+CLAIMS: tuple[Claim, ...] = (
+    Lower(
+        "L2 with KL sparsity has a smoother training loss over epochs than L2.",
+        ROUGHNESS,
+        {"method": L2_KL},
+        {"method": L2},
+        source=f"{PART_3}c",
+    ),
+    *(
+        Higher(claim, measure, {"method": L2_L1}, {"method": L2}, source=f"{PART_3}b, figures 7-9")
+        for claim, measure in RISES.items()
+    ),
+    Best(
+        "L2 with late L1 is worst in test error.",
+        ERROR,
+        {"method": L2_L1},
+        METHODS,
+        "higher",
+        source=f"{PART_3}b, figure 23",
+    ),
+    Best(
+        "Max-norm alone is best in test error.",
+        ERROR,
+        {"method": MAX_NORM},
+        METHODS,
+        "lower",
+        source=f"{PART_3}f, figure 23",
+    ),
+    Higher(
+        "Dropout with L2 is worse in test error than L2.",
+        ERROR,
+        {"method": DROPOUT_L2},
+        {"method": L2},
+        source=f"{PART_3}e",
+    ),
+    Lower(
+        "Dropout with max-norm beats dropout with L2 in test error.",
+        ERROR,
+        {"method": DROPOUT_MAX_NORM},
+        {"method": DROPOUT_L2},
+        source=f"{PART_3}f",
+    ),
+    Best(
+        "Dropout with L2 has the worst training loss apart from late L1.",
+        OBJECTIVE,
+        {"method": DROPOUT_L2},
+        tuple(method for method in METHODS if method != L2_L1),
+        "higher",
+        source=f"{PART_3}, figure 22",
+    ),
+    Lower(
+        "L2 with KL sparsity beats dropout with max-norm in validation loss.",
+        "final_validation_loss",
+        {"method": L2_KL},
+        {"method": DROPOUT_MAX_NORM},
+        source=f"{PART_3}, figure 22",
+    ),
+    Higher(
+        "L2 with KL sparsity does not beat dropout with max-norm in training loss.",
+        OBJECTIVE,
+        {"method": L2_KL},
+        {"method": DROPOUT_MAX_NORM},
+        source=f"{PART_3}, figure 22",
+    ),
+    *(
+        Lower(f"{method} has a lower test error than no regulariser.", ERROR, {"method": method}, {"method": NONE})
+        for method in METHODS
+    ),
+    *(ReportedNumber(number) for number in REPORTED),
+)
+
+
+def answer(results: xr.Dataset) -> str:
+    """The test error of each method; of a run over strengths, those that are best on validation for each."""
+    if "method" not in results.dims:
+        return default_answer(results)
+    if len(setting_dims(results["diverged_step"])) > 1:
+        return f"{default_answer(results)}\n\nBest on validation: {'; '.join(_best_of_each(results))}."
+    errors = mean_interval(100 * final_test_error(results))
+    told = [
+        f"{method} {float(mean):.2f}" + (f" ± {float(high - low) / 2:.2f}" if np.isfinite(high) else "")
+        for method, mean, low, high in zip(
+            results["method"].values.tolist(), errors["mean"], errors["low"], errors["high"], strict=True
+        )
+    ]
+    said = f"{default_answer(results)} Test error in percent: {', '.join(told)}."
+    said += _left_out_classes(results)
+    if MAX_NORM in results["method"] and "at_bound_fraction" in results:
+        share = at_last_check(results, "at_bound_fraction").sel({"method": MAX_NORM}).mean("seed").values
+        layers = ", ".join(f"{100 * of_layer:.0f} % in layer {number}" for number, of_layer in enumerate(share, 1))
+        said += f" Units that max-norm holds at its bound at the end: {layers}."
+    return said
+
+
+def leave_out_a_class(results: xr.Dataset) -> xr.DataArray:
+    """Which members predict some class for no test example, bool [..., seed]; not those that diverged."""
+    predicted = results["test_confusion"].sum("label")
+    return (predicted == 0).any("prediction") & (results["diverged_step"] < 0)
+
+
+def _left_out_classes(results: xr.Dataset) -> str:
+    """How many members of each method leave out a class, as a sentence; nothing if none does."""
+    if "test_confusion" not in results:
+        return ""
+    counts = leave_out_a_class(results).sum("seed")
+    told = [
+        f"{count} with {method}"
+        for method, count in zip(results["method"].values.tolist(), counts.values.tolist(), strict=True)
+        if count
+    ]
+    seeds = results.sizes["seed"]
+    return f" Of {seeds} seeds so many never predict one of the classes: {', '.join(told)}." if told else ""
+
+
+def _best_of_each(results: xr.Dataset) -> list[str]:
+    """For each method the strengths with the highest validation accuracy, those that act: "l2 at l2_strength=0.001"."""
+    told = []
+    for method in results["method"].values.tolist():
+        of_method = results.sel({"method": method})
+        at = best_setting(of_method)
+        if at is None:
+            told.append(f"{method} diverged")
+            continue
+        best = of_method.sel(at)
+        fields = dict.fromkeys(REGULARISERS[name][0] for name in method.split("+") if name in REGULARISERS)
+        strengths = ", ".join(f"{field}={value_label(best[field].item())}" for field in fields)
+        accuracy = float(best["final_validation_accuracy"].mean("seed"))
+        told.append(f"{method}{' at ' if strengths else ''}{strengths} ({100 * accuracy:.2f} %)")
+    return told
+
+
+def read_outs(results: xr.Dataset) -> list[xr.DataArray]:
+    """What regularisers act on, after the last step: gap, and by layer sparsity, norms and rank, [..., seed] each."""
+    found = [generalisation_gap(results)] if "final_train_loss" in results else []
+    layered = {
+        "small_weights_fraction": "share of weights < 0.001",
+        "silent_fraction": "share of activations < 0.001",
+        "weight_norm": "norm of the weights",
+        "effective_rank": "effective rank",
+        "at_bound_fraction": "share of units at max_norm",
+    }
+    for name, words in layered.items():
+        if name not in results:
+            continue
+        last = at_last_check(results, name)
+        for layer in last["layer"].values.tolist():
+            values = last.sel(layer=layer, drop=True)
+            if bool(values.notnull().any()):
+                found.append(values.rename(f"{words}, layer {layer}"))
+    return found
+
+
+def draw(results: xr.Dataset) -> list[ReportFigure]:
+    """The figures of the source's part 3; of a run over strengths, test error against them."""
+    if "method" not in results.dims:
+        return default_figures(results)
+    from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
+    from jaxreg.reporting.document import ReportFigure
+
+    drawn = []
+    swept = [dim for dim in setting_dims(results["diverged_step"]) if dim != "method"]
+    if len(swept) == 1:
+        drawn.append(
+            ReportFigure(
+                "error_against_strength",
+                "Test error after the last step against the strength of each method; dashed with it switched off.",
+                figures.strengths(final_test_error(results)),
+            )
+        )
+    chosen, where = held_at(results, best_setting(results), "method")
+    chosen = chosen.assign(train_loss_with_penalties=between_checks(chosen))
+    comparison = compare(chosen, REPORTED)
+    printed = comparison[comparison["variable"] == "final_test_error"]
+    drawn += [
+        ReportFigure(
+            "fig23_test_error",
+            f"Test error after the last step{where}, a row for each method"
+            + (", with the numbers that the source prints (its figure 23)." if len(printed) else ".")
+            + _left_out_classes(chosen),
+            figures.value_rows([final_test_error(chosen)], "method", baseline=_control(chosen), reported=printed),
+        ),
+        ReportFigure(
+            "fig22_training_loss",
+            f"Training loss with penalties{where}, means from check to check, an epoch each in the flagfiles (the "
+            "source's figure 22, left). That of a method with a penalty holds its value too and cannot be compared "
+            "with the others as a loss.",
+            figures.curves(
+                chosen, "train_loss_with_penalties", log_y=True, title="Training loss with penalties for each method"
+            ),
+        ),
+        ReportFigure(
+            "fig22_validation_loss",
+            f"Validation loss{where}, without penalties and dropout (the source's figure 22, right).",
+            figures.curves(chosen, "validation_loss", log_y=True),
+        ),
+        ReportFigure(
+            "fig4_21_each_method",
+            f"One seed{where}, a column for each method: training loss with and without penalties along the steps; "
+            "the former's means from check to check, an epoch each in the flagfiles, and validation loss (the source's "
+            "figures 4-21).",
+            figures.panels(
+                chosen.isel(seed=[0]),
+                "method",
+                (("train_objective", "train_loss"), ("train_loss_with_penalties", "validation_loss")),
+                log_y=True,
+            ),
+        ),
+    ]
+    if measured := read_outs(chosen):
+        drawn.append(
+            ReportFigure(
+                "read_outs",
+                f"What the methods do{where}: gap between test and training loss, sparsity of weights and activations, "
+                "norms and effective rank of the weights, and units at the bound of max-norm, after the last step.",
+                figures.value_rows(
+                    measured, "method", baseline=_control(chosen), title="Weights and activations under each method"
+                ),
+            )
+        )
+    if "at_bound_fraction" in chosen:
+        bounded = [method for method in chosen["method"].values.tolist() if "max_norm" in method.split("+")]
+        if bounded:
+            share = chosen.sel({"method": bounded})["at_bound_fraction"].sel(layer=1, drop=True)
+            drawn.append(
+                ReportFigure(
+                    "units_at_bound",
+                    f"Share of hidden units that max-norm holds at its bound{where}: one that never acts is the "
+                    "control under another name.",
+                    figures.curves(
+                        chosen.sel({"method": bounded}).assign(at_bound_share=share.assign_attrs(units="1")),
+                        "at_bound_share",
+                        title="Share of hidden units at the bound of max-norm",
+                    ),
+                )
+            )
+    return drawn
+
+
+def _control(results: xr.Dataset) -> str | None:
+    return NONE if NONE in results["method"].values.tolist() else None
+
+
+STUDY = Study(
+    name="regularizers",
+    title="Regularisers",
+    question="Which regulariser helps a small network, and what does each do to its weights and activations?",
+    source="Report 003, part 3, figures 4-23.",
+    reported=REPORTED,
+    claims=CLAIMS,
+    answer=answer,
+    figures=draw,
+    notes=(
+        "The training loss of a method holds its penalties and its dropout, as the source plots it; validation "
+        "and test losses hold neither.",
+        "Cross-entropy on probabilities takes the softmax twice: it cannot fall below 1.461 nats.",
+        "Penalties and max-norm act on the weights of both layers, never on biases; dropout on the hidden layer.",
+    ),
+)
+
+if __name__ == "__main__":
+    sys.exit(cli.main(STUDY))

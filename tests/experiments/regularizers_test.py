@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments import cli, regularizers
+from experiments.flags import make_flags, to_experiment
+from jaxreg.claims import Judgement, judge
+from jaxreg.replication import compare
+from jaxreg.results import load
+from jaxreg.sweeps import make_sweep
+from tests.synthetic import make_results
+
+FLAGFILES = Path(regularizers.__file__).parent / "flagfiles"
+METHODS = [regularizers.NONE, *regularizers.METHODS]
+ERRORS = dict(zip(METHODS, (0.05, 0.056, 0.35, 0.061, 0.046, 0.08, 0.07), strict=True))
+OBJECTIVES = dict(zip(METHODS, (1.50, 1.54, 3.0, 1.60, 1.51, 1.75, 1.57), strict=True))
+L1_START = 0.8
+
+
+def made(seeds: int = 8, errors: Mapping[str, float] = ERRORS) -> xr.Dataset:
+    """A run of 20 epochs that finds what the source says; `errors` are test errors by method."""
+    results = make_results(axes={"method": METHODS}, seeds=seeds, num_checks=21, eval_every=50).copy(deep=True)
+    results["train_loss"] = results["train_loss"].copy(deep=True)  # which shares its numbers with the objective
+    rng = np.random.default_rng(0)
+    late = (results["step"] >= L1_START * int(results["num_steps"])).values
+    for place, method in enumerate(METHODS):
+        error = errors[method]
+        results["final_test_accuracy"][place] = 1 - error + rng.normal(0, 0.001, seeds)
+        sets_in = late if method == regularizers.L2_L1 else np.ones_like(late)
+        level = np.where(sets_in, OBJECTIVES[method], 1.55)
+        rough = rng.normal(0, 0.003 if method == regularizers.L2_KL else 0.02, (seeds, 20))  # one per epoch
+        noise = np.repeat(rough, 50, axis=1) + rng.normal(0, 0.002, (seeds, late.size))
+        results["train_objective"][place] = level + noise
+        grown = 0.3 * late if method == regularizers.L2_L1 else 0 * late
+        results["train_loss"][place] = 1.5 + grown + noise
+        checks = np.where(results["check_step"] > L1_START * int(results["num_steps"]), 1.0, 0.0)
+        jump = checks if method == regularizers.L2_L1 else 0 * checks
+        results["validation_loss"][place] = 1.5 + 0.1 * place + jump + rng.normal(0, 0.002, (seeds, 21))
+        results["final_validation_loss"][place] = results["validation_loss"][place, :, -1]
+    peak = results["train_objective"]
+    peak[METHODS.index(regularizers.L2_L1), :, int(L1_START * 1000)] = 5.0
+    return results.assign_coords(regularizers.SOURCE | {"l1_start": L1_START})
+
+
+def verdicts(results: xr.Dataset) -> dict[str, Judgement]:
+    return {judgement.statement: judgement for judgement in judge(regularizers.CLAIMS, results)}
+
+
+def test_claims_find_what_was_put_in() -> None:
+    found = verdicts(made())
+    claimed = [judgement for statement, judgement in found.items() if statement.endswith(".")]
+    assert {judgement.verdict for judgement in claimed if judgement.source} == {"supported"}
+    assert len(claimed) == len(regularizers.CLAIMS) - len(regularizers.REPORTED)
+    control = {judgement.statement.split()[0]: judgement.verdict for judgement in claimed if not judgement.source}
+    lower = {method: "supported" if ERRORS[method] < ERRORS["none"] else "contradicted" for method in METHODS[1:]}
+    assert control == lower
+    numbers = {r.id: r.fitted for r in regularizers.REPORTED}
+    told = compare(made(), regularizers.REPORTED).set_index("id")
+    assert set(told.index) == set(numbers)
+    assert told["fitted"].to_dict() == numbers
+    assert told.loc["B3-l2-kl", "inside"]
+
+
+def test_claims_are_contradicted_by_a_run_that_finds_otherwise() -> None:
+    found = verdicts(made(errors=ERRORS | {"l2+late_l1": 0.05, "max_norm": 0.2, "dropout+l2": 0.03}))
+    otherwise = [
+        "L2 with late L1 is worst in test error.",
+        "Max-norm alone is best in test error.",
+        "Dropout with L2 is worse in test error than L2.",
+        "Dropout with max-norm beats dropout with L2 in test error.",
+    ]
+    assert {found[claim].verdict for claim in otherwise} == {"contradicted"}
+
+
+def test_what_l1_does_where_it_sets_in() -> None:
+    results = made(seeds=3)
+    late, l2 = ({"method": method} for method in (regularizers.L2_L1, regularizers.L2))
+    results["train_loss"][:] = 1.0
+    rise = regularizers.rise(results, "train_objective")
+    np.testing.assert_allclose(rise.sel(late), 1.45, atol=0.1)  # from 1.55 to 3, and one step at 5
+    np.testing.assert_allclose(rise.sel(l2), 0.0, atol=0.1)
+    np.testing.assert_allclose(regularizers.rise(results, "train_loss"), 0.0, atol=1e-6)
+    np.testing.assert_allclose(regularizers.rise_of_validation_loss(results).sel(late), 1.0, atol=0.02)
+    np.testing.assert_array_equal(regularizers.peak_objective(results).sel(late), np.float32(5.0))
+    for start in (0.0, 1.0):
+        with pytest.raises(KeyError, match="l1_start"):
+            regularizers.peak_objective(results.assign_coords(l1_start=start))
+
+
+def test_members_that_never_predict_a_class_are_told() -> None:
+    results = made(seeds=3)
+    confusion = np.ones((7, 3, 4, 4), np.int32)
+    confusion[METHODS.index("max_norm"), :2, :, 3] = 0
+    results = results.assign(test_confusion=(("method", "seed", "label", "prediction"), confusion))
+    assert int(regularizers.leave_out_a_class(results).sum()) == 2
+    assert "Of 3 seeds so many never predict one of the classes: 2 with max_norm." in regularizers.answer(results)
+
+
+def test_roughness_is_the_noise_around_a_slow_curve() -> None:
+    results = make_results(axes={}, seeds=400, num_checks=41, eval_every=2)
+    rng = np.random.default_rng(1)
+    of_epoch = np.repeat(rng.normal(0, 0.1, (400, 40)), 2, axis=1)
+    results["train_objective"][:] = of_epoch + np.linspace(3, 1, 80)  # a straight line has no second differences
+    found = regularizers.roughness(results)
+    assert float((found**2).mean()) == pytest.approx(0.01, rel=0.1)
+
+
+def test_the_answer_tells_the_error_of_each_method() -> None:
+    told = regularizers.answer(made())
+    errors = dict(re.findall(r"([a-z_0-9+]+) ([0-9.]+) ± [0-9.]+[,.]", told.partition("in percent: ")[2]))
+    assert list(errors) == METHODS
+    told_errors = [float(error) / 100 for error in errors.values()]
+    np.testing.assert_allclose(told_errors, list(ERRORS.values()), atol=0.002)
+
+
+def levels(seeds: int = 3) -> xr.Dataset:
+    """Two methods by four strengths, the second one best for both."""
+    strengths: dict[str, list[Any]] = {"method": ["l2", "dropout"], "l2_strength": [0.0, 1e-4, 1e-3, 1e-2]}
+    results = make_results(axes=strengths, zipped={"dropout_rate": ("l2_strength", [0.0, 0.1, 0.5, 0.7])}, seeds=seeds)
+    results["final_validation_accuracy"][:] = np.array([0.9, 0.95, 0.9, 0.8])[None, :, None]
+    return results.assign_coords(regularizers.SOURCE)
+
+
+def test_of_strengths_those_best_on_validation_are_told() -> None:
+    told = regularizers.answer(levels())
+    assert "Best on validation: l2 at l2_strength=0.0001 (95.00 %); dropout at dropout_rate=0.1 (95.00 %)." in told
+    names = [figure.name for figure in regularizers.draw(levels())]
+    assert names[0] == "error_against_strength"
+
+
+def test_a_run_of_one_method_is_shown_as_any_other() -> None:
+    results = made(seeds=2).isel(method=0, drop=True)
+    assert regularizers.draw(results)
+    assert regularizers.answer(results)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FLAGFILES.glob("regularizers*.cfg")))
+def test_every_flagfile_is_one_program(name: str) -> None:
+    values = make_flags()
+    values(["regularizers", f"--flagfile={FLAGFILES / name}.cfg"])
+    experiment = to_experiment("regularizers", values)
+    sweep = make_sweep(experiment, 55_000)
+    assert len(sweep.groups) == 1
+    assert "method" in experiment.axes
+    if experiment.data.dataset == "mnist" and experiment.hparams.num_epochs == 50:
+        assert (sweep.groups[0].num_steps, len(sweep.settings), len(sweep.seeds)) == (85_938, 7, 10)
+
+
+def test_from_the_flagfile_to_the_report(tmp_path: Path) -> None:
+    argv = ["regularizers", f"--flagfile={FLAGFILES / 'regularizers_digits.cfg'}", f"--workdir={tmp_path / 'run'}"]
+    argv += ["--num_epochs=4", "--seeds=2", "--eval_every=38", "--max_norm=1", "--notensorboard"]
+    assert cli.main(regularizers.STUDY, argv) == 0
+    results = load(tmp_path / "run")
+    assert dict(results["final_test_accuracy"].sizes) == {"method": 7, "seed": 2}
+    assert results["method"].values.tolist() == METHODS
+    late = results["step"] >= 0.8 * int(results["num_steps"])
+    penalty = (results["train_objective"] - results["train_loss"]).mean("seed")
+    assert (abs(penalty.sel({"method": "none"})) == 0).all()
+    l2, l1 = penalty.sel({"method": "l2"}), penalty.sel({"method": "l2+late_l1"})
+    np.testing.assert_allclose(l1[~late], l2[~late], rtol=1e-4)
+    assert (l1[late] > 1.5 * l2[late]).all()
+    bound = results["at_bound_fraction"].max(["check", "layer", "seed"])
+    assert bound.sel({"method": "max_norm"}) > 0
+    assert bound.sel({"method": "l2"}) == 0
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    assert {"fig22_training_loss", "fig22_validation_loss", "fig23_test_error", "fig4_21_each_method"} <= drawn
+    assert {"read_outs", "units_at_bound"} <= drawn
