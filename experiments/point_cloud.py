@@ -15,12 +15,12 @@ itself all members share one program and its time.
 
 Expected (ten seeds): without a penalty the training loss falls to 0.05 nats while the validation loss rises from 0.34
 after 33 epochs to 0.68 after 200. Late in training it is 0.66 without a penalty, 0.33 with L1 (0.001), 0.31 with L2
-(0.003) and 0.35 for early stopping: L2 is best there. Training losses with the penalty end at 0.05, 0.20, 0.20 and 0.29:
-early stopping, which ends early, has the highest, and L1 and L2 cannot be told apart. It stops after 6 to 42 epochs, 14
-in the mean, often at the first unrest: the lowest validation loss comes later. Test errors are 14.2, 13.3, 12.8 and
-13.5 %. Alone, no penalty takes 29 ms, L1 32, L2 33, early stopping 22. On the spirals L2 does have the highest training
-loss and no penalty takes the least time, since early stopping, which stops after 48 epochs, pays for its checks; L2,
-L1 and early stopping cannot be told apart late in training.
+(0.003) and 0.35 for early stopping: L2 is best there. Training losses with the penalty end at 0.05, 0.20, 0.20 and
+0.29: early stopping, which ends early, has the highest, and L1 and L2 cannot be told apart. It stops after 6 to 42
+epochs, 14 in the mean, often at the first unrest: the lowest validation loss comes later. Test errors are 14.2, 13.3,
+12.8 and 13.5 %. Alone, no penalty takes 29 ms, L1 32, L2 33, early stopping 22. On the spirals L2 does have the highest
+training loss and no penalty takes the least time, since early stopping, which stops after 48 epochs, pays for its
+checks; L2, L1 and early stopping cannot be told apart late in training.
 Wall time: 39 s for point_cloud.cfg and 44 s for point_cloud_spirals.cfg on 2 virtual cores of a shared cloud machine
 (Intel Xeon); 12 ms of training for each of the 120 members.
 """
