@@ -353,13 +353,12 @@ def test_sparsity_norms_and_units_at_the_bound_are_counted() -> None:
     inputs = jnp.asarray([[1.0, 0.0], [0.0, 2.0]])  # the third unit gives 1e-4 and is off: silent twice
     hparams = Hparams(hidden_sizes=(3,), activation="relu", max_norm=5.0)
     state = make_optimizer(hparams).init(layers)
-    values = diagnose(layers, state, layers, hparams, PLAIN, inputs, jnp.zeros(2, int), 0, histograms=False)
+    labels = jnp.zeros(2, int)
+    values = DIAGNOSE(layers, state, layers, hparams, PLAIN, inputs, labels, 0, histograms=False)
     np.testing.assert_allclose(values["small_weights_fraction"], [3 / 6, 1 / 3])
     np.testing.assert_allclose(values["silent_fraction"], [4 / 6, np.nan])
     np.testing.assert_allclose(values["weight_norm"], [math.sqrt(25.25), 1.0], rtol=1e-6)
     np.testing.assert_allclose(values["at_bound_fraction"], [1 / 3, 0])
-    unbounded = diagnose(
-        *(layers, state, layers, replace(hparams, max_norm=math.inf), PLAIN, inputs, jnp.zeros(2, int), 0),
-        histograms=False,
-    )
+    without = replace(hparams, max_norm=math.inf)
+    unbounded = DIAGNOSE(layers, state, layers, without, PLAIN, inputs, labels, 0, histograms=False)
     assert not unbounded["at_bound_fraction"].any()

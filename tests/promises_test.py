@@ -93,7 +93,7 @@ def test_all_batch_sizes_of_a_seed_read_one_stream() -> None:
 # 3. Resume = uninterrupted
 
 
-@pytest.mark.parametrize("looks", [0, 1, 8, 30], ids=lambda looks: f"stopped at look {looks}")
+@pytest.mark.parametrize("looks", [0, 1, 30], ids=lambda looks: f"stopped at look {looks}")
 def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(looks: int, tmp_path: Path) -> None:
     asked = experiment({"learning_rate": RATES, "batch_size": [10, 20]}, seeds=2, members_per_program=3)
     layout: dict[str, Any] = {"chunk_steps": 2}
@@ -266,7 +266,7 @@ def test_what_a_stopped_member_keeps_is_that_of_the_run_that_goes_on_until_its_s
     )
 
 
-@pytest.mark.parametrize("looks", [1, 2, 20], ids=lambda looks: f"stopped at look {looks}")
+@pytest.mark.parametrize("looks", [2, 20], ids=lambda looks: f"stopped at look {looks}")
 def test_patience_goes_on_counting_after_a_resume_within_its_window(looks: int, tmp_path: Path) -> None:
     asked = experiment({"learning_rate": [0.1, 4.0, 8.0]}, seeds=2, **STOPPING)
     uninterrupted = train(asked)

@@ -15,6 +15,7 @@ from jaxreg.results import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(early_stopping.__file__).parent / "flagfiles"
+QUIET = ("--tensorboard=false", "--report=false")
 SOURCE = {name: value for name, value in early_stopping.SOURCE.items() if name != "num_steps"}
 
 
@@ -113,20 +114,20 @@ def test_runs_of_which_all_diverged_still_have_an_answer() -> None:
 
 def test_the_small_flagfile_stops_where_the_curve_says(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    flags = [f"--flagfile={FLAGFILES / 'early_stopping_digits.cfg'}", f"--workdir={folder}", "--tensorboard=false"]
+    flags = [f"--flagfile={FLAGFILES / 'early_stopping_digits.cfg'}", f"--workdir={folder}", *QUIET]
     assert cli.main(early_stopping.STUDY, ["early_stopping", *flags]) == 0
     results = load(folder)
     stopped = stopped_check(results["validation_loss"], 5)
     assert (stopped >= 0).any()
     np.testing.assert_array_equal(results["stopped_check"], stopped)
     assert results["validation_loss"].notnull().all()  # they train on
-    assert {"fig37_40_stopping_points", "stopping_cost"} <= {path.stem for path in (folder / "figures").glob("*.png")}
-    assert "Patience 5 stops" in (folder / "report.html").read_text(encoding="utf-8")
+    assert {"fig37_40_stopping_points", "stopping_cost"} <= {figure.name for figure in early_stopping.draw(results)}
+    assert "Patience 5 stops" in early_stopping.answer(results)
 
 
 def test_halted_members_stop_where_those_that_go_on_record_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    flags = [f"--flagfile={FLAGFILES / 'early_stopping_halt.cfg'}", f"--workdir={folder}", "--tensorboard=false"]
+    flags = [f"--flagfile={FLAGFILES / 'early_stopping_halt.cfg'}", f"--workdir={folder}", *QUIET]
     flags += ["--dataset=digits", "--learning_rate=2,4", "--patience=1,3", "--num_steps=400", "--eval_every=10"]
     assert cli.main(early_stopping.STUDY, ["early_stopping", *flags, "--compaction=false", "--seeds=2"]) == 0
     results = load(folder)
@@ -141,4 +142,4 @@ def test_halted_members_stop_where_those_that_go_on_record_it(tmp_path: Path) ->
     after = (halted["stopped_check"] >= 0) & (check > halted["stopped_check"])
     assert halted["validation_loss"].where(after).isnull().all()
     assert halted["validation_loss"].where(~after).count() == (~after).sum()
-    assert (folder / "figures" / "time_per_step.png").exists()
+    assert "time_per_step" in {figure.name for figure in early_stopping.draw(results)}

@@ -153,9 +153,9 @@ def test_every_flagfile_is_one_program(name: str) -> None:
         assert (sweep.groups[0].num_steps, len(sweep.settings), len(sweep.seeds)) == (85_938, 7, 10)
 
 
-def test_from_the_flagfile_to_the_report(tmp_path: Path) -> None:
+def test_from_the_flagfile_to_the_figures(tmp_path: Path) -> None:
     argv = ["regularizers", f"--flagfile={FLAGFILES / 'regularizers_digits.cfg'}", f"--workdir={tmp_path / 'run'}"]
-    argv += ["--num_epochs=4", "--seeds=2", "--eval_every=38", "--max_norm=1", "--notensorboard"]
+    argv += ["--num_epochs=4", "--seeds=2", "--eval_every=38", "--max_norm=1", "--notensorboard", "--noreport"]
     assert cli.main(regularizers.STUDY, argv) == 0
     results = load(tmp_path / "run")
     assert dict(results["final_test_accuracy"].sizes) == {"method": 7, "seed": 2}
@@ -169,6 +169,6 @@ def test_from_the_flagfile_to_the_report(tmp_path: Path) -> None:
     bound = results["at_bound_fraction"].max(["check", "layer", "seed"])
     assert bound.sel({"method": "max_norm"}) > 0
     assert bound.sel({"method": "l2"}) == 0
-    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    drawn = {figure.name for figure in regularizers.draw(results)}
     assert {"fig22_training_loss", "fig22_validation_loss", "fig23_test_error", "fig4_21_each_method"} <= drawn
     assert {"read_outs", "units_at_bound"} <= drawn
