@@ -28,6 +28,13 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["JAXREG_CACHE_DIR"] = before
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_compilation(request: pytest.FixtureRequest) -> None:
+    """Few optimisations, which halves compilation; all of them, as users have them, where tests are about bits."""
+    about_bits = request.module.__name__.endswith(("promises_test", "extract_test", "layout_test"))
+    jax.config.update("jax_disable_most_optimizations", not about_bits)
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that leaves a run folder leaves it in its own place."""
