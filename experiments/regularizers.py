@@ -25,8 +25,8 @@ and is below dropout with max-norm in training loss too, against the source.
 With cross-entropy on logits no class is lost: 3.1, 3.0, 11.1, 2.9, 2.9, 5.4 and 4.9 %; dropout with max-norm beats
 dropout with L2 there. With tuned strengths all six are better than none: 3.3, 2.9, 3.1, 3.0, 2.9, 2.8 and 3.0 %, and
 cannot be told from each other in most pairs; late L1 is no longer worst. On images of 7x7 pixels late L1 has 33 %.
-Wall time on 2 virtual cores of a shared cloud machine (Intel Xeon): 17 minutes for regularizers.cfg with other work
-beside; 7 for regularizers_tuned.cfg, which is as long, and 3 for regularizers_7x7.cfg, left alone.
+Wall time on 2 virtual cores of a shared cloud machine (Intel Xeon), left alone: 7 minutes for regularizers.cfg and for
+regularizers_tuned.cfg, 3 for regularizers_7x7.cfg.
 """
 
 from __future__ import annotations
