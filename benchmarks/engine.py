@@ -21,7 +21,7 @@ from rich.table import Table
 
 from jaxreg.batches import Cursor
 from jaxreg.config import Experiment, Hparams
-from jaxreg.data import from_arrays
+from jaxreg.data import Data, from_arrays
 from jaxreg.hardware import use_all_cores
 from jaxreg.runner import Runner
 from jaxreg.sweeps import make_sweep
@@ -140,6 +140,14 @@ def interleaved(functions: list[Callable[[], None]], repeats: int) -> np.ndarray
             function()
             times[repeat, number] = time.perf_counter() - start
     return times
+
+
+def made_up_data(num_validation: int, num_test: int) -> Data:
+    """Noise of the shape of MNIST."""
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.random((EXAMPLES, FEATURES), np.float32), rng.integers(0, CLASSES, EXAMPLES)
+    train, validation, test = ((inputs[:n], labels[:n]) for n in (EXAMPLES, num_validation, num_test))
+    return from_arrays(train, validation, test)
 
 
 def print_ratios(groups: Sequence[Mapping[str, Callable[[], None]]], repeats: int, timed: str) -> None:

@@ -15,10 +15,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from benchmarks.engine import CLASSES, EXAMPLES, FEATURES, print_ratios
+from benchmarks.engine import EXAMPLES, made_up_data, print_ratios
 from jaxreg.batches import Cursor
 from jaxreg.config import Experiment, Hparams
-from jaxreg.data import Data, from_arrays
+from jaxreg.data import Data
 from jaxreg.hardware import use_all_cores
 from jaxreg.runner import Runner
 from jaxreg.sweeps import make_sweep
@@ -41,9 +41,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer("repeats", 7, "Timed repeats of every variant, in turn.", 2, flag_values=values)
     values(argv)
     use_all_cores()
-    rng = np.random.default_rng(0)
-    inputs, labels = rng.random((EXAMPLES, FEATURES), np.float32), rng.integers(0, CLASSES, EXAMPLES)
-    data = from_arrays((inputs, labels), (inputs[:100], labels[:100]), (inputs[:100], labels[:100]))
+    data = made_up_data(100, 100)
     everything = {name: value for strengths in STRENGTHS.values() for name, value in strengths.items()}
     variants = {"no term": _steps(data)}
     variants |= {name: _steps(data, **strengths) for name, strengths in STRENGTHS.items()}

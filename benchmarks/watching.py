@@ -16,10 +16,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from benchmarks.engine import CLASSES, EXAMPLES, FEATURES, print_ratios
+from benchmarks.engine import EXAMPLES, made_up_data, print_ratios
 from jaxreg.batches import Cursor
 from jaxreg.config import Experiment, Hparams
-from jaxreg.data import from_arrays
 from jaxreg.hardware import use_all_cores
 from jaxreg.history import Block
 from jaxreg.runner import Crew, Runner
@@ -36,9 +35,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer("repeats", 7, "Timed repeats of every variant, in turn.", 2, flag_values=values)
     values(argv)
     use_all_cores()
-    rng = np.random.default_rng(0)
-    inputs, labels = rng.random((EXAMPLES, FEATURES), np.float32), rng.integers(0, CLASSES, EXAMPLES)
-    data = from_arrays((inputs, labels), (inputs[:5000], labels[:5000]), (inputs[:10_000], labels[:10_000]))
+    data = made_up_data(5000, 10_000)
     print_ratios([watching(data), stopping(data)], int(values["repeats"].value or 0), "100 steps")
     return 0
 
