@@ -40,7 +40,7 @@ import xarray as xr
 
 from experiments import cli
 from jaxreg.claims import Best, Claim, Higher, Lower, Measure, ReportedNumber
-from jaxreg.config import REGULARISERS
+from jaxreg.config import strengths_of
 from jaxreg.measures import (
     at_last_check,
     between_checks,
@@ -48,7 +48,7 @@ from jaxreg.measures import (
     generalisation_gap,
     held_at,
     setting_dims,
-    value_label,
+    setting_label,
 )
 from jaxreg.replication import Reported, compare
 from jaxreg.statistics import mean_interval
@@ -276,8 +276,7 @@ def _best_of_each(results: xr.Dataset) -> list[str]:
             told.append(f"{method} diverged")
             continue
         best = of_method.sel(at)
-        fields = dict.fromkeys(REGULARISERS[name][0] for name in method.split("+") if name in REGULARISERS)
-        strengths = ", ".join(f"{field}={value_label(best[field].item())}" for field in fields)
+        strengths = setting_label({field: best[field].item() for field in strengths_of(method)})
         accuracy = float(best["final_validation_accuracy"].mean("seed"))
         told.append(f"{method}{' at ' if strengths else ''}{strengths} ({100 * accuracy:.2f} %)")
     return told

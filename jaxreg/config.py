@@ -38,6 +38,16 @@ REGULARISERS: dict[str, tuple[str, float]] = {
     "weight_decay": ("weight_decay", 0.0),
     "early_stopping": ("patience", 0),
 }
+
+
+def strengths_of(method: str) -> dict[str, float]:
+    """The fields that hold the strengths of a method, in its order, with the values at which they are off.
+
+    Empty for all and none, which name no regulariser.
+    """
+    return dict(REGULARISERS[name] for name in method.split("+") if name in REGULARISERS)
+
+
 TERMS = ("l1", "l2", "kl", "max_norm", "dropout")  # of these: compiled in only where a member needs them
 
 DEFAULT_NUM_STEPS = 1000

@@ -24,6 +24,7 @@ from jaxreg.config import (
     Experiment,
     Hparams,
     describe,
+    strengths_of,
 )
 from jaxreg.errors import ConfigError
 from jaxreg.initializers import default_variance
@@ -181,11 +182,9 @@ def acting(hparams: Hparams) -> Hparams:
     """The hyperparameters with every strength off that the method does not name; what is left is all there is."""
     if hparams.method == "all":
         return hparams
-    named = hparams.method.split("+")
-    left_out: dict[str, Any] = dict(REGULARISERS.values())
-    for name in set(named) - {"none"}:
-        left_out.pop(REGULARISERS[name][0], None)
-    if "late_l1" not in named:
+    kept = strengths_of(hparams.method)
+    left_out: dict[str, Any] = {field: off for field, off in REGULARISERS.values() if field not in kept}
+    if "late_l1" not in hparams.method.split("+"):
         left_out["l1_start"] = 0.0
     return dataclasses.replace(hparams, method="all", **left_out)
 

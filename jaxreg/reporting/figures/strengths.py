@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jaxreg.config import REGULARISERS
+from jaxreg.config import strengths_of
 from jaxreg.measures import setting_dims, value_label
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, set_title, styled
@@ -69,7 +69,7 @@ def strengths(values: xr.DataArray, *, log_y: bool = False, title: str | None = 
 
 def _draw_method(axes: Axes, data: xr.Dataset, method: str, level: str) -> None:
     """One panel: [level, seed] of one method."""
-    fields = {REGULARISERS[part][0]: REGULARISERS[part][1] for part in method.split("+") if part in REGULARISERS}
+    fields = strengths_of(method)
     along = {field: data[field].values for field in fields if field in data.coords and data[field].dims == (level,)}
     axes.set_title(method, fontsize=9)
     if not along:
