@@ -21,16 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.lr_sweep import STUDY
-from jaxreg import results as labelled
-from jaxreg.claims import judge
-from jaxreg.config import Experiment, Hparams
+from jaxreg.claims.judgement import judge
+from jaxreg.config.flagfile import flag_lines
+from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, from_arrays
-from jaxreg.flagfile import flag_lines
-from jaxreg.history import CHECK_VARIABLES, History
+from jaxreg.measures.summary import write_summary
 from jaxreg.reporting.assemble import write_report
 from jaxreg.reporting.tensorboard import ScalarWriter
-from jaxreg.summary import write_summary
-from jaxreg.sweeps import make_sweep
+from jaxreg.results import dataset as labelled
+from jaxreg.runs.history import CHECK_VARIABLES, History
 
 NUM_STEPS, CALLS = 10_000, 20
 

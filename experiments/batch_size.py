@@ -36,9 +36,10 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend
-from jaxreg.grid import NotHeldError
-from jaxreg.measures import (
+from jaxreg.claims.judgement import Best, Claim, Measure, ReportedNumber, Trend
+from jaxreg.claims.reported import Reported, compare
+from jaxreg.claims.selection import NotHeldError
+from jaxreg.measures.learning import (
     best_value,
     fluctuation,
     generalisation_gap,
@@ -48,10 +49,9 @@ from jaxreg.measures import (
     time_per_member,
     value_label,
 )
-from jaxreg.replication import Reported, compare
-from jaxreg.statistics import mean_interval
+from jaxreg.measures.summary import best_setting
+from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
-from jaxreg.summary import best_setting
 
 if TYPE_CHECKING:
     from jaxreg.reporting.document import ReportFigure

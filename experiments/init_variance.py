@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
-from jaxreg.measures import held_at, value_label
-from jaxreg.replication import agree
-from jaxreg.statistics import mean_interval
+from jaxreg.claims.judgement import Best, Claim, Judgement, Measure, Trend, Within
+from jaxreg.claims.reported import agree
+from jaxreg.measures.learning import held_at, value_label
+from jaxreg.measures.summary import best_setting
+from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
-from jaxreg.summary import best_setting
 
 if TYPE_CHECKING:
     from jaxreg.reporting.document import ReportFigure

@@ -35,10 +35,11 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims import Best, Claim, Judgement, Measure
-from jaxreg.config import REGULARISERS, Experiment, Hparams
+from jaxreg.claims.judgement import Best, Claim, Judgement, Measure
+from jaxreg.config.hparams import REGULARISERS, Experiment, Hparams
+from jaxreg.config.sweeps import acting, make_sweep
 from jaxreg.data import Data
-from jaxreg.measures import (
+from jaxreg.measures.learning import (
     acting_setting,
     at_check,
     at_last_check,
@@ -49,11 +50,10 @@ from jaxreg.measures import (
     setting_values,
     time_per_member,
 )
-from jaxreg.statistics import mean_interval
+from jaxreg.measures.summary import best_setting, member_dims
+from jaxreg.runs.timing import training_time_alone
+from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
-from jaxreg.summary import best_setting, member_dims
-from jaxreg.sweeps import acting, make_sweep
-from jaxreg.timing import training_time_alone
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -39,9 +39,10 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims import Best, Claim, Higher, Lower, Measure, ReportedNumber
-from jaxreg.config import strengths_of
-from jaxreg.measures import (
+from jaxreg.claims.judgement import Best, Claim, Higher, Lower, Measure, ReportedNumber
+from jaxreg.claims.reported import Reported, compare
+from jaxreg.config.hparams import strengths_of
+from jaxreg.measures.learning import (
     at_last_check,
     between_checks,
     final_test_error,
@@ -50,10 +51,9 @@ from jaxreg.measures import (
     setting_dims,
     setting_label,
 )
-from jaxreg.replication import Reported, compare
-from jaxreg.statistics import mean_interval
+from jaxreg.measures.summary import best_setting
+from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
-from jaxreg.summary import best_setting
 
 if TYPE_CHECKING:
     from jaxreg.reporting.document import ReportFigure

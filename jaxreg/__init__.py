@@ -1,15 +1,15 @@
 """Whole sweeps of small networks as one compiled JAX program: see README.md for a tour."""
 
 from jaxreg.api import run
-from jaxreg.config import DataConfig, Experiment, Hparams, RunConfig
+from jaxreg.config.hparams import DataConfig, Experiment, Hparams, RunConfig
 from jaxreg.data import Data, from_arrays
 from jaxreg.data import load as load_data
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
-from jaxreg.members import load_member
-from jaxreg.models import Model, from_linen, mlp
-from jaxreg.results import load as load_results
+from jaxreg.results.dataset import load as load_results
+from jaxreg.results.members import load_member
 from jaxreg.study import Study
+from jaxreg.training.models import Model, from_linen, mlp
 
 __all__ = [
     "CheckpointError",

@@ -17,20 +17,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from jaxreg import models, results, runfolder, sweeps
-from jaxreg.config import Experiment, validate
-from jaxreg.constraints import Constraint
+from jaxreg.config import sweeps
+from jaxreg.config.flagfile import flag_lines
+from jaxreg.config.hparams import Experiment, validate
 from jaxreg.data import Data, load
 from jaxreg.errors import ConfigError, RunFolderError
-from jaxreg.fingerprint import fingerprint
-from jaxreg.flagfile import flag_lines
-from jaxreg.initializers import Initializer
-from jaxreg.penalties import Penalty
+from jaxreg.nn.initializers import Initializer
+from jaxreg.nn.penalties import Penalty
+from jaxreg.nn.projections import Constraint
 from jaxreg.reporting.console import progress_bar
-from jaxreg.runner import Runner
-from jaxreg.signals import SignalGuard
+from jaxreg.results import dataset as results
+from jaxreg.runs import folder as runfolder
+from jaxreg.runs.fingerprint import fingerprint
+from jaxreg.runs.runner import Runner
+from jaxreg.runs.signals import SignalGuard
 from jaxreg.study import Study
-from jaxreg.training import Problem
+from jaxreg.training import models
+from jaxreg.training.member import Problem
 
 if TYPE_CHECKING:
     from jaxreg.reporting.tensorboard import ScalarWriter
@@ -114,9 +117,9 @@ def execute(
             runner.run()
         return Outcome(_with_measured(study, experiment, data, _dataset([runner], data, experiment, about)), None)
 
-    from jaxreg.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
+    from jaxreg.measures.summary import write_summary
     from jaxreg.reporting.tensorboard import ScalarWriter
-    from jaxreg.summary import write_summary
+    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax, like what draws and counts, is slow to import
 
     settings = experiment.run
     remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
@@ -281,7 +284,7 @@ def _with_measured(study: Study, experiment: Experiment, data: Data, dataset: xr
 
 def _counts(dataset: xr.Dataset) -> dict[str, int]:
     """How many members stopped, diverged, and trained to their end."""
-    from jaxreg.summary import halted  # pandas is slow to import
+    from jaxreg.measures.summary import halted  # pandas is slow to import
 
     counts = {halt: int(members.sum()) for halt, members in halted(dataset).items()}
     return {"finished": dataset["diverged_step"].size - sum(counts.values()), **counts}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
-from jaxreg.runfolder import read_finished
+from jaxreg.runs.folder import read_finished
 
 if TYPE_CHECKING:
     from jaxreg.reporting.comparison import Run
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def find_study(name: str) -> Study:
     """The study `experiments.NAME.STUDY`; the default one, and a line that says so, where there is none."""
-    from jaxreg.config import Experiment
+    from jaxreg.config.hparams import Experiment
     from jaxreg.study import Study
 
     try:
@@ -82,8 +82,8 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
     Raises:
       RunFolderError: one of them is no run folder with results, or is given twice.
     """
-    from jaxreg import results
     from jaxreg.reporting.comparison import Run, distinct_labels
+    from jaxreg.results import dataset as results
 
     metas = [read_finished(folder) for folder in folders]
     seen: set[Path] = set()

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from jaxreg.measures import setting_dims, setting_label
+from jaxreg.measures.learning import setting_dims, setting_label
 
 if TYPE_CHECKING:
-    from jaxreg.claims import Claim
-    from jaxreg.config import Experiment
+    from jaxreg.claims.judgement import Claim
+    from jaxreg.claims.reported import Reported
+    from jaxreg.config.hparams import Experiment
     from jaxreg.data import Data
-    from jaxreg.replication import Reported
     from jaxreg.reporting.document import ReportFigure
 
 
 def default_answer(results: xr.Dataset) -> str:
     """The setting that is best on validation, with its test accuracy."""
+    from jaxreg.measures.summary import best_setting
     from jaxreg.reporting.tables import percent  # scipy and matplotlib are slow to import
-    from jaxreg.statistics import mean_interval
-    from jaxreg.summary import best_setting
+    from jaxreg.statistics.intervals import mean_interval
 
     setting = best_setting(results)
     if setting is None:

@@ -16,10 +16,10 @@ import jax
 import pytest
 
 from experiments import cli, lr_sweep
-from jaxreg import results
 from jaxreg.errors import Stopped
-from jaxreg.runfolder import Part, open_run_folder
-from jaxreg.runner import Runner
+from jaxreg.results import dataset as results
+from jaxreg.runs.folder import Part, open_run_folder
+from jaxreg.runs.runner import Runner
 from tests.training_run import assert_same_bits, assert_within_tolerance
 
 ROOT = Path(__file__).parents[1]
@@ -404,7 +404,7 @@ def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_full_disk_ends_in_order_with_the_last_good_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from jaxreg import checkpoints
+    from jaxreg.runs.checkpoints import store as checkpoints
 
     write = checkpoints._write_arrays
     calls: list[int] = []

@@ -15,14 +15,16 @@ import pytest
 import xarray as xr
 
 from experiments import cli, lr_sweep
-from jaxreg import extract, members, results
-from jaxreg.config import DataConfig, Hparams
+from jaxreg import extract
+from jaxreg.config.flagfile import experiment_from_flags
+from jaxreg.config.hparams import DataConfig, Hparams
 from jaxreg.data import load
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
-from jaxreg.flagfile import experiment_from_flags
-from jaxreg.models import Params, mlp
-from jaxreg.tidy import to_frame
-from jaxreg.training import Problem, evaluate
+from jaxreg.measures.tidy import to_frame
+from jaxreg.results import dataset as results
+from jaxreg.results import members
+from jaxreg.training.member import Problem, evaluate
+from jaxreg.training.models import Params, mlp
 from tests.training_run import assert_same_bits
 
 QUIET = ("--report=false", "--tensorboard=false", "--progress=false")
@@ -131,7 +133,7 @@ def measured(params: Params, hparams: Hparams) -> tuple[float, float]:
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_loaded_parameters_reproduce_what_was_recorded(sweep: str, train: Train, tmp_path: Path) -> None:
-    from jaxreg.checkpoints import load_arrays
+    from jaxreg.runs.checkpoints.store import load_arrays
 
     flags, select = SWEEPS[sweep]
     member = members.load_member(train(*flags), select)

@@ -10,10 +10,10 @@ import pytest
 import xarray as xr
 
 from experiments import cli, early_stopping, lr_sweep
-from jaxreg.claims import judge
-from jaxreg.measures import final_test_error
-from jaxreg.replication import compare
-from jaxreg.results import load
+from jaxreg.claims.judgement import judge
+from jaxreg.claims.reported import compare
+from jaxreg.measures.learning import final_test_error
+from jaxreg.results.dataset import load
 from jaxreg.study import Study
 
 FLAGFILES = Path(__file__).parents[1] / "experiments" / "flagfiles"

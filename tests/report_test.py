@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxreg import report, results, runfolder
+from jaxreg import report
 from jaxreg.errors import RunFolderError
+from jaxreg.results import dataset as results
+from jaxreg.runs import folder as runfolder
 from jaxreg.study import Study
 from tests.synthetic import make_meta, make_results
 

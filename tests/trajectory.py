@@ -9,10 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg.batches import Cursor, batch_indices
-from jaxreg.config import DataConfig, Hparams
+from jaxreg.config.hparams import DataConfig, Hparams
 from jaxreg.data import load
-from jaxreg.training import DROPOUT, INIT, TRAIN_ORDER, Problem, TrainState, init_state, member_key, update, with_terms
+from jaxreg.training.batches import Cursor, batch_indices
+from jaxreg.training.member import (
+    DROPOUT,
+    INIT,
+    TRAIN_ORDER,
+    Problem,
+    TrainState,
+    init_state,
+    member_key,
+    update,
+    with_terms,
+)
 
 FEATURES, CLASSES = 64, 10
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxreg import results as labelled
-from jaxreg.claims import judge
-from jaxreg.replication import compare
+from jaxreg.claims.judgement import judge
+from jaxreg.claims.reported import compare
 from jaxreg.reporting import figures, page
 from jaxreg.reporting.networks import network_figures
+from jaxreg.results import dataset as labelled
 from jaxreg.study import Study
 
 

@@ -17,9 +17,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from jaxreg.files import write_atomically
-from jaxreg.measures import value_label
+from jaxreg.measures.learning import value_label
+from jaxreg.measures.summary import Row
 from jaxreg.reporting.tables import interval
-from jaxreg.summary import Row
 
 LARGE_SVG_BYTES = 500_000  # of a saved figure: beyond this its PNG is inlined, without drawing it again
 MAX_SVG_BYTES = 2_000_000  # beyond this a figure is inlined as PNG

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from jaxreg.claims import Evidence, Judgement, Verdict
+from jaxreg.claims.judgement import Evidence, Judgement, Verdict
+from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, member_dims, summary
 from jaxreg.reporting import provenance
 from jaxreg.reporting.document import (
     MISSING,
@@ -29,7 +30,6 @@ from jaxreg.reporting.document import (
     write_page,
 )
 from jaxreg.reporting.tables import halted, shown_rows
-from jaxreg.summary import HALTS, Row, axis_names, best_row, member_dims, summary
 
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
 MAX_DIVERGED = 100

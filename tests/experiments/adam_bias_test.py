@@ -13,15 +13,15 @@ import pytest
 import xarray as xr
 
 from experiments import adam_bias, cli
-from jaxreg.batches import Cursor, batch_indices
-from jaxreg.claims import judge
-from jaxreg.moments import PROCESSES
-from jaxreg.population import Examples, Programs
-from jaxreg.results import load
-from jaxreg.runner import plan_layout
-from jaxreg.statistics import mean_interval
-from jaxreg.sweeps import make_sweep
-from jaxreg.training import TRAIN_ORDER, Problem, member_key
+from jaxreg.claims.judgement import judge
+from jaxreg.config.sweeps import make_sweep
+from jaxreg.population.programs import Examples, Programs
+from jaxreg.results.dataset import load
+from jaxreg.runs.runner import plan_layout
+from jaxreg.statistics.intervals import mean_interval
+from jaxreg.theory.adam import PROCESSES
+from jaxreg.training.batches import Cursor, batch_indices
+from jaxreg.training.member import TRAIN_ORDER, Problem, member_key
 from tests.synthetic import make_results
 from tests.training_run import data_of, experiment
 

@@ -8,10 +8,10 @@ import pytest
 import xarray as xr
 
 from experiments import cli, early_stopping
-from jaxreg.claims import Judgement, judge
-from jaxreg.measures import stopped_check
-from jaxreg.replication import compare
-from jaxreg.results import load
+from jaxreg.claims.judgement import Judgement, judge
+from jaxreg.claims.reported import compare
+from jaxreg.measures.learning import stopped_check
+from jaxreg.results.dataset import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(early_stopping.__file__).parent / "flagfiles"

@@ -9,13 +9,13 @@ import pytest
 import xarray as xr
 
 from experiments import cli, point_cloud
-from jaxreg.claims import Best, Judgement, judge
-from jaxreg.config import DataConfig, Experiment
+from jaxreg.claims.judgement import Best, Judgement, judge
+from jaxreg.config.flagfile import experiment_from_flags
+from jaxreg.config.hparams import DataConfig, Experiment
+from jaxreg.config.sweeps import acting
 from jaxreg.data import Data
 from jaxreg.data import load as load_data
-from jaxreg.flagfile import experiment_from_flags
-from jaxreg.results import load
-from jaxreg.sweeps import acting
+from jaxreg.results.dataset import load
 from tests.synthetic import add_surfaces, make_results
 
 FLAGFILES = Path(point_cloud.__file__).parent / "flagfiles"

@@ -11,10 +11,10 @@ import xarray as xr
 
 from experiments import cli, regularizers
 from experiments.flags import make_flags, to_experiment
-from jaxreg.claims import Judgement, judge
-from jaxreg.replication import compare
-from jaxreg.results import load
-from jaxreg.sweeps import make_sweep
+from jaxreg.claims.judgement import Judgement, judge
+from jaxreg.claims.reported import compare
+from jaxreg.config.sweeps import make_sweep
+from jaxreg.results.dataset import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(regularizers.__file__).parent / "flagfiles"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxreg import diagnostics
-from jaxreg.diagnosis import diagnosis
+from jaxreg.diagnostics import probe as diagnostics
+from jaxreg.diagnostics.verdicts import diagnosis
 from tests.synthetic import make_results
 
 NUM_CHECKS = 5

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxreg.measures.summary import summary
 from jaxreg.reporting.tensorboard import ScalarWriter
 from jaxreg.reporting.tensorboard.layers import LAYER_SCALARS
 from jaxreg.reporting.tensorboard.writer import CHECK_SCALARS, METRICS
-from jaxreg.summary import summary
 from tests.reporting.tensorboard_graph_test import network_results
 from tests.reporting.tensorboard_histograms_test import QUANTITIES, watched
 

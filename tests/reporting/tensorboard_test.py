@@ -16,9 +16,9 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.record_writer import masked_crc32c
 
+from jaxreg.measures.summary import summary
 from jaxreg.reporting.tensorboard import ScalarWriter
 from jaxreg.reporting.tensorboard.writer import CHECK_SCALARS, METRICS
-from jaxreg.summary import summary
 from tests.synthetic import make_results
 
 

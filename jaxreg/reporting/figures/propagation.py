@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jaxreg import meanfield
-from jaxreg.measures import setting_dims, setting_label, settings, value_label
+from jaxreg.measures.learning import setting_dims, setting_label, settings, value_label
 from jaxreg.reporting.figures.data import along_axis, value_data
 from jaxreg.reporting.figures.keys import draw_key, make_key
 from jaxreg.reporting.figures.multiples import multiples
 from jaxreg.reporting.figures.style import INK, set_title, styled
 from jaxreg.reporting.figures.values import draw_values
 from jaxreg.reporting.figures.words import replicates_note
+from jaxreg.theory import meanfield
 
 SIGNALS = {
     "pre_activations": "pre-activations",

@@ -15,7 +15,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from jaxreg.measures import acting_setting, halted_by_patience, settings, value_label
+from jaxreg.measures.learning import acting_setting, halted_by_patience, settings, value_label
 from jaxreg.reporting.figures.data import along_axis, require_dims
 from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, evenly, set_title, styled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from jaxreg.summary import member_dims
+from jaxreg.measures.summary import member_dims
 
 
 def by_setting(results: xr.Dataset, name: str, *along: str) -> np.ndarray:

@@ -16,11 +16,11 @@ import numpy as np
 import xarray as xr
 from tensorboardX.proto.event_pb2 import Event
 
-from jaxreg.config import Hparams
-from jaxreg.flagfile import parse_values
-from jaxreg.losses import LOSSES
-from jaxreg.measures import setting_label, setting_values
-from jaxreg.models import mlp
+from jaxreg.config.flagfile import parse_values
+from jaxreg.config.hparams import Hparams
+from jaxreg.measures.learning import setting_label, setting_values
+from jaxreg.measures.summary import member_dims, summary
+from jaxreg.nn.losses import LOSSES
 from jaxreg.reporting.tensorboard import hparams
 from jaxreg.reporting.tensorboard.bands import bands, block_means
 from jaxreg.reporting.tensorboard.charts import band_tags, margin_charts
@@ -29,7 +29,7 @@ from jaxreg.reporting.tensorboard.histograms import shown_checks
 from jaxreg.reporting.tensorboard.layers import layer_histograms, layer_scalars
 from jaxreg.reporting.tensorboard.records import scalar_events, tf_records, version_event
 from jaxreg.reporting.tensorboard.settings import by_setting, check_steps
-from jaxreg.summary import member_dims, summary
+from jaxreg.training.models import mlp
 
 CHECK_SCALARS = {
     "validation/loss": "validation_loss",

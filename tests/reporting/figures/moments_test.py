@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from jaxreg.moments import expected_ratio
 from jaxreg.reporting import figures
+from jaxreg.theory.adam import expected_ratio
 from tests.reporting.figures.reading import legend_texts, marks, words
 
 DECAYS = [0.9, 0.999]

@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 
-from jaxreg import meanfield
 from jaxreg.reporting import figures
 from jaxreg.reporting.figures.propagation import SIGNALS, second_moment
+from jaxreg.theory import meanfield
 from tests.experiments.watched import watched
 from tests.reporting.figures.reading import legend_texts, marks, words
 

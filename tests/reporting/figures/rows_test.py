@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.replication import Reported, compare
+from jaxreg.claims.reported import Reported, compare
 from jaxreg.reporting import figures
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics.intervals import mean_interval
 from tests.reporting.figures.reading import marks, words
 from tests.synthetic import make_results
 

@@ -1,0 +1,1 @@
+"""What an experiment asserts, judged from its results."""

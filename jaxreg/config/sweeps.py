@@ -1,0 +1,253 @@
+"""A sweep: axes -> grid of settings -> groups that share array shapes and code.
+
+No JAX computation here: a sweep says who is trained, `jaxreg.population` trains them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxreg.config.hparams import (
+    DEFAULT_NUM_STEPS,
+    FIELDS,
+    MAX_STEPS,
+    REGULARISERS,
+    STATIC,
+    TERMS,
+    Experiment,
+    Hparams,
+    describe,
+    strengths_of,
+)
+from jaxreg.errors import ConfigError
+from jaxreg.nn.initializers import default_variance
+
+_RECORD_BYTES = 256e6  # for the two curves of batch losses
+_CHECKS = 20
+_MOST_MEMBERS = 10_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimension:
+    """One dimension of the grid: a swept hyperparameter, or several that are zipped.
+
+    Attributes:
+      name: that of the (first) hyperparameter.
+      values: for each hyperparameter along this dimension its values, all of one length.
+    """
+
+    name: str
+    values: Mapping[str, tuple[Any, ...]]
+
+    def __len__(self) -> int:
+        """Number of values."""
+        return len(self.values[self.name])
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The settings that share one compiled program.
+
+    Attributes:
+      settings: positions in the flattened grid, one per config.
+      configs: the hyperparameters of each, complete, and as they act: without those that its method leaves out. Their
+        static fields are equal.
+      eval_every: steps between checks.
+    """
+
+    settings: tuple[int, ...]
+    configs: tuple[Hparams, ...]
+    eval_every: int
+
+    @property
+    def shared(self) -> Hparams:
+        """A config that stands for what all of them share: the static fields."""
+        return self.configs[0]
+
+    @property
+    def terms(self) -> str:
+        """The regularisers that any config needs, as `Layout.terms` names them."""
+        fields = {term: REGULARISERS[term] for term in TERMS}
+        needed = [t for t, (field, off) in fields.items() if any(getattr(c, field) != off for c in self.configs)]
+        return "+".join(needed) or "none"
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that every member of the group trains."""
+        assert self.shared.num_steps is not None
+        return self.shared.num_steps
+
+    @property
+    def check_steps(self) -> tuple[int, ...]:
+        """The steps after which the group is checked: 0, eval_every, 2 eval_every, ..., num_steps."""
+        return (*range(0, self.num_steps, self.eval_every), self.num_steps)
+
+    def stacked(self, positions: Sequence[int], count: int) -> Hparams:
+        """The configs at these positions as one Hparams of float32 arrays [count]; the last one fills up."""
+        rows = [self.configs[i] for i in positions]
+        rows += [rows[-1]] * (count - len(rows))
+        return jax.tree.map(lambda *leaves: np.array(leaves, np.float32), *rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """All members: the grid over `dimensions`, times `seeds`.
+
+    Attributes:
+      dimensions: in the order of the fields of `Hparams`.
+      settings: the complete hyperparameters of every point of the grid, last dimension fastest.
+      groups: a partition of the grid.
+      seeds: the replicates, uint32.
+      record_every: steps between recorded batch losses.
+    """
+
+    dimensions: tuple[Dimension, ...]
+    settings: tuple[Hparams, ...]
+    groups: tuple[Group, ...]
+    seeds: tuple[int, ...]
+    record_every: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the dimensions; () for a single setting."""
+        return tuple(len(dimension) for dimension in self.dimensions)
+
+    @property
+    def num_members(self) -> int:
+        """Settings times seeds."""
+        return len(self.settings) * len(self.seeds)
+
+
+def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
+    """The members of an experiment on a training set of `num_examples`.
+
+    Raises:
+      ConfigError: for a batch larger than the training set, or more steps than int32 counts.
+    """
+    dimensions = _dimensions(experiment)
+    num_members = math.prod(len(dimension) for dimension in dimensions) * experiment.seeds
+    if num_members > _MOST_MEMBERS:
+        raise ConfigError("seeds", experiment.seeds, f"{num_members} members; at most {_MOST_MEMBERS}")
+    single = {name: values[0] for name, values in experiment.axes.items() if len(values) == 1}
+    shared = dataclasses.replace(experiment.hparams, **single)
+    settings = []
+    for point in itertools.product(*(range(len(dimension)) for dimension in dimensions)):
+        chosen = {
+            name: values[i]
+            for dimension, i in zip(dimensions, point, strict=True)
+            for name, values in dimension.values.items()
+        }
+        settings.append(resolve(dataclasses.replace(shared, **chosen), num_examples))
+
+    members: dict[tuple[Any, ...], list[int]] = {}
+    for number, hparams in enumerate(settings):
+        members.setdefault(tuple(getattr(hparams, name) for name in STATIC), []).append(number)
+    groups = []
+    for numbers in members.values():
+        configs = tuple(acting(settings[number]) for number in numbers)
+        num_steps = configs[0].num_steps
+        assert num_steps is not None
+        eval_every = min(experiment.eval_every or math.ceil(num_steps / _CHECKS), num_steps)
+        groups.append(Group(tuple(numbers), configs, eval_every))
+
+    seeds = tuple(range(experiment.first_seed, experiment.first_seed + experiment.seeds))
+    steps = max(group.num_steps for group in groups)
+    record_every = experiment.record_every or math.ceil(2 * 4 * steps * len(settings) * len(seeds) / _RECORD_BYTES)
+    return Sweep(dimensions, tuple(settings), tuple(groups), seeds, record_every)
+
+
+def resolve(hparams: Hparams, num_examples: int) -> Hparams:
+    """The hyperparameters with every default that depends on others filled in, and the steps counted from epochs."""
+    if hparams.batch_size > num_examples:
+        raise ConfigError("batch_size", hparams.batch_size, f"the training set has {num_examples} examples")
+    num_steps = hparams.num_steps
+    if num_steps is None and hparams.num_epochs > 0:
+        num_steps = max(1, math.ceil(round(hparams.num_epochs * num_examples / hparams.batch_size, 6)))
+        if num_steps > MAX_STEPS:
+            raise ConfigError("num_epochs", describe(hparams.num_epochs), f"{num_steps} steps; at most {MAX_STEPS}")
+    variance = hparams.init_variance
+    if variance is None:
+        variance = default_variance(hparams.init)
+    return dataclasses.replace(hparams, num_steps=num_steps or DEFAULT_NUM_STEPS, init_variance=variance)
+
+
+def acting(hparams: Hparams) -> Hparams:
+    """The hyperparameters with every strength off that the method does not name; what is left is all there is."""
+    if hparams.method == "all":
+        return hparams
+    kept = strengths_of(hparams.method)
+    left_out: dict[str, Any] = {field: off for field, off in REGULARISERS.values() if field not in kept}
+    if "late_l1" not in hparams.method.split("+"):
+        left_out["l1_start"] = 0.0
+    return dataclasses.replace(hparams, method="all", **left_out)
+
+
+def remarks(experiment: Experiment) -> list[str]:
+    """What a user should be told about this configuration, a line each: what has no effect, what wins over what."""
+    lines = []
+    values = {name: _values(experiment, name) for name in FIELDS}
+    for name in FIELDS:
+        chooser, _, choices = FIELDS[name].metadata["used_by"].partition("=")
+        changed = any(value != FIELDS[name].default for value in values[name])
+        if changed and choices and not set(choices.split(",")) & set(values[chooser]):
+            chosen = ",".join(map(str, values[chooser]))
+            lines.append(f"--{name} has no effect with --{chooser}={chosen}; it acts with {choices.replace(',', ', ')}")
+    if set(values["optimizer"]) & {"momentum", "nesterov"} and set(values["momentum"]) == {0.0}:
+        lines.append("--optimizer=momentum or nesterov with --momentum=0 is plain sgd; give --momentum, say 0.9")
+    named = {name for method in values["method"] for name in method.split("+")}
+    for name, (field, off) in REGULARISERS.items():
+        is_off = set(values[field]) == {off}
+        if name in named and is_off:
+            lines.append(f"--method={','.join(values['method'])}: {name} does nothing with --{field}={describe(off)}")
+        sharing = {other for other, (same, _) in REGULARISERS.items() if same == field}
+        if not is_off and not named & {"all", *sharing} and name == min(sharing):
+            lines.append(f"--{field} has no effect with --method={','.join(values['method'])}, which names no {name}")
+    lines += [
+        f"--{name} has no effect with --{strength}=0"
+        for name, strength in (("l1_start", "l1_strength"), ("kl_target", "kl_strength"))
+        if set(values[name]) != {FIELDS[name].default} and set(values[strength]) == {0.0}
+    ]
+    if "late_l1" in named and set(values["l1_start"]) == {0.0}:
+        lines.append(f"--method={','.join(values['method'])}: late_l1 is l1 with --l1_start=0")
+    if "l1" in named and not named & {"all", "late_l1"} and set(values["l1_start"]) != {0.0}:
+        lines.append(f"--l1_start has no effect with --method={','.join(values['method'])}; it acts with late_l1")
+    if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
+        lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
+    if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:
+        steps = ",".join(map(str, values["num_steps"]))
+        lines.append(f"--num_steps={steps} wins over --num_epochs")
+    return lines
+
+
+def hyperparameter_table(sweep: Sweep) -> dict[str, np.ndarray[Any, Any]]:
+    """Every hyperparameter over the grid, shape `sweep.shape`: numbers, or text for choices by name."""
+    table = {}
+    for name in FIELDS:
+        column = [getattr(hparams, name) for hparams in sweep.settings]
+        if isinstance(column[0], tuple):
+            column = [describe(value) for value in column]
+        table[name] = np.array(column).reshape(sweep.shape)
+    return table
+
+
+def _values(experiment: Experiment, name: str) -> list[Any]:
+    return list(experiment.axes.get(name, [getattr(experiment.hparams, name)]))
+
+
+def _dimensions(experiment: Experiment) -> tuple[Dimension, ...]:
+    zipped = {name: names for names in experiment.zip for name in names}
+    dimensions = []
+    for name in FIELDS:
+        if name not in experiment.axes or (name in zipped and zipped[name][0] != name):
+            continue
+        names = zipped.get(name, (name,))
+        if len(experiment.axes[name]) > 1:
+            dimensions.append(Dimension(name, {n: tuple(experiment.axes[n]) for n in names}))
+    return tuple(dimensions)

@@ -1,0 +1,1 @@
+"""What is watched inside a network, and what is concluded from it."""

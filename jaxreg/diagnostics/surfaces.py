@@ -1,0 +1,71 @@
+"""What a network says over the plane, for data of two classes of points: the probability of class 1 on a fixed grid.
+
+The grid has SIZE x SIZE points and covers the training points with a margin of MARGIN of their extent on each side. It
+is the same for all members and checks, and for all runs on the same training points. Surfaces are kept of the first
+seed of a run only: one is enough to look at, and they would be most of its results.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jax import Array
+
+from jaxreg.config.hparams import Hparams
+from jaxreg.data import Data
+from jaxreg.diagnostics.probe import Variable
+from jaxreg.errors import ConfigError
+from jaxreg.training.member import Problem
+from jaxreg.training.models import Params
+
+SIZE = 41  # grid points along each coordinate
+MARGIN = 0.15  # of the extent of the training points
+
+SURFACE = Variable("1", "probability of class 1 over the plane, of the first seed of the run", ("check", "x2", "x1"))
+
+
+class Plane(NamedTuple):
+    """The grid: its two coordinates, ascending, [SIZE] float32 each."""
+
+    x1: npt.NDArray[np.float32]
+    x2: npt.NDArray[np.float32]
+
+    @property
+    def points(self) -> npt.NDArray[np.float32]:
+        """Its points as inputs of a network, [SIZE * SIZE, 2], x1 fastest."""
+        x1, x2 = np.meshgrid(self.x1, self.x2)
+        return np.stack([x1.ravel(), x2.ravel()], axis=1)
+
+
+def plane_of(inputs: npt.NDArray[np.float32]) -> Plane:
+    """The grid over points [examples, 2]; at least a margin of 1e-3 wide where they all lie on a line."""
+    lowest, highest = inputs.min(axis=0).astype(float), inputs.max(axis=0).astype(float)
+    margin = np.maximum(MARGIN * (highest - lowest), 1e-3)
+    return Plane(*np.linspace(lowest - margin, highest + margin, SIZE).astype(np.float32).T)
+
+
+def surface(params: Params, hparams: Hparams, problem: Problem, points: Array) -> Array:
+    """The probability of class 1 at the points of a plane, softmax(logits)_1, [x2, x1] float32.
+
+    Args:
+      params, hparams, problem: those of the member; the model gives logits of two classes.
+      points: `Plane.points`.
+    """
+    logits, _ = problem.model.forward(params, hparams, points)
+    return jnp.reshape(jax.nn.softmax(logits)[:, 1], (SIZE, SIZE))
+
+
+def require_plane(data: Data) -> None:
+    """Refuses data that is not two classes of points in the plane.
+
+    Raises:
+      ConfigError: with --surfaces.
+    """
+    if data.input_shape != (2,) or data.num_classes != 2:
+        shape = "x".join(map(str, data.input_shape))
+        remedy = f"needs two classes of points with 2 coordinates, such as moons; {data.name} has {data.num_classes} "
+        raise ConfigError("surfaces", "true", f"{remedy}classes of {shape} inputs; leave it out")

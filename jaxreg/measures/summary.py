@@ -1,0 +1,102 @@
+"""The settings of a sweep as rows: means and intervals over seeds, their order on validation, summary.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from jaxreg.files import write_atomically
+from jaxreg.measures.learning import halted_by_patience, setting_dims, setting_values
+from jaxreg.statistics.intervals import mean_interval
+
+QUANTITIES = (
+    "final_validation_accuracy",
+    "final_test_accuracy",
+    "final_validation_loss",
+    "final_test_loss",
+    "best_validation_loss",
+    "best_test_accuracy",
+    "train_accuracy",
+)
+Row = Mapping[Any, Any]  # of a summary
+STATISTICS = ("mean", "sd", "low", "high")
+
+HALTS = ("stopped", "diverged")  # why a member halted
+
+
+def summary(results: xr.Dataset) -> pd.DataFrame:
+    """One row per setting, in the order of the grid.
+
+    Columns: the value of each axis and of each coordinate zipped with it; `seeds`, and how many of them `stopped` and
+    `diverged`; for each of `QUANTITIES` that the results hold, `_mean` and `_sd` over the seeds that have a value, and
+    `_low` and `_high`, the ends of the 95 % Student t interval of the mean (NaN with fewer than two values).
+    Accuracies are fractions in [0, 1], losses in nats.
+    """
+    dims = member_dims(results)
+
+    def flat(values: xr.DataArray) -> np.ndarray:
+        """[setting], the last dimension fastest, as `settings` goes through them."""
+        return values.transpose(*dims).values.reshape(-1)
+
+    table = pd.DataFrame(setting_values(results[["diverged_step"]], dims))
+    columns: dict[str, np.ndarray] = {"seeds": np.full(len(table), results.sizes["seed"])}
+    columns |= {halt: flat(members.sum("seed")) for halt, members in halted(results).items()}
+    for quantity in QUANTITIES:
+        if quantity in results:
+            over_seeds = mean_interval(results[quantity])
+            columns |= {f"{quantity}_{name}": flat(over_seeds[name]) for name in STATISTICS}
+    return table.assign(**columns)
+
+
+def halted(results: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Which members halted, by each of `HALTS`, bool [..., seed]; one that trained on after its stop did not."""
+    return {"stopped": halted_by_patience(results), "diverged": results["diverged_step"] >= 0}
+
+
+def member_dims(results: xr.Dataset) -> tuple[str, ...]:
+    """The swept dimensions of the members; a variable may have further ones of its own."""
+    return setting_dims(results["diverged_step"])
+
+
+def axis_names(results: xr.Dataset) -> tuple[str, ...]:
+    """The swept hyperparameters, coordinates zipped along a dimension included."""
+    return tuple(setting_values(results[["diverged_step"]], member_dims(results))[0])
+
+
+def ranking(table: pd.DataFrame) -> list[int]:
+    """Rows of a `summary` from best to worst, on validation alone.
+
+    By mean final validation accuracy, ties by the lower validation loss. Settings with a diverged member come after all
+    settings without one, and settings without any value last.
+    """
+    accuracy = table["final_validation_accuracy_mean"].round(9)  # the same count of right examples ties
+    loss = table["final_validation_loss_mean"]
+    order: list[int] = np.lexsort((loss, -accuracy, table["diverged"] > 0, accuracy.isna())).tolist()
+    return order
+
+
+def best_row(table: pd.DataFrame) -> int | None:
+    """The first row of the `ranking`; None if no setting has a validation accuracy."""
+    first = ranking(table)[0]
+    return None if np.isnan(table["final_validation_accuracy_mean"][first]) else first
+
+
+def best_setting(results: xr.Dataset) -> dict[str, Any] | None:
+    """The setting that is best on validation, as `results.sel` takes it: its value along each setting dimension.
+
+    Chosen by `ranking`; test is never looked at. Empty if nothing is swept, None if no member has a validation
+    accuracy.
+    """
+    table = summary(results)
+    row = best_row(table)
+    return None if row is None else {dim: table[dim].tolist()[row] for dim in member_dims(results)}
+
+
+def write_summary(results: xr.Dataset, path: str | Path) -> None:
+    """Writes the `summary` as CSV; a reader sees the old file or the whole new one."""
+    write_atomically(Path(path), summary(results).to_csv(index=False, lineterminator="\n"))

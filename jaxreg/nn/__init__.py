@@ -1,0 +1,1 @@
+"""Pure functions on plain arguments: activations, initial weights, losses, penalties, projections, dropout."""

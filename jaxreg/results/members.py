@@ -1,0 +1,299 @@
+"""Single members of a finished run: their parameters, their curve, and the flagfile that trains them alone.
+
+A run keeps the last and the best parameters of all its members in its last checkpoint, block by block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
+from jaxreg.config.hparams import FIELDS, Experiment, Hparams, describe
+from jaxreg.config.sweeps import Group, Sweep, make_sweep
+from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
+from jaxreg.files import write_atomically
+from jaxreg.measures.learning import value_label
+from jaxreg.measures.summary import axis_names
+from jaxreg.measures.tidy import to_frame
+from jaxreg.population.layout import Layout
+from jaxreg.results import dataset as results
+from jaxreg.runs.folder import Part, checkpoint_folder, read_finished
+from jaxreg.runs.history import block_name, make_blocks
+from jaxreg.training.models import Params, parameter_name
+
+if TYPE_CHECKING:
+    from jaxreg.runs.checkpoints.store import Found
+
+_MOST_LISTED = 20  # values in a refusal
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One member of a finished run.
+
+    Attributes:
+      experiment: the name of the experiment.
+      setting: its value along each axis, zipped ones included, as the results label it; empty if nothing was swept.
+      seed: its replicate.
+      hparams: its hyperparameters, complete.
+      params, best_params: after the last step, and at the check with the lowest validation loss: NumPy arrays in the
+        tree of the model. Those of a diverged member are the last finite ones.
+      curve: its part of the results, without seed and setting dimensions and without padding.
+      flags: the flagfile that trains it alone.
+      exact: whether that gives the same bits, on a machine of the same type; only close where halted neighbours were
+        taken out of its program, which changed the width.
+      input_shape: shape of one example before it was flattened, where the results tell.
+    """
+
+    experiment: str
+    setting: dict[str, Any]
+    seed: int
+    hparams: Hparams
+    params: Params
+    best_params: Params
+    curve: xr.Dataset
+    flags: str
+    exact: bool = True
+    input_shape: tuple[int, ...] | None = None
+
+
+def load_member(
+    run: str | Path, select: Mapping[str, Any] | None = None, *, dataset: xr.Dataset | None = None
+) -> Member:
+    """The member of a finished run that `select` names.
+
+    Args:
+      run: folder of the run.
+      select: `seed` and hyperparameters by name, values as they are or as flags spell them. Those of which the run has
+        one value may be left out. A number is also found by the six digits that tables show.
+      dataset: the results of the run, where they are at hand.
+
+    Raises:
+      ConfigError: the run does not hold a value, or more than one member is left.
+      RunFolderError, CheckpointError: there is no finished run, or it cannot be read.
+    """
+    run = Path(run)
+    meta = read_finished(run)
+    flags = (run / "flags.cfg").read_text(encoding="utf-8")
+    dataset = results.load(run) if dataset is None else dataset
+    experiment = experiment_from_flags(flags, str(dataset.attrs["experiment"]))
+    parts = [Part(*part) for part in meta.get("parts", ())]
+    if not parts:
+        raise RunFolderError(f"{run}: meta.json does not tell which seeds were trained together; train the run again")
+    num_examples = int(dataset.attrs["train_examples"])
+    record_every = make_sweep(dataclasses.replace(experiment, seeds=parts[0].seeds), num_examples).record_every
+    sweep = make_sweep(dataclasses.replace(experiment, record_every=record_every), num_examples)
+    setting, seed = _choose(sweep, dataset["seed"].values.tolist(), select or {})
+    number, group = next((i, group) for i, group in enumerate(sweep.groups) if setting in group.settings)
+    part = next(i for i, part in enumerate(parts) if part.first_seed <= seed < part.first_seed + part.seeds)
+    found = _checkpoint(run, str(meta["configuration"]), parts[: part + 1])
+    layout = Layout(**found.about["layouts"][number])
+    place = group.settings.index(setting), seed - parts[part].first_seed
+    block = _block(layout, number, group, place, parts[part].seeds)
+    kept = _kept(found, layout, number, group, block, place, parts[part].seeds)
+    narrowed = [(entry["group"], entry["block"]) for entry in found.about["compactions"]]
+    curve = _curve(dataset, sweep, setting, seed, group)
+    shape = dataset.attrs.get("input_shape")
+    remarks = [line for line in flags.splitlines() if line.startswith("#")]
+    alone = _alone(experiment, sweep, setting, seed, group, layout)
+    return Member(
+        experiment=experiment.name,
+        setting={name: curve[name].item() for name in axis_names(dataset)},
+        seed=seed,
+        hparams=sweep.settings[setting],
+        params=kept["params"],
+        best_params=kept["best_params"],
+        curve=curve,
+        flags="\n".join([*remarks, *flag_lines(alone)]) + "\n",
+        exact=(number, block) not in narrowed,
+        input_shape=None if shape is None else tuple(np.atleast_1d(shape).tolist()),
+    )
+
+
+def save_member(member: Member, folder: Path) -> list[Path]:
+    """Writes params/ (Orbax), params.npz, curve.nc, curve.csv and flags.cfg into `folder` and returns their paths.
+
+    params/ holds {"params": ..., "best_params": ...}, params.npz the same arrays by the names of `flat_names`, and
+    curve.csv a row per check.
+
+    Raises:
+      RunFolderError: `folder` is there and not empty, or cannot be written.
+    """
+    from jaxreg.runs.checkpoints.store import save_arrays  # Orbax is slow to import
+
+    refuse_taken(folder)
+    orbax, npz, curve, table, flags = paths = [
+        folder / name for name in ("params", "params.npz", "curve.nc", "curve.csv", "flags.cfg")
+    ]
+    arrays = {"params": member.params, "best_params": member.best_params}
+    checks = to_frame(member.curve, [str(name) for name, v in member.curve.data_vars.items() if v.dims == ("check",)])
+    labels = pd.DataFrame(member.setting | {"seed": member.seed}, index=checks.index)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_arrays(orbax, arrays)
+        np.savez(npz, allow_pickle=False, **flat_names(arrays))
+        results.save(member.curve, curve)
+        write_atomically(table, labels.join(checks).to_csv(index=False, lineterminator="\n"))
+        write_atomically(flags, member.flags)
+    except OSError as error:
+        raise RunFolderError(f"--out={folder}: cannot be written ({error.strerror or error}); give another") from error
+    return paths
+
+
+def refuse_taken(folder: Path) -> None:
+    """Raises RunFolderError where `folder` is there and not empty."""
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except OSError as error:
+        raise RunFolderError(f"--out={folder}: cannot be read ({error.strerror}); give another folder") from error
+    if taken:
+        raise RunFolderError(f"--out={folder}: is there already and not empty; give a new folder")
+
+
+def flat_names(arrays: Any) -> dict[str, np.ndarray]:
+    """The arrays of a tree by path, layers counted from 1: `params/layer_1/weights`, `params/layer_1/bias`, ..."""
+    return {parameter_name(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(arrays)}
+
+
+# The run --------------------------------------------------------------------------------------------------------------
+
+
+def _checkpoint(run: Path, configuration: str, parts: Sequence[Part]) -> Found:
+    """The last checkpoint of the seeds that were trained as the last of these parts."""
+    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax is slow to import
+
+    found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest(mend=False)
+    if found is None:
+        raise CheckpointError(f"{run}: no checkpoint is left, and with it no parameters; train the run again")
+    return found
+
+
+def _curve(dataset: xr.Dataset, sweep: Sweep, setting: int, seed: int, group: Group) -> xr.Dataset:
+    """The member's part of the results, without what fills up a group of fewer steps or checks."""
+    names = [dimension.name for dimension in sweep.dimensions]
+    others = [name for name, values in dataset.data_vars.items() if "seed" not in values.dims]  # of other members
+    curve = (
+        dataset.drop_vars(others)
+        .isel(dict(zip(names, np.unravel_index(setting, sweep.shape), strict=True)))
+        .sel(seed=seed)
+    )
+    num_recorded = math.ceil(group.num_steps / sweep.record_every)
+    curve = curve.isel(check=slice(len(group.check_steps)), step=slice(num_recorded))
+    if "layer" in curve.dims:
+        curve = curve.isel(layer=slice(len(group.shared.hidden_sizes) + 1))
+    for name in ("check_step", "examples_seen"):  # floats where NaN fills them up
+        curve[name] = curve[name].astype(np.int64)
+    return curve
+
+
+def _block(layout: Layout, number: int, group: Group, place: tuple[int, int], num_seeds: int) -> int:
+    """The number of the block of its group in which the member at a place, (config, replicate), was trained."""
+    blocks = make_blocks(number, layout, len(group.configs), num_seeds)
+    return next(i for i, block in enumerate(blocks) if block.holds(*place))
+
+
+def _kept(
+    found: Found, layout: Layout, number: int, group: Group, block: int, place: tuple[int, int], num_seeds: int
+) -> dict[str, Params]:
+    """The last and the best parameters of a member: its place in its block."""
+    kept = found.restore_tree().get("params", {})
+    if (name := block_name(number, block)) not in kept:
+        raise CheckpointError(f"{found.folder}: is older than the end of this member; train the run again")
+    config, replicate = place
+    members = make_blocks(number, layout, len(group.configs), num_seeds)[block]
+    at = members.seeds.index(replicate), members.configs.index(config)
+    return jax.tree.map(lambda leaf: np.array(leaf[at]), kept[name])
+
+
+def _alone(experiment: Experiment, sweep: Sweep, setting: int, seed: int, group: Group, layout: Layout) -> Experiment:
+    """The experiment of one member, with everything pinned that the sweep had chosen for itself.
+
+    Bits hang on the width of the program. Seeds that are mapped over, one after another, are no part of it: one for
+    each device is enough.
+    """
+    chosen = {name: values[0] for name, values in experiment.axes.items() if len(values) == 1}
+    for dimension, i in zip(sweep.dimensions, np.unravel_index(setting, sweep.shape), strict=True):
+        chosen |= {name: values[i] for name, values in dimension.values.items()}
+    if layout.over_seeds == "map":
+        layout = dataclasses.replace(layout, seeds=layout.devices if layout.split == "seeds" else 1)
+    return dataclasses.replace(
+        experiment,
+        hparams=dataclasses.replace(experiment.hparams, **chosen),
+        axes={},
+        zip=(),
+        seeds=1,
+        first_seed=seed,
+        eval_every=group.eval_every,
+        record_every=sweep.record_every,
+        members_per_program=0,
+        compaction=False,
+        layout=str(layout),
+    )
+
+
+# The selection --------------------------------------------------------------------------------------------------------
+
+
+def _choose(sweep: Sweep, seeds: Sequence[int], select: Mapping[str, Any]) -> tuple[int, int]:
+    """The setting and the seed that are selected, by position in the grid and by value."""
+
+    def refusal(reason: str) -> ConfigError:
+        return ConfigError("select", ",".join(f"{name}={_text(value)}" for name, value in select.items()), reason)
+
+    axes = [name for dimension in sweep.dimensions for name in dimension.values]
+    left = list(range(len(sweep.settings)))
+    for name, value in select.items():
+        if name == "seed":
+            continue
+        if name not in FIELDS:
+            raise refusal(f"{name} is no hyperparameter; select by {', '.join([*axes, 'seed'])}")
+        held = [getattr(hparams, name) for hparams in sweep.settings]
+        asked = _asked(name, value)
+        same = {entry for entry in held if describe(entry) == describe(asked)}
+        same = same or {entry for entry in held if value_label(entry) == value_label(asked)}
+        if not same:
+            raise refusal(f"the run holds {name}={_listed(held)}")
+        left = [setting for setting in left if held[setting] in same]
+    if not left:
+        raise refusal("the run holds these values, but in no setting together")
+    settings = {name: [getattr(sweep.settings[setting], name) for setting in left] for name in axes}
+    still = [f"{name}={_listed(values)}" for name, values in settings.items() if len(set(values)) > 1]
+    if still:
+        raise refusal(f"{len(left)} settings are left; choose one of {' and of '.join(still)}")
+
+    if "seed" not in select and len(seeds) > 1:
+        raise refusal(f"choose one of seed={_listed(seeds)}")
+    seed = _text(select.get("seed", seeds[0]))
+    if not seed.isdecimal() or int(seed) not in seeds:
+        raise refusal(f"the run holds seed={_listed(seeds)}")
+    return left[0], int(seed)
+
+
+def _asked(name: str, value: Any) -> Any:
+    """A selected value in the type of its field; text that is none stays text."""
+    with contextlib.suppress(ConfigError):
+        values = parse_values(name, _text(value))
+        if len(values) == 1:
+            return values[0]
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else describe(tuple(value) if isinstance(value, list) else value)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """Each value once, as flags spell them: `0.01, 0.1, 1`."""
+    different = list(dict.fromkeys(map(describe, values)))
+    more = f", ... ({len(different)} values)" if len(different) > _MOST_LISTED else ""
+    return ", ".join(different[:_MOST_LISTED]) + more

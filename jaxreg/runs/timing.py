@@ -1,0 +1,79 @@
+"""How long a member takes to train when it has the machine to itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from jaxreg.config.hparams import MAX_STEPS, Experiment
+from jaxreg.config.sweeps import acting, make_sweep
+from jaxreg.data import Data
+from jaxreg.population.layout import Layout
+from jaxreg.population.programs import Compiled, Programs
+from jaxreg.runs.runner import Runner
+from jaxreg.training.member import Problem
+
+_DESCRIPTION = "training time of a member that trains alone, without compilation; with checks where patience needs them"
+
+
+def training_time_alone(members: Mapping[str, Experiment], data: Data, repeats: int) -> xr.DataArray:
+    """Training time of single members that train one after another, [method, repeat], in seconds.
+
+    Everything is compiled before, and each member is trained once before time is taken. The repeats are interleaved,
+    one of every method and then the next, so that what else the machine does falls on all of them alike. Repeat r
+    trains the r-th seed. A member without patience is not checked on the way, and its time is that of its steps; that
+    of a member with patience is that of its steps until it stops, and of its checks.
+
+    Args:
+      members: by method, experiments of one setting; of seeds only the first counts.
+      data: what they are trained on.
+      repeats: how often each is timed.
+    """
+    compiled: dict[str, dict[Layout, Compiled]] = {method: {} for method in members}
+
+    def train(method: str, seed: int) -> float:
+        asked = members[method]
+        patient = acting(asked.hparams).patience > 0
+        alone = dataclasses.replace(
+            asked,
+            seeds=1,
+            first_seed=asked.first_seed + seed,
+            eval_every=asked.eval_every if patient else MAX_STEPS,
+            diagnostics=False,
+            histograms=False,
+            surfaces=False,
+            compaction=False,
+        )
+        runner = _Warm(alone, data, compiled[method])
+        runner.run()
+        spent = runner.cost.seconds
+        return spent["train"] + (spent["evaluate"] if patient else 0.0)
+
+    for method in members:
+        train(method, 0)
+    seconds = np.array([[train(method, repeat) for method in members] for repeat in range(repeats)])
+    return xr.DataArray(
+        seconds.T,
+        dims=("method", "repeat"),
+        coords={"method": list(members)},
+        name="training_time_alone",
+        attrs={"units": "s", "description": _DESCRIPTION},
+    )
+
+
+class _Warm(Runner):
+    """A runner that takes over programs that are compiled already."""
+
+    def __init__(self, experiment: Experiment, data: Data, compiled: dict[Layout, Compiled]) -> None:
+        super().__init__(experiment, make_sweep(experiment, len(data.train.labels)), data, Problem())
+        self._compiled = compiled
+
+    def _compile(self, number: int, *, shrink: bool) -> tuple[Programs, Compiled]:  # noqa: ARG002 - a single one fits
+        layout = self.layouts[number]
+        programs = self._programs(layout)
+        if layout not in self._compiled:
+            self._compiled[layout] = self._compile_at(programs, self._place(programs, self._blocks(number)[0]))
+        return programs, self._compiled[layout]

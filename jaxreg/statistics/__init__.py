@@ -1,0 +1,1 @@
+"""Intervals, tests and power, and the estimators behind them."""

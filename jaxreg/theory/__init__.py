@@ -1,0 +1,1 @@
+"""What theory predicts: mean fields, and the second moment of Adam."""

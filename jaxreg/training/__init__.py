@@ -1,0 +1,1 @@
+"""One member: its model, its step, when it stops, which examples it sees."""

@@ -1,0 +1,229 @@
+"""One member: its state, one step of training, its evaluation. Whoever understands `update` understands the program.
+
+Everything here is written for a single member and a single seed; `jaxreg.population` maps it over members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxreg.config.hparams import Hparams
+from jaxreg.nn import penalties
+from jaxreg.nn import projections as constraints
+from jaxreg.nn.losses import LOSSES, correct
+from jaxreg.training import stopping
+from jaxreg.training.models import Layers, Model, Params, mlp
+from jaxreg.training.optimizers import make_optimizer
+
+# Random numbers of one member are drawn from keys that depend on (base_seed, seed, purpose) only.
+INIT, TRAIN_ORDER, TEST_ORDER, DROPOUT = range(4)
+
+
+class Problem(NamedTuple):
+    """The functions that a member is made of; what may be replaced by the user's own."""
+
+    model: Model = mlp()
+    penalties: tuple[penalties.Penalty, ...] = ()
+    constraints: tuple[constraints.Constraint, ...] = ()
+    dropout: bool = False  # whether units are dropped in training, at a rate that may be 0
+
+
+class TrainState(NamedTuple):
+    """What changes while a member trains. There is no key in it: (seed, step) gives every random number."""
+
+    params: Params
+    opt_state: Any
+    best_params: Params  # of the check with the lowest validation loss
+    best_loss: Array  # [] float32, nats; inf before the first check
+    best_check: Array  # [] int32, -1 before the first check
+    stopped_check: Array  # [] int32, at which patience ran out; -1 while it has not
+    diverged_step: Array  # [] int32, -1 while the member is well
+
+
+class StepMetrics(NamedTuple):
+    """What a step tells: means over the batch before the update, NaN once the member is halted."""
+
+    loss: Array  # [] nats, without penalties
+    objective: Array  # [] with penalties
+
+
+class Metrics(NamedTuple):
+    """Means over a set of examples."""
+
+    loss: Array  # [] nats, without penalties
+    accuracy: Array  # [] in [0, 1]
+
+
+def member_key(base_seed: Array | int, seed: Array | int, purpose: int) -> Array:
+    """The key of one seed for one purpose (INIT, TRAIN_ORDER, ...); nothing else in a sweep touches it."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(base_seed), seed), purpose)
+
+
+def with_terms(problem: Problem, terms: str) -> Problem:
+    """The problem with the regularisers that `terms` names, as `Layout.terms` does, compiled in before the own ones."""
+    named = terms.split("+")
+    return problem._replace(
+        penalties=(*(term for name, term in penalties.PENALTIES.items() if name in named), *problem.penalties),
+        constraints=(*(term for name, term in constraints.CONSTRAINTS.items() if name in named), *problem.constraints),
+        dropout="dropout" in named,
+    )
+
+
+def init_state(
+    key: Array, hparams: Hparams, problem: Problem, input_shape: tuple[int, ...], num_classes: int
+) -> TrainState:
+    """The state before the first step."""
+    params = jax.tree.map(_strong, problem.model.init(key, hparams, input_shape, num_classes))
+    opt_state = jax.tree.map(_strong, make_optimizer(hparams).init(params))
+    never = jnp.int32(-1)
+    return TrainState(params, opt_state, params, jnp.float32(jnp.inf), never, never, never)
+
+
+def update(
+    state: TrainState,
+    hparams: Hparams,
+    problem: Problem,
+    inputs: Array,
+    labels: Array,
+    step: Array,
+    active: Array,
+    key: Array | None = None,
+) -> tuple[TrainState, StepMetrics]:
+    """One optimizer step on one batch.
+
+    A member that diverges in this step, by a non-finite loss or parameter or a loss above 1e4 nats, is halted: it keeps
+    the last state that was finite, and `diverged_step` says when. A halted member, be it by divergence or by patience,
+    and one that is not `active` do not change.
+
+    Args:
+      state: the member.
+      hparams: its hyperparameters, scalars.
+      problem: model, penalties and constraints.
+      inputs, labels: the batch, [batch, features] and [batch].
+      step: [] int32, the number of steps taken before this one.
+      active: [] bool, False to leave the member as it is.
+      key: of this seed, for dropout; needed where `problem.dropout` asks for it.
+    """
+    per_example = LOSSES[hparams.loss]
+
+    def forward(params: Params) -> tuple[Array, Layers]:
+        if not problem.dropout:
+            return problem.model.forward(params, hparams, inputs)
+        assert problem.model.dropout_forward is not None
+        assert key is not None
+        return problem.model.dropout_forward(params, hparams, inputs, jax.random.fold_in(key, step))
+
+    def objective(params: Params) -> tuple[Array, Array]:
+        logits, activations = forward(params)
+        loss = jnp.mean(per_example(logits, labels))
+        return loss + penalties.total(problem.penalties, params, activations, hparams, step), loss
+
+    (value, loss), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+    updates, opt_state = make_optimizer(hparams).update(grads, state.opt_state, state.params)
+    params = constraints.project(problem.constraints, optax.apply_updates(state.params, updates), hparams)
+
+    running = active & ~is_halted(state, hparams)
+    diverged = running & stopping.diverges(loss, value, params)
+    advance = running & ~diverged
+    return (
+        state._replace(
+            params=stopping.select(advance, params, state.params),
+            opt_state=stopping.select(advance, opt_state, state.opt_state),
+            diverged_step=jnp.where(diverged, step, state.diverged_step),
+        ),
+        StepMetrics(jnp.where(running, loss, jnp.nan), jnp.where(running, value, jnp.nan)),
+    )
+
+
+def evaluate(
+    params: Params, hparams: Hparams, problem: Problem, inputs: Array, labels: Array, block_size: int
+) -> Metrics:
+    """Mean loss and accuracy over a whole set, read in blocks of `block_size` examples.
+
+    Args:
+      params: the member's parameters.
+      hparams: its hyperparameters.
+      problem: only the model is used: no penalties.
+      inputs, labels: [examples, features] and [examples].
+      block_size: static; the last block overlaps the one before it, and no example counts twice.
+    """
+
+    def block(x: Array, y: Array, new: Array) -> Metrics:
+        logits, _ = problem.model.forward(params, hparams, x)
+        loss = jnp.sum(jnp.where(new, LOSSES[hparams.loss](logits, y), 0.0))
+        return Metrics(loss, jnp.sum(new & correct(logits, y)))
+
+    totals = _sum_over_blocks(block, Metrics(jnp.float32(0), jnp.int32(0)), inputs, labels, block_size)
+    return Metrics(totals.loss / labels.shape[0], totals.accuracy / labels.shape[0])
+
+
+def confusion(
+    params: Params,
+    hparams: Hparams,
+    problem: Problem,
+    inputs: Array,
+    labels: Array,
+    num_classes: int,
+    block_size: int,
+) -> Array:
+    """How many examples of a set have which true label and which prediction: int32 [label, prediction].
+
+    Arguments as in `evaluate`; `num_classes` is static. The diagonal holds what `losses.correct` counts.
+    """
+    classes = jnp.arange(num_classes)
+
+    def block(x: Array, y: Array, new: Array) -> Array:
+        logits, _ = problem.model.forward(params, hparams, x)
+        is_label = (y[:, None] == classes[None]) & new[:, None]
+        is_prediction = jnp.argmax(logits, axis=-1)[:, None] == classes[None]
+        return jnp.matmul(is_label.T.astype(jnp.float32), is_prediction.astype(jnp.float32)).astype(jnp.int32)
+
+    return _sum_over_blocks(block, jnp.zeros((num_classes, num_classes), jnp.int32), inputs, labels, block_size)
+
+
+def is_halted(state: TrainState, hparams: Hparams) -> Array:
+    """Whether the member no longer trains."""
+    return stopping.is_halted(hparams, state.stopped_check, state.diverged_step)
+
+
+def after_check(state: TrainState, hparams: Hparams, validation: Metrics, check: Array) -> TrainState:
+    """The state after a check: a strictly lower validation loss makes its parameters the best ones; patience may end.
+
+    A halted member does not change.
+    """
+    running = ~is_halted(state, hparams)
+    better = running & stopping.improves(validation.loss, state.best_loss)
+    best_check = jnp.where(better, check, state.best_check)
+    out = running & (state.stopped_check < 0) & stopping.patience_is_out(hparams.patience, check, best_check)
+    return state._replace(
+        best_params=stopping.select(better, state.params, state.best_params),
+        best_loss=jnp.where(better, validation.loss, state.best_loss),
+        best_check=best_check,
+        stopped_check=jnp.where(out, check, state.stopped_check),
+    )
+
+
+def _sum_over_blocks(block: Callable[..., Any], zero: Any, inputs: Array, labels: Array, block_size: int) -> Any:
+    """Sum of block(inputs, labels, new) over a set; the last block overlaps the one before, where `new` is False."""
+    num_examples = labels.shape[0]
+    size = min(block_size, num_examples)
+
+    def add(totals: Any, first: Array) -> tuple[Any, None]:
+        start = jnp.minimum(first, num_examples - size)
+        x = jax.lax.dynamic_slice_in_dim(inputs, start, size)
+        y = jax.lax.dynamic_slice_in_dim(labels, start, size)
+        new = start + jnp.arange(size) >= first
+        return jax.tree.map(jnp.add, totals, block(x, y, new)), None
+
+    return jax.lax.scan(add, zero, jnp.arange(0, num_examples, size))[0]
+
+
+def _strong(leaf: Array) -> Array:
+    """Without JAX's weak type, which a checkpoint does not keep and which would cost another compilation."""
+    return jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype)

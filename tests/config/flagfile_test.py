@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.flags import make_flags, to_experiment
+from jaxreg.config.flagfile import compared_lines, experiment_from_flags, flag_lines, parse_values
+from jaxreg.config.hparams import DataConfig, Experiment, Hparams, RunConfig, validate
+from jaxreg.errors import ConfigError
+
+
+def from_flags(*lines: str) -> Experiment:
+    values = make_flags()
+    values(["program", *lines])
+    return to_experiment("run", values)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("learning_rate", "0.1", (0.1,)),
+        ("learning_rate", " 0.1 , 1e-3,2", (0.1, 1e-3, 2.0)),
+        ("batch_size", "10,20", (10, 20)),
+        ("activation", "relu, tanh", ("relu", "tanh")),
+        ("hidden_sizes", "32", ((32,),)),
+        ("hidden_sizes", "32,64x64,none", ((32,), (64, 64), ())),
+        ("learning_rate", "log:1e-3:1:4", (0.001, 0.01, 0.1, 1.0)),
+        ("learning_rate", "log:1:1e-3:4", (1.0, 0.1, 0.01, 0.001)),
+        ("init_variance", "lin:0:2:9", (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)),
+        ("init_variance", "lin:0:0.3:4", (0.0, 0.1, 0.2, 0.3)),
+        ("momentum", "lin:0.9:0:4", (0.9, 0.6, 0.3, 0.0)),
+        ("batch_size", "log:1:1000:4", (1, 10, 100, 1000)),
+        ("num_steps", "lin:100:300:3", (100, 200, 300)),
+    ],
+)
+def test_values_are_read(name: str, text: str, expected: tuple[Any, ...]) -> None:
+    values = parse_values(name, text)
+    assert values == expected
+    assert list(map(type, values)) == list(map(type, expected))
+
+
+def test_ranges_include_their_ends_and_are_evenly_spaced() -> None:
+    logarithmic, linear = parse_values("learning_rate", "log:1e-3:1:7"), parse_values("init_variance", "lin:0:2:9")
+    assert (logarithmic[0], logarithmic[-1], len(logarithmic)) == (1e-3, 1.0, 7)
+    assert (linear[0], linear[-1], len(linear)) == (0.0, 2.0, 9)
+    np.testing.assert_allclose(np.diff(np.log10(logarithmic)), 0.5, rtol=1e-10)
+    np.testing.assert_allclose(np.diff(linear), 0.25, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("learning_rate", "", "empty list"),
+        ("learning_rate", "  ", "empty list"),
+        ("learning_rate", "0.1,,1", "empty value"),
+        ("learning_rate", "0.1,", "empty value"),
+        ("learning_rate", "fast", "fast is not a value"),
+        ("batch_size", "2.5", "2.5 is not a value; must be a whole number"),
+        ("hidden_sizes", "32x", "32x is not a value"),
+        ("hidden_sizes", "32xx8", "32xx8 is not a value"),
+        ("hidden_sizes", "wide", "32,64x64"),
+        ("learning_rate", "log", "log:first:last:count"),
+        ("learning_rate", "log:", "log:first:last:count"),
+        ("learning_rate", "log:1e-3", "log:first:last:count"),
+        ("learning_rate", "log:1e-3:1", "log:1e-3:1:7"),
+        ("learning_rate", "log:a:1:3", "log:first:last:count"),
+        ("learning_rate", "log:1e-3:1:3.5", "log:first:last:count"),
+        ("learning_rate", "log:1e-3:1:7:9", "log:first:last:count"),
+        ("learning_rate", "log:1e-3:1:1", "two or more"),
+        ("learning_rate", "log:1e-3:1:-4", "two or more"),
+        ("learning_rate", "log:0:1:3", "must be > 0"),
+        ("learning_rate", "log:-1:1:3", "must be > 0"),
+        ("learning_rate", "log:1:0:3", "must be > 0"),
+        ("learning_rate", "lin:0:inf:3", "lin:first:last:count"),
+        ("learning_rate", "lin:nan:1:3", "lin:0:2:9"),
+        ("learning_rate", "lin:0:1:0", "two or more"),
+        ("learning_rate", "exp:1:2:3", "exp:1:2:3 is not a value"),
+        ("learning_rate", "0.1,log:1e-3:1:7", "log:1e-3:1:7 is not a value"),
+    ],
+)
+def test_a_malformed_value_is_refused_in_one_line(name: str, text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse_values(name, text)
+    assert str(refusal.value).startswith(f"--{name}={text}: ")
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+RATES = (0.1, 0.2)
+EXPERIMENTS = [
+    Experiment(),
+    Experiment(
+        hparams=Hparams(hidden_sizes=(), activation="relu", init="he", init_variance=0.1 + 0.2, num_steps=7),
+        axes={"learning_rate": (1e-45, 0.1 + 0.2, 1 / 3, 3.4e38), "batch_size": (1, 10)},
+        seeds=3,
+        first_seed=2**32 - 3,
+        eval_every=5,
+        matmul_precision="highest",
+    ),
+    Experiment(
+        axes={"hidden_sizes": ((), (8,), (64, 32)), "momentum": (0.0, 0.5, 0.9), "init": ("zeros", "normal")},
+        zip=(("hidden_sizes", "momentum"),),
+        data=DataConfig(dataset="mnist", data_dir="/data/with space", downsample=4, validation_size=10),
+        run=RunConfig(tensorboard=False, report=False, progress="false", max_minutes=1.5, checkpoint_every=100),
+    ),
+    Experiment(
+        axes={"learning_rate": RATES, "momentum": RATES, "beta1": RATES, "beta2": RATES},
+        zip=(("learning_rate", "momentum"), ("beta1", "beta2")),
+    ),
+]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=["defaults", "numbers", "choices", "two zips"])
+def test_a_flagfile_repeats_its_experiment(experiment: Experiment, tmp_path: Path) -> None:
+    validate(experiment)
+    lines = flag_lines(experiment)
+    assert from_flags(*lines) == experiment
+    (tmp_path / "flags.cfg").write_text("\n".join(lines) + "\n")
+    repeated = from_flags(f"--flagfile={tmp_path / 'flags.cfg'}")
+    assert repeated == experiment
+    assert flag_lines(repeated) == lines
+
+
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(st.floats(min_value=0, allow_infinity=False, width=32, exclude_min=True), st.floats(1e-300, 1e300))
+def test_floats_come_back_to_the_last_bit(single: float, double: float) -> None:
+    for value in (single, double):
+        experiment = Experiment(hparams=Hparams(learning_rate=value), axes={"init_variance": (value, 0.0)})
+        (rate,) = [line for line in flag_lines(experiment) if line.startswith("--learning_rate=")]
+        (variances,) = [line for line in flag_lines(experiment) if line.startswith("--init_variance=")]
+        assert parse_values("learning_rate", rate.partition("=")[2]) == (value,)
+        assert parse_values("init_variance", variances.partition("=")[2]) == (value, 0.0)
+
+
+def test_where_a_run_is_kept_is_not_written() -> None:
+    lines = flag_lines(Experiment(run=RunConfig(workdir="here", resume=True, overwrite=True)))
+    assert lines == flag_lines(Experiment())
+    assert not {line.partition("=")[0] for line in lines} & {"--workdir", "--resume", "--overwrite"}
+
+
+def test_how_a_run_is_kept_is_not_compared_and_all_else_is() -> None:
+    before = Experiment()
+    shown = RunConfig(
+        "here", True, True, checkpoint_every=5, max_minutes=1.0, tensorboard=False, report=False, progress="true"
+    )
+    assert compared_lines(dataclasses.replace(before, run=shown)) == compared_lines(before)
+    assert compared_lines(dataclasses.replace(before, seeds=2)) == compared_lines(before)  # seeds can be added
+    others: list[dict[str, Any]] = [
+        {"first_seed": 2},
+        {"eval_every": 3},
+        {"axes": {"learning_rate": (0.1, 0.2)}},
+        {"hparams": Hparams(learning_rate=0.10000000000000002)},
+        {"data": DataConfig(dataset="mnist")},
+    ]
+    for other in others:
+        assert compared_lines(dataclasses.replace(before, **other)) != compared_lines(before)
+
+
+def test_one_value_is_shared_and_several_make_an_axis() -> None:
+    experiment = from_flags("--learning_rate=0.5", "--batch_size=10,20")
+    assert experiment.hparams.learning_rate == 0.5
+    assert experiment.axes == {"batch_size": (10, 20)}
+
+
+def test_the_last_of_a_repeated_flag_wins_over_a_flagfile(tmp_path: Path) -> None:
+    (tmp_path / "flags.cfg").write_text("# a comment\n--learning_rate=0.1,0.2\n--seeds=5\n--zip=init,activation\n")
+    experiment = from_flags(f"--flagfile={tmp_path / 'flags.cfg'}", "--learning_rate=0.7", "--zip=beta1, beta2")
+    assert (experiment.hparams.learning_rate, experiment.axes, experiment.seeds) == (0.7, {}, 5)
+    assert experiment.zip == (("init", "activation"), ("beta1", "beta2"))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("--learning_rate=", "empty list"), ("--seeds=two", "whole number"), ("--max_minutes=soon", "finite number")],
+)
+def test_a_malformed_flag_is_refused_in_one_line(line: str, words: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        from_flags(line)
+    assert str(refusal.value).startswith(f"{line}: ")
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_flags_are_read_as_they_are_written() -> None:
+    asked = Experiment(
+        name="lr_sweep",
+        hparams=Hparams(hidden_sizes=(), activation="relu", init_variance=0.02, num_steps=7),
+        axes={"learning_rate": (0.1, 1e-3), "momentum": (0.0, 0.9), "optimizer": ("sgd", "nesterov")},
+        zip=(("learning_rate", "momentum"),),
+        data=DataConfig(data_dir="some where", validation_size=200),
+        seeds=3,
+        base_seed=2**32 - 1,
+        run=RunConfig(report=False, max_minutes=1.5),
+    )
+    text = "\n".join(["# a remark", "", *flag_lines(asked)])
+    assert experiment_from_flags(text, "lr_sweep") == asked
+    assert experiment_from_flags("") == Experiment()
+    last = experiment_from_flags("--learning_rate=1,2\n--learning_rate=3\n--seeds=2\n--seeds=4")
+    assert (dict(last.axes), last.hparams.learning_rate, last.seeds) == ({}, 3.0, 4)
+
+
+@pytest.mark.parametrize("line", ["--learning_rat=1", "learning=1", "--seeds=many", "--report=perhaps", "--zipp=a,b"])
+def test_flags_that_are_none_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=line.strip("-").partition("=")[0]):
+        experiment_from_flags(line)

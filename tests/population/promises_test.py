@@ -1,0 +1,403 @@
+"""What a sweep promises, each promise a property of real runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxreg.errors import Stopped
+from jaxreg.results.dataset import make_dataset
+from jaxreg.runs.checkpoints.store import Checkpoints
+from jaxreg.runs.runner import Runner
+from jaxreg.runs.signals import SignalGuard
+from jaxreg.training.batches import Cursor, batch_indices, cursor_at
+from jaxreg.training.member import TRAIN_ORDER, member_key
+from tests.training_run import assert_same_bits, assert_within_tolerance, data_of, experiment, runner, train
+
+RATES = [0.03, 0.1, 0.3]
+
+
+@pytest.fixture(scope="module")
+def whole() -> xr.Dataset:
+    """Three rates, two seeds, one device, one chunk per check."""
+    return train(experiment({"learning_rate": RATES}, seeds=2))
+
+
+class StopAfter(SignalGuard):
+    """A guard that asks to leave once it has been looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    @property
+    def stop(self) -> int | None:
+        self.looks -= 1
+        return 15 if self.looks < 0 else None
+
+    @stop.setter
+    def stop(self, value: int | None) -> None:
+        pass
+
+
+# 1. Solo = swept
+
+
+def test_a_member_draws_the_same_numbers_alone_and_in_a_sweep() -> None:
+    swept = initial_state(runner(experiment({"learning_rate": RATES, "init_variance": [0.01, 0.3]}, seeds=3)))
+    alone = initial_state(runner(experiment(learning_rate=0.1, init_variance=0.3, first_seed=2)))
+    for in_sweep, solo in zip(jax.tree.leaves(swept.params), jax.tree.leaves(alone.params), strict=True):
+        np.testing.assert_array_equal(in_sweep[2, 3], solo[0, 0])  # configs: the rate is the slower of the two axes
+
+
+def test_a_member_alone_follows_its_curve_in_the_sweep(whole: xr.Dataset) -> None:
+    alone = train(experiment(learning_rate=0.1, first_seed=1))
+    assert_within_tolerance(alone.isel(seed=0), whole.sel(learning_rate=0.1, seed=1))
+
+
+def test_neighbours_do_not_change_a_bit_at_the_same_width(whole: xr.Dataset) -> None:
+    among_others = train(experiment({"learning_rate": [2.0, 0.1, 1e30]}, seeds=2))
+    assert (among_others["diverged_step"].sel(learning_rate=1e30) >= 0).all()
+    assert_same_bits(among_others.sel(learning_rate=0.1), whole.sel(learning_rate=0.1))
+
+
+# 2. Paired
+
+
+def test_members_of_a_seed_start_from_one_draw_and_see_one_batch(whole: xr.Dataset) -> None:
+    first = whole["train_loss"].isel(step=0).values
+    assert (first == first[:1]).all()
+    assert first[0, 0] != first[0, 1]
+
+
+def test_a_larger_variance_scales_the_same_draw() -> None:
+    state = initial_state(runner(experiment({"init_variance": [0.01, 0.04, 0.0]})))
+    weights = state.params[0]["weights"][0]
+    np.testing.assert_allclose(weights[1], 2 * weights[0], rtol=1e-6)
+    assert (weights[2] == 0).all()
+
+
+def test_all_batch_sizes_of_a_seed_read_one_stream() -> None:
+    key = member_key(0, 3, TRAIN_ORDER)
+    small = batch_indices(key, Cursor(0, 0), 12, 5, 23)
+    large = batch_indices(key, Cursor(0, 0), 4, 15, 23)
+    np.testing.assert_array_equal(small.ravel(), large.ravel())
+
+
+# 3. Resume = uninterrupted
+
+
+@pytest.mark.parametrize("looks", [0, 1, 30], ids=lambda looks: f"stopped at look {looks}")
+def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(looks: int, tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": RATES, "batch_size": [10, 20]}, seeds=2, members_per_program=3)
+    layout: dict[str, Any] = {"chunk_steps": 2}
+    uninterrupted = train(asked, **layout)
+
+    stopped = runner(asked, **layout)
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(looks)
+    with pytest.raises(Stopped) as stop:
+        stopped.run()
+    assert stop.value.exit_code == 143
+
+    resumed = restored(runner(asked, **layout), tmp_path)
+    resumed.run()
+    assert 0 < resumed.member_steps == resumed.total_member_steps
+    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
+
+
+def test_a_resumed_run_keeps_the_recorded_layout(tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": RATES})
+    stopped = runner(asked, chunk_steps=3, devices=2)
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(2)
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = restored(runner(asked, devices=1), tmp_path)
+    resumed.run()
+    assert resumed.layouts == stopped.layouts != runner(asked, devices=1).layouts
+
+
+def test_a_finished_run_has_its_parameters_in_its_checkpoint(tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": RATES}, seeds=2)
+    finished = runner(asked)
+    finished.checkpoints = Checkpoints(tmp_path, "same")
+    finished.run()
+    again = restored(runner(asked), tmp_path)
+    again.run()
+    assert again.cost.train_compilations == 0
+    for kept, made in zip(jax.tree.leaves(again.params), jax.tree.leaves(finished.params), strict=True):
+        np.testing.assert_array_equal(kept, made)
+
+
+def restored(made: Runner, folder: Path) -> Runner:
+    found = Checkpoints(folder, "same").latest()
+    assert found is not None
+    made.restore(found)
+    return made
+
+
+# 4. Chunked or sharded = whole
+
+
+@pytest.mark.parametrize("chunk_steps", [1, 2, 60])
+def test_steps_cut_into_chunks_give_the_same_bits(whole: xr.Dataset, chunk_steps: int) -> None:
+    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2), chunk_steps=chunk_steps), whole)
+
+
+@pytest.mark.parametrize("members", [1, 2, 4], ids=lambda members: f"{members} at once")
+def test_members_cut_into_blocks_agree(whole: xr.Dataset, members: int) -> None:
+    assert_within_tolerance(train(experiment({"learning_rate": RATES}, seeds=2, members_per_program=members)), whole)
+
+
+@pytest.mark.parametrize(
+    "layout", [{"split": "seeds", "configs": 3, "seeds": 2}, {"split": "configs", "configs": 4, "seeds": 2}]
+)
+@pytest.mark.parametrize("over_seeds", ["vmap", "map"])
+def test_two_devices_agree_with_one(whole: xr.Dataset, layout: dict[str, Any], over_seeds: str) -> None:
+    asked = experiment({"learning_rate": RATES}, seeds=2)
+    assert_within_tolerance(train(asked, devices=2, over_seeds=over_seeds, **layout), whole)
+
+
+# 5. One training program per group and width
+
+
+def test_one_program_per_group_whatever_the_chunks(compilations: list[str]) -> None:
+    def compiled(**asked: Any) -> tuple[int, int]:
+        made = runner(experiment({"learning_rate": RATES, "batch_size": [10, 20]}, **asked), chunk_steps=7)
+        compilations.clear()
+        made.run()
+        return made.cost.train_compilations, len(compilations)
+
+    few = compiled(num_steps=8, eval_every=8)
+    many = compiled(num_steps=57, eval_every=10, first_seed=5)
+    assert few[0] == many[0] == 2
+    assert few[1] == many[1] > 0
+
+
+@pytest.fixture
+def compilations() -> Any:
+    """A list that grows by one for each compilation."""
+    events: list[str] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:  # noqa: ARG001 - names are JAX's
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+# 6. A member that halts changes nobody else
+
+
+def test_a_diverged_member_keeps_its_last_finite_state_and_leaves_the_others_alone() -> None:
+    shape = {"hidden_sizes": (32, 32, 32), "activation": "relu"}
+    beside = runner(experiment({"learning_rate": [0.01, 1e6]}, seeds=2, **shape))
+    beside.run()
+    calm = train(experiment({"learning_rate": [0.01, 0.02]}, seeds=2, **shape))
+    results = make_dataset(beside.sweep, beside.histories, data_of(experiment()), experiment())
+    assert_same_bits(results.sel(learning_rate=0.01), calm.sel(learning_rate=0.01))
+
+    halted = results.sel(learning_rate=1e6)
+    assert (halted["diverged_step"] >= 0).all()
+    assert (results["diverged_step"].sel(learning_rate=0.01) == -1).all()
+    assert np.isnan(halted["final_test_loss"]).all()
+    assert np.isfinite(halted["best_validation_loss"]).all()
+    for loss, step in zip(halted["train_loss"].values, halted["diverged_step"].values, strict=True):
+        assert np.isfinite(loss[:step]).all()
+        assert np.isnan(loss[step + 1 :]).all()
+    for leaf in jax.tree.leaves(beside.params):
+        assert np.isfinite(leaf).all()
+
+
+# 7. The same command twice
+
+
+def test_the_same_experiment_twice_gives_the_same_bits(whole: xr.Dataset) -> None:
+    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2)), whole)
+
+
+def test_the_cursor_counts_beyond_32_bits() -> None:
+    assert cursor_at(100_000, 55_000, 60_000) == Cursor(91_666, 40_000)
+
+
+def initial_state(made: Runner) -> Any:
+    programs = made._programs(made.layouts[0])
+    return jax.device_get(programs.init(made._place(programs, made._blocks(0)[0])))
+
+
+# Early stopping
+
+SHORT: dict[str, Any] = {"num_steps": 150, "eval_every": 5}
+STOPPING = SHORT | {"patience": 3}
+
+
+def test_a_member_stops_in_a_sweep_at_the_check_at_which_it_stops_alone() -> None:
+    swept = train(experiment({"learning_rate": [4.0, 8.0], "patience": [1, 3]}, seeds=2, **SHORT))
+    assert (swept["stopped_check"] >= 0).sum() >= 4
+    for rate, patience in ((4.0, 1), (8.0, 3)):
+        alone = train(experiment(learning_rate=rate, patience=patience, first_seed=1, **SHORT))
+        member = swept.sel(learning_rate=rate, patience=patience, seed=1)
+        for name in ("stopped_check", "best_check"):
+            assert alone[name].item() == member[name].item()
+        assert_within_tolerance(alone.isel(seed=0), member)
+
+
+def test_what_a_stopped_member_keeps_is_that_of_the_run_that_goes_on_until_its_stop() -> None:
+    axes, seeds = {"learning_rate": [0.1, 4.0, 8.0]}, 2
+    halting = train(experiment(axes, seeds=seeds, compaction=False, **STOPPING))
+    going_on = train(experiment(axes, seeds=seeds, after_stop="continue", **STOPPING))
+    np.testing.assert_array_equal(halting["stopped_check"], going_on["stopped_check"])
+    stopped = halting["stopped_check"]
+    assert (stopped >= 0).any()
+    until = (xr.DataArray(np.arange(halting.sizes["check"]), dims="check") <= stopped) | (stopped < 0)
+    for name in ("validation_loss", "test_accuracy", "test_batch_loss"):
+        np.testing.assert_array_equal(halting[name], going_on[name].where(until))
+    at_stop = going_on["test_accuracy"].isel(check=stopped.where(stopped >= 0, halting.sizes["check"] - 1))
+    np.testing.assert_array_equal(halting["final_test_accuracy"], at_stop)
+    np.testing.assert_array_equal(
+        halting["best_check"].where(stopped >= 0), (stopped - STOPPING["patience"]).where(stopped >= 0)
+    )
+
+
+@pytest.mark.parametrize("looks", [2, 20], ids=lambda looks: f"stopped at look {looks}")
+def test_patience_goes_on_counting_after_a_resume_within_its_window(looks: int, tmp_path: Path) -> None:
+    asked = experiment({"learning_rate": [0.1, 4.0, 8.0]}, seeds=2, **STOPPING)
+    uninterrupted = train(asked)
+    stopped = runner(asked)
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(looks)
+    with pytest.raises(Stopped):
+        stopped.run()
+    done = make_dataset(stopped.sweep, stopped.histories, data_of(asked), asked)
+    now, best = done["checks_done"] - 1, done["best_check"]
+    waiting = (done["stopped_check"] < 0) & (now > best) & (uninterrupted["stopped_check"] > now)
+    assert waiting.any()  # some member is in the middle of its window
+    resumed = restored(runner(asked), tmp_path)
+    resumed.run()
+    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
+
+
+# Regularisers
+
+STRENGTHS: dict[str, Any] = {"l1_strength": 1e-3, "l1_start": 0.5, "kl_strength": 0.05, "max_norm": 0.5}
+STRENGTHS |= {"dropout_rate": 0.5, "learning_rate": 0.5, "init_variance": 0.1}
+OFF: dict[str, Any] = {"l1_strength": 0.0, "kl_strength": 0.0, "max_norm": np.inf, "dropout_rate": 0.0}
+METHODS = ["none", "l2", "late_l1", "kl", "max_norm", "l2+dropout", "all"]
+METHOD_AXES: dict[str, Any] = {"method": METHODS, "l2_strength": [1e-3, 1e-2]}
+
+
+def of_method(data: xr.Dataset, method: str, **where: Any) -> xr.Dataset:
+    """The part of the results that one method has; `sel` has a keyword `method` of its own."""
+    return data.sel({"method": method} | where)
+
+
+@pytest.fixture(scope="module")
+def regularised() -> tuple[Runner, xr.Dataset]:
+    """Seven methods, two strengths of L2, two seeds."""
+    asked = experiment(METHOD_AXES, seeds=2, **STRENGTHS)
+    made = runner(asked)
+    made.run()
+    return made, make_dataset(made.sweep, made.histories, data_of(asked), asked)
+
+
+def test_all_methods_and_strengths_are_one_program(regularised: tuple[Runner, xr.Dataset]) -> None:
+    made, _ = regularised
+    assert made.cost.train_compilations == 1
+    assert [layout.terms for layout in made.layouts] == ["l1+l2+kl+max_norm+dropout"]
+
+
+def test_strengths_act_where_their_method_names_them_and_nowhere_else(regularised: tuple[Runner, xr.Dataset]) -> None:
+    loss = regularised[1]["train_loss"]
+    weak, strong = (loss.sel(l2_strength=strength) for strength in METHOD_AXES["l2_strength"])
+    for method in METHODS:
+        same = bool((weak.sel({"method": method}) == strong.sel({"method": method})).all())
+        assert same == (method not in ("l2", "l2+dropout", "all")), method
+    for number, method in enumerate(METHODS):
+        for other in METHODS[:number]:
+            assert (weak.sel({"method": method}) != weak.sel({"method": other})).any(), (method, other)
+    objective, half = regularised[1]["train_objective"], loss.sizes["step"] // 2
+    assert (objective.sel({"method": "none"}) == loss.sel({"method": "none"})).all()
+    assert (objective.sel({"method": "l2"}) > loss.sel({"method": "l2"})).all()
+    late = (objective - loss).sel({"method": "late_l1"})
+    assert (late.isel(step=slice(half)) == 0).all()
+    assert (late.isel(step=slice(half, None)) > 0).all()
+
+
+def test_members_of_a_seed_start_from_one_draw_whatever_regularises_them(
+    regularised: tuple[Runner, xr.Dataset],
+) -> None:
+    with_terms = initial_state(runner(experiment(METHOD_AXES, seeds=2, **STRENGTHS)))
+    without = initial_state(runner(experiment({"l2_strength": [0.0]}, seeds=2, **(STRENGTHS | OFF))))
+    for one, other in zip(jax.tree.leaves(with_terms.params), jax.tree.leaves(without.params), strict=True):
+        np.testing.assert_array_equal(one, np.broadcast_to(other, one.shape))
+    first = regularised[1]["train_loss"].isel(step=0)
+    kept = first.sel({"method": ["none", "l2", "late_l1", "kl", "max_norm"]}).values
+    np.testing.assert_array_equal(kept, np.broadcast_to(kept[:1, :1], kept.shape))
+
+
+def test_terms_that_are_off_agree_with_a_program_without_them(regularised: tuple[Runner, xr.Dataset]) -> None:
+    none = of_method(regularised[1], "none", l2_strength=1e-3)
+    plain = train(experiment(seeds=2, **(STRENGTHS | OFF)))
+    assert_within_tolerance(none, plain)
+
+
+def test_a_regularised_member_alone_agrees_and_at_the_recorded_width_has_the_same_bits(
+    regularised: tuple[Runner, xr.Dataset],
+) -> None:
+    made, results = regularised
+    swept = of_method(results, "l2+dropout", l2_strength=1e-2, seed=[1])
+    asked: dict[str, Any] = STRENGTHS | {"method": "l2+dropout", "l2_strength": 1e-2, "first_seed": 1}
+    alone = runner(experiment(**asked))
+    assert alone.layouts[0].terms == "l2+dropout"
+    alone.run()
+    results = make_dataset(alone.sweep, alone.histories, data_of(experiment()), experiment())
+    assert_within_tolerance(results, swept)
+    width = str(dataclasses.replace(made.layouts[0], seeds=1))
+    assert_same_bits(train(experiment(layout=width, **asked)), swept)
+
+
+def test_regularised_members_in_blocks_on_two_devices_agree(regularised: tuple[Runner, xr.Dataset]) -> None:
+    asked = experiment(METHOD_AXES, seeds=2, members_per_program=14, **STRENGTHS)
+    in_blocks = runner(asked, devices=2, over_seeds="vmap")
+    assert [(layout.devices, layout.width) for layout in in_blocks.layouts] == [(2, 14)]
+    in_blocks.run()
+    results = make_dataset(in_blocks.sweep, in_blocks.histories, data_of(asked), asked)
+    assert_within_tolerance(results, regularised[1])
+
+
+def test_a_resumed_run_draws_the_masks_of_one_that_never_stopped(
+    regularised: tuple[Runner, xr.Dataset], tmp_path: Path
+) -> None:
+    asked = experiment(METHOD_AXES, seeds=2, **STRENGTHS)
+    stopped = runner(asked, chunk_steps=2)  # in the middle of a check
+    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(8)
+    with pytest.raises(Stopped):
+        stopped.run()
+    resumed = restored(runner(asked, chunk_steps=2), tmp_path)
+    resumed.run()
+    assert 0 < resumed.member_steps == resumed.total_member_steps
+    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), regularised[1])
+
+
+# Diagnostics
+
+
+def test_switched_off_diagnostics_leave_the_training_program_as_it_is() -> None:
+    texts = {}
+    for name in ("off", "diagnostics", "histograms"):
+        made = runner(experiment({"learning_rate": RATES}, **({} if name == "off" else {name: True})))
+        programs = made._programs(made.layouts[0])
+        population = made._place(programs, made._blocks(0)[0])
+        train, *_ = made._on_devices(1)
+        state, zero = programs.state_shapes(population), np.int32(0)
+        lowered = programs.train.lower(state, population, train, Cursor(np.uint32(0), np.uint32(0)), zero, zero)
+        texts[name] = lowered.as_text()  # without metadata
+        if name == "off":
+            assert made._compile_at(programs, population).diagnose is None
+    assert texts["off"] == texts["diagnostics"] == texts["histograms"]

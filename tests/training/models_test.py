@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxreg.config.hparams import ACTIVATIONS as NAMES
+from jaxreg.config.hparams import INITS, Hparams
+from jaxreg.training.models import ACTIVATIONS, from_linen, mlp, weights_mask
+
+MODEL = mlp()
+FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "identity": lambda x: x,
+}
+INPUTS: Any = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+N = 4  # features, units and classes where parameters are drawn: layers of one shape share their compiled draws
+
+
+def hparams(**fields: Any) -> Hparams:
+    values: dict[str, Any] = {"hidden_sizes": (N,), "activation": "tanh", "init_variance": 1.0}
+    return Hparams(**(values | fields))
+
+
+def drawn(**fields: Any) -> Any:
+    return MODEL.init(jax.random.key(0), hparams(**fields), (N,), N)
+
+
+def random_params(hidden_sizes: tuple[int, ...] = (4,)) -> Any:
+    """Parameters for INPUTS and three classes, with biases that are not zero."""
+    rng = np.random.default_rng(1)
+    return tuple(
+        {"weights": rng.normal(size=shape).astype(np.float32), "bias": rng.normal(size=shape[1]).astype(np.float32)}
+        for shape in itertools.pairwise((6, *hidden_sizes, 3))
+    )
+
+
+def test_the_table_has_the_names_that_flags_take() -> None:
+    assert tuple(ACTIVATIONS) == NAMES == tuple(FORMULAS)
+
+
+@pytest.mark.parametrize("hidden_sizes", [(), (4,), (7, 4, 2)], ids=len)
+@pytest.mark.parametrize("activation", NAMES)
+def test_forward_is_the_formula(activation: str, hidden_sizes: tuple[int, ...]) -> None:
+    params = random_params(hidden_sizes)
+    logits, activations = MODEL.forward(params, hparams(activation=activation, hidden_sizes=hidden_sizes), INPUTS)
+
+    *hidden, output = params
+    a, expected = INPUTS.astype(np.float64), []
+    for layer in hidden:
+        a = FORMULAS[activation](a @ layer["weights"] + layer["bias"])
+        expected.append(a)
+    np.testing.assert_allclose(logits, a @ output["weights"] + output["bias"], rtol=1e-4, atol=1e-4)
+    assert [one.shape for one in activations] == [(5, size) for size in hidden_sizes]
+    for ours, theirs in zip(activations, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "gelu", "elu"])
+def test_gradient_agrees_with_finite_differences(activation: str) -> None:
+    def logits(params: Any) -> jax.Array:
+        return MODEL.forward(params, hparams(activation=activation), INPUTS)[0]
+
+    check_grads(jax.jit(logits), (random_params(),), order=1, modes=["rev"], rtol=0.02)
+
+
+@pytest.mark.parametrize("hidden_sizes", [(), (4,), (7, 4, 2)], ids=len)
+def test_the_trace_shows_what_forward_computes(hidden_sizes: tuple[int, ...]) -> None:
+    params, settings = random_params(hidden_sizes), hparams(activation="sigmoid", hidden_sizes=hidden_sizes)
+    assert MODEL.trace is not None
+    logits, pre_activations, activations = MODEL.trace(params, settings, INPUTS, ())
+    expected, hidden = MODEL.forward(params, settings, INPUTS)
+    for ours, theirs in zip((logits, *activations), (expected, *hidden, expected), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for z, a in zip(pre_activations[:-1], hidden, strict=True):
+        np.testing.assert_allclose(FORMULAS["sigmoid"](np.asarray(z)), a, rtol=1e-5)
+    np.testing.assert_array_equal(pre_activations[-1], expected)
+
+
+@pytest.mark.parametrize("layer", range(3))
+def test_a_nudge_is_added_to_the_pre_activations(layer: int) -> None:
+    """The same nudge for all examples is a change of the bias."""
+    params, settings = random_params((4, 2)), hparams(hidden_sizes=(4, 2))
+    nudge = np.random.default_rng(2).normal(size=params[layer]["bias"].shape).astype(np.float32)
+    nudges = tuple(
+        np.broadcast_to(nudge if number == layer else 0, (5, len(other["bias"]))).astype(np.float32)
+        for number, other in enumerate(params)
+    )
+    shifted = tuple(
+        other | {"bias": other["bias"] + nudge} if number == layer else other for number, other in enumerate(params)
+    )
+    assert MODEL.trace is not None
+    ours, theirs = (
+        MODEL.trace(*args) for args in ((params, settings, INPUTS, nudges), (shifted, settings, INPUTS, ()))
+    )
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_program_of_forward_knows_nothing_of_the_trace() -> None:
+    def plain(params: Any, inputs: jax.Array) -> Any:
+        activations = []
+        for layer in params[:-1]:
+            inputs = jnp.tanh(inputs @ layer["weights"] + jnp.expand_dims(layer["bias"], 0))
+            activations.append(inputs)
+        return inputs @ params[-1]["weights"] + jnp.expand_dims(params[-1]["bias"], 0), tuple(activations)
+
+    def forward(params: Any, inputs: jax.Array) -> Any:
+        return MODEL.forward(params, hparams(), inputs)
+
+    params = random_params((4, 3))
+    assert str(jax.make_jaxpr(forward)(params, INPUTS)) == str(jax.make_jaxpr(plain)(params, INPUTS))
+
+
+def test_layers_have_their_shapes_and_start_without_biases() -> None:
+    params = MODEL.init(jax.random.key(0), hparams(init="zeros", hidden_sizes=(5, 4)), (3, 2), 3)
+    assert [layer["weights"].shape for layer in params] == [(6, 5), (5, 4), (4, 3)]
+    for layer in params:
+        np.testing.assert_array_equal(layer["bias"], np.zeros(layer["weights"].shape[1]))
+        assert layer["weights"].dtype == layer["bias"].dtype == np.float32
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_only_torch_draws_biases(init: str) -> None:
+    for layer in drawn(init=init):
+        assert bool((layer["bias"] != 0).all()) == (init == "torch")
+        assert (np.abs(layer["bias"]) <= 1 / math.sqrt(N)).all()
+        assert bool((layer["weights"] != 0).all()) == (init != "zeros")
+
+
+@pytest.mark.parametrize("init", ["normal", "orthogonal", "torch"])
+def test_the_draw_of_a_layer_does_not_depend_on_later_layers(init: str) -> None:
+    shallow, deep = drawn(init=init), drawn(init=init, hidden_sizes=(N, N, N))
+    for alone, followed in zip(shallow, deep[:2], strict=True):
+        for name in alone:
+            np.testing.assert_array_equal(alone[name], followed[name])
+    for one, other in itertools.combinations(deep, 2):
+        assert (one["weights"] != other["weights"]).all()
+
+
+def test_jit_is_eager_and_vmap_is_a_loop() -> None:
+    settings, stacked = hparams(), [random_params((4,)), jax.tree.map(np.negative, random_params((4,)))]
+    looped = np.stack([MODEL.forward(params, settings, INPUTS)[0] for params in stacked])
+    np.testing.assert_allclose(jax.jit(MODEL.forward)(stacked[0], settings, INPUTS)[0], looped[0], rtol=1e-5, atol=1e-6)
+    mapped, _ = jax.vmap(MODEL.forward, (0, None, None))(
+        jax.tree.map(lambda *leaves: np.stack(leaves), *stacked), settings, INPUTS
+    )
+    np.testing.assert_allclose(mapped, looped, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_of_another_width_or_rank_raise() -> None:
+    wrong: Any
+    for wrong in (INPUTS[:, :5], INPUTS[0], np.concatenate([INPUTS, INPUTS], 1)):
+        with pytest.raises((TypeError, ValueError)):
+            MODEL.forward(random_params(), hparams(), jnp.asarray(wrong))
+
+
+def test_an_own_initializer_takes_the_place_of_the_scheme() -> None:
+    own = mlp(lambda _key, shape, variance: jnp.full(shape, variance))
+    for layer in own.init(jax.random.key(0), hparams(init="torch", init_variance=0.5), (N,), N):
+        np.testing.assert_array_equal(layer["weights"], np.full((N, N), 0.5))
+        np.testing.assert_array_equal(layer["bias"], np.zeros(N))
+
+
+def test_a_linen_module_stands_in() -> None:
+    ones = nn.initializers.ones
+    model = from_linen(nn.Sequential([nn.Dense(4, kernel_init=ones, bias_init=ones), nn.relu, nn.Dense(3)]))
+    params = model.init(jax.random.key(0), hparams(), (3, 2), 3)
+    logits, activations = model.forward(params, hparams(), INPUTS)
+    hidden = np.maximum(INPUTS.sum(1, keepdims=True) + 1, 0) * np.ones((1, 4))
+    np.testing.assert_allclose(logits, hidden @ params["params"]["layers_2"]["kernel"], rtol=1e-5, atol=1e-6)
+    assert activations == ()
+    assert model.trace is None
+    assert weights_mask(params)["params"]["layers_2"] == {"kernel": True, "bias": False}
+
+
+def test_weights_are_told_from_biases() -> None:
+    assert weights_mask(random_params()) == ({"weights": True, "bias": False},) * 2
