@@ -10,9 +10,9 @@ from absl import flags as absl_flags
 from rich.console import Console
 
 from experiments.flags import help_text, make_flags, to_experiment
-from jaxreg.api import execute, rehearse
 from jaxreg.errors import JaxregError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
+from jaxreg.session import execute, rehearse
 from jaxreg.study import Study
 
 
