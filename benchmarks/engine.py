@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxreg.config.hparams import Experiment, Hparams
-from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, from_arrays
 from jaxreg.hardware import use_all_cores
-from jaxreg.runs.runner import Runner
-from jaxreg.training.batches import Cursor
-from jaxreg.training.member import Problem
+from jaxreg.population.blocks import make_blocks
+from jaxreg.population.placement import Placement, Placements
+from jaxreg.population.planning import Plan, make_plan
+from jaxreg.population.programs import Population
 
 FEATURES, CLASSES, EXAMPLES = 784, 10, 55_000
 
@@ -65,18 +65,14 @@ def measure(data: Any, rates: int, seeds: int, batch: int, hidden: int, repeats:
     axes = {"learning_rate": np.geomspace(1e-3, 1, rates).tolist()}
     shared = Hparams(hidden_sizes=(hidden,), batch_size=batch, num_steps=100_000)
     experiment = Experiment(hparams=shared, axes=axes, seeds=seeds, eval_every=100_000)
-    runner = Runner(experiment, make_sweep(experiment, EXAMPLES), data, Problem())
-    programs, compiled = runner._compile(0, shrink=False)
-    layout = runner.layouts[0]
-    population = runner._place(programs, runner._blocks(0)[0])
-    train = runner._on_devices(layout.devices)[0]
-    state, step = compiled.init(population), 0
+    placement, population = first_block(make_plan(experiment, data))
+    layout = placement.layout
+    state, step = placement.init(population), 0
 
     def loop() -> None:
         nonlocal state, step
-        cursor = Cursor(np.uint32(0), np.uint32(0))
         stop = step + layout.chunk_steps
-        state, metrics = compiled.train(state, population, train, cursor, np.int32(step), np.int32(stop))
+        state, metrics = placement.train(state, population, step, stop)
         jax.block_until_ready(metrics)
         step = stop
 
@@ -95,6 +91,13 @@ def measure(data: Any, rates: int, seeds: int, batch: int, hidden: int, repeats:
         f"{np.median(ratios):.2f}",
         f"{ratios.min():.2f} to {ratios.max():.2f}",
     ]
+
+
+def first_block(plan: Plan) -> tuple[Placement, Population]:
+    """The first group of a plan, compiled, and the members of its first block."""
+    placement = Placements(plan).get(0, plan.layouts[0])
+    sizes = len(plan.sweep.groups[0].configs), len(plan.sweep.seeds)
+    return placement, placement.population(make_blocks(0, placement.layout, *sizes)[0], plan.sweep.seeds)
 
 
 def matrix_products(batch: int, width: int) -> tuple[list[Callable[[], None]], float]:

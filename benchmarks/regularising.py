@@ -15,14 +15,11 @@ import jax
 import numpy as np
 from absl import flags
 
-from benchmarks.engine import EXAMPLES, made_up_data, print_ratios
+from benchmarks.engine import first_block, made_up_data, print_ratios
 from jaxreg.config.hparams import Experiment, Hparams
-from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data
 from jaxreg.hardware import use_all_cores
-from jaxreg.runs.runner import Runner
-from jaxreg.training.batches import Cursor
-from jaxreg.training.member import Problem
+from jaxreg.population.planning import make_plan
 
 STEPS = 500
 STRENGTHS = {
@@ -32,7 +29,6 @@ STRENGTHS = {
     "max_norm": {"max_norm": 3.0},
     "dropout": {"dropout_rate": 0.5},
 }
-NOW = Cursor(np.uint32(0), np.uint32(0))
 
 
 def main(argv: list[str]) -> int:
@@ -55,17 +51,14 @@ def _steps(data: Data, **strengths: Any) -> Callable[[], None]:
     shared = Hparams(activation="relu", init="torch", batch_size=32, num_steps=100 * STEPS, **strengths)
     axes = {"learning_rate": np.geomspace(0.01, 0.1, 7).tolist()}
     experiment = Experiment(hparams=shared, axes=axes, seeds=10, eval_every=STEPS)
-    runner = Runner(experiment, make_sweep(experiment, EXAMPLES), data, Problem())
-    programs, compiled = runner._compile(0, shrink=False)
-    population, chunk = runner._place(programs, runner._blocks(0)[0]), programs.layout.chunk_steps
-    train = runner._on_devices(programs.layout.devices)[0]
-    held: dict[str, Any] = {"state": compiled.init(population)}
+    placement, population = first_block(make_plan(experiment, data))
+    chunk = placement.layout.chunk_steps
+    held: dict[str, Any] = {"state": placement.init(population)}
 
     def run() -> None:
         state = held["state"]
         for step in range(0, STEPS, chunk):
-            stop = np.int32(min(step + chunk, STEPS))
-            state, metrics = compiled.train(state, population, train, NOW, np.int32(step), stop)
+            state, metrics = placement.train(state, population, step, min(step + chunk, STEPS))
         held["state"] = jax.block_until_ready(state)
         jax.device_get(metrics)
 

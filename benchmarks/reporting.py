@@ -24,9 +24,9 @@ from experiments.lr_sweep import STUDY
 from jaxreg.claims.judgement import judge
 from jaxreg.config.flagfile import flag_lines
 from jaxreg.config.hparams import Experiment, Hparams
-from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, from_arrays
 from jaxreg.measures.summary import write_summary
+from jaxreg.population.planning import make_plan
 from jaxreg.reporting.assemble import write_report
 from jaxreg.reporting.tensorboard import ScalarWriter
 from jaxreg.results import dataset as labelled
@@ -85,12 +85,11 @@ def main(argv: list[str]) -> int:
 
 def made_up_results(experiment: Experiment) -> xr.Dataset:
     """Losses that fall faster at larger rates, with noise of seed and step; everything a run would have measured."""
-    data, rng = _data(), np.random.default_rng(0)
-    sweep = make_sweep(experiment, len(data.train.labels))
-    (group,) = sweep.groups
-    history = History(group, len(sweep.seeds), sweep.record_every, data.num_classes)
+    plan, rng = make_plan(experiment, _data()), np.random.default_rng(0)
+    (group,) = plan.sweep.groups
+    history = History(plan, group)
     speed = np.array([config.learning_rate for config in group.configs])[:, None, None]
-    speed = speed * rng.lognormal(0, 0.1, (1, len(sweep.seeds), 1))
+    speed = speed * rng.lognormal(0, 0.1, (1, len(plan.sweep.seeds), 1))
 
     def loss(steps: np.ndarray, noise: float) -> np.ndarray:
         curve = 0.2 + 2.1 * np.exp(-0.01 * speed * steps)
@@ -106,9 +105,9 @@ def made_up_results(experiment: Experiment) -> xr.Dataset:
     history.arrays["train_accuracy"][:] = history.arrays["validation_accuracy"][..., -1]
     history.arrays["best_check"][:] = history.arrays["validation_loss"].argmin(-1)
     history.arrays["checks_done"][:] = len(checks)
-    history.arrays["test_confusion"][:] = np.eye(data.num_classes, dtype=int) * 90 + 1
+    history.arrays["test_confusion"][:] = np.eye(plan.data.num_classes, dtype=int) * 90 + 1
     history.arrays["seconds"][:] = 1.0
-    return labelled.make_dataset(sweep, [history], data, experiment)
+    return labelled.make_dataset(plan, [history])
 
 
 def _data() -> Data:

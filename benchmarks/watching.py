@@ -16,17 +16,16 @@ import jax
 import numpy as np
 from absl import flags
 
-from benchmarks.engine import EXAMPLES, made_up_data, print_ratios
+from benchmarks.engine import first_block, made_up_data, print_ratios
 from jaxreg.config.hparams import Experiment, Hparams
-from jaxreg.config.sweeps import make_sweep
 from jaxreg.hardware import use_all_cores
-from jaxreg.runs.history import Block
-from jaxreg.runs.runner import Crew, Runner
-from jaxreg.training.batches import Cursor
-from jaxreg.training.member import Problem
+from jaxreg.population import compaction
+from jaxreg.population.blocks import Block, make_blocks
+from jaxreg.population.placement import Placement, Placements
+from jaxreg.population.planning import Plan, make_plan
+from jaxreg.population.programs import Population
 
 STEPS = 100
-NOW = Cursor(np.uint32(0), np.uint32(0))
 
 
 def main(argv: list[str]) -> int:
@@ -42,52 +41,59 @@ def main(argv: list[str]) -> int:
 
 def watching(data: Any) -> dict[str, Callable[[], None]]:
     """100 steps and a check: plain, with diagnostics, with histograms too."""
+    variants: dict[str, dict[str, Any]] = {
+        "steps and check": {},
+        "with diagnostics": {"diagnostics": True},
+        "with histograms": {"histograms": True},
+    }
+    placed = {name: first_block(_plan(data, 7, **asked)) for name, asked in variants.items()}
     return {
-        "steps and check": _hundred_steps(*_everyone(data, 7), checked=True),
-        "with diagnostics": _hundred_steps(*_everyone(data, 7, diagnostics=True), checked=True),
-        "with histograms": _hundred_steps(*_everyone(data, 7, histograms=True), checked=True),
+        name: _hundred_steps(placement, population, placement.init(population), checked=True)
+        for name, (placement, population) in placed.items()
     }
 
 
 def stopping(data: Any) -> dict[str, Callable[[], None]]:
     """100 steps after half of the settings have stopped in every seed: masked, and taken out."""
-    runner, everyone, state = _everyone(data, 8)
+    plan = _plan(data, 8)
+    placements, layout = Placements(plan), plan.layouts[0]
+    block = make_blocks(0, layout, 8, len(plan.sweep.seeds))[0]
+    remaining = Block(0, configs=tuple(range(0, 8, 2)), seeds=block.seeds)
+    narrow = compaction.narrowed(layout, remaining)
+    wide, narrower = placements.get(0, layout), placements.get(0, narrow)
+    population = wide.population(block, plan.sweep.seeds)
+    state = wide.init(population)
     stopped = np.broadcast_to(np.where(np.arange(8) % 2, 1, -1), state.stopped_check.shape).astype(np.int32)
-    states = jax.device_get(state._replace(stopped_check=stopped))
-    masked = jax.device_put(states, everyone.programs.members)
-    left = Block(0, configs=tuple(range(0, 8, 2)), seeds=everyone.block.seeds)
+    states = jax.device_get(state)._replace(stopped_check=stopped)
+    fewer = narrower.put(compaction.take(states, block, remaining, narrow))
     return {
-        "half of the members masked": _hundred_steps(runner, everyone, masked),
-        "half of the members taken out": _hundred_steps(runner, *runner._fewer(everyone, left, states)),
+        "half of the members masked": _hundred_steps(wide, population, wide.put(states)),
+        "half of the members taken out": _hundred_steps(
+            narrower, narrower.population(remaining, plan.sweep.seeds), fewer
+        ),
     }
 
 
-def _everyone(data: Any, rates: int, **asked: Any) -> tuple[Runner, Crew, Any]:
+def _plan(data: Any, rates: int, **asked: Any) -> Plan:
     shared = Hparams(hidden_sizes=(11,), batch_size=1000, num_steps=100 * STEPS, patience=100)
     axes = {"learning_rate": np.geomspace(1e-3, 1, rates).tolist()}
-    experiment = Experiment(hparams=shared, axes=axes, seeds=10, eval_every=STEPS, **asked)
-    runner = Runner(experiment, make_sweep(experiment, EXAMPLES), data, Problem())
-    programs, compiled = runner._compile(0, shrink=False)
-    block = runner._blocks(0)[0]
-    crew = Crew(block, programs, compiled, runner._place(programs, block))
-    return runner, crew, compiled.init(crew.population)
+    return make_plan(Experiment(hparams=shared, axes=axes, seeds=10, eval_every=STEPS, **asked), data)
 
 
-def _hundred_steps(runner: Runner, crew: Crew, state: Any, *, checked: bool = False) -> Callable[[], None]:
-    compiled, population, chunk = crew.compiled, crew.population, crew.programs.layout.chunk_steps
-    train, validation, test, probe = runner._on_devices(crew.programs.layout.devices)
+def _hundred_steps(
+    placement: Placement, population: Population, state: Any, *, checked: bool = False
+) -> Callable[[], None]:
+    chunk = placement.layout.chunk_steps
     held: dict[str, Any] = {"state": state}
 
     def run() -> None:
         state = held["state"]
         measured: list[Any] = []
         for step in range(0, STEPS, chunk):
-            stop = np.int32(min(step + chunk, STEPS))
-            state, metrics = compiled.train(state, population, train, NOW, np.int32(step), stop)
-        if checked and compiled.diagnose:
-            measured.append(compiled.diagnose(state, population, probe, np.int32(0)))
+            state, metrics = placement.train(state, population, step, min(step + chunk, STEPS))
         if checked:
-            state, check = compiled.check(state, population, validation, test, NOW, np.int32(1))
+            measured += [placement.watch(name, state, population, 0) for name in placement.compiled.watch]
+            state, check = placement.check(state, population, 1)
             measured.append(check)
         held["state"] = jax.block_until_ready(state)
         jax.device_get((metrics, measured))

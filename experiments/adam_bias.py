@@ -29,33 +29,20 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import xarray as xr
 from jax import Array
 
 from experiments import cli
 from jaxreg.claims.judgement import Claim, Measure, Trend, Within
-from jaxreg.config.hparams import Experiment, Hparams
-from jaxreg.config.sweeps import Group, Sweep, make_sweep
+from jaxreg.config.hparams import Experiment
 from jaxreg.data import Data
+from jaxreg.diagnostics.moments import ADAM_MOMENTS
 from jaxreg.measures.learning import held_at, setting_label, settings
 from jaxreg.measures.summary import best_setting
 from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_figures
 from jaxreg.theory.adam import PROCESSES, expected_ratio, simulate, unrolled
-from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import (
-    DROPOUT,
-    INIT,
-    TRAIN_ORDER,
-    Problem,
-    TrainState,
-    init_state,
-    is_halted,
-    member_key,
-    update,
-    with_terms,
-)
+from jaxreg.training.member import member_key
 
 if TYPE_CHECKING:
     from jaxreg.reporting.document import ReportFigure
@@ -75,32 +62,30 @@ KINGMA_BA = "Kingma and Ba (2015), section 3"
 # What is measured.
 
 
-def measure(experiment: Experiment, data: Data, results: xr.Dataset) -> xr.Dataset:
-    """The second moment at t = 1 ... num_steps: simulated, and of the members of the run.
+def measure(experiment: Experiment, _data: Data, results: xr.Dataset) -> xr.Dataset:
+    """The second moment at t = 1 ... num_steps: simulated; and how far that of the members is from its sum.
 
-    Members are trained once more, by the same functions on the same draws, because a run does not keep the state of
-    its optimizer at every step; patience is left out. They have the regularisers of their flags, and no parts of the
-    user's own. Meant for some thousand steps: the rows of all batches are drawn at once, and the sums take num_steps^2
-    operations.
+    The members' own v_t and g_t^2 are watched while they train (`jaxreg.diagnostics.ADAM_MOMENTS`). The sums take
+    num_steps^2 operations: meant for some thousand steps.
 
     Returns:
-      `simulated_ratio_NAME` [beta2, seed, t]: mean of v_t over E[g^2], of each process in `moments.PROCESSES`.
-      `second_moment`, `squared_gradient` [..., seed, t]: v_t in Optax's state, and g_t^2; means over the parameters,
-      NaN without Adam and once the member has diverged.
+      `simulated_ratio_NAME` [beta2, seed, t]: mean of v_t over E[g^2], of each process in `theory.adam.PROCESSES`.
       `simulated_difference` [beta2, seed], `trained_difference` [..., seed]: the largest over t of the relative
-      difference between v_t and its unrolled sum.
+      difference between v_t and its unrolled sum; the latter NaN without Adam, for members that diverged, and where
+      not every step is recorded.
     """
-    sweep = make_sweep(experiment, len(data.train.labels))
-    num_steps = max(group.num_steps for group in sweep.groups)
+    num_steps = int(results["num_steps"].max())
     steps = xr.Variable("t", np.arange(1, num_steps + 1), {"units": "steps", "description": "gradients so far"})
     with jax.default_matmul_precision(experiment.matmul_precision):
-        simulated = _simulated(experiment, sweep, results["beta2"], num_steps)
-        return xr.Dataset(simulated | _trained(experiment, sweep, data, num_steps), coords={"t": steps})
+        simulated = _simulated(experiment, results, num_steps)
+        return xr.Dataset(simulated | {"trained_difference": trained_difference(results)}, coords={"t": steps})
 
 
-def _simulated(experiment: Experiment, sweep: Sweep, beta2: xr.DataArray, num_steps: int) -> dict[str, xr.Variable]:
+def _simulated(experiment: Experiment, results: xr.Dataset, num_steps: int) -> dict[str, xr.Variable]:
+    beta2 = results["beta2"]
     decays = jnp.asarray(np.atleast_1d(beta2.values), jnp.float32)
-    found = _simulate(experiment.base_seed, jnp.asarray(sweep.seeds, jnp.uint32), decays, num_steps)
+    seeds = jnp.asarray(results["seed"].values, jnp.uint32)
+    found = _simulate(experiment.base_seed, seeds, decays, num_steps)
     dims = (*(str(dim) for dim in beta2.dims), "seed", "t")
 
     def variable(values: Array, description: str) -> xr.Variable:
@@ -133,77 +118,38 @@ def _simulate(base_seed: int, seeds: Array, decays: Array, num_steps: int) -> di
     return jax.vmap(one_seed)(seeds)
 
 
-def _trained(experiment: Experiment, sweep: Sweep, data: Data, num_steps: int) -> dict[str, xr.Variable]:
-    shape = (len(sweep.settings), len(sweep.seeds), num_steps)
-    values = [np.full(shape[:ndim], np.nan, np.float32) for ndim in (3, 3, 2)]
-    for group in sweep.groups:
-        if group.shared.optimizer in ADAM:
-            found = follow(group, sweep.seeds, experiment.base_seed, data)
-            for into, part in zip(values, found, strict=True):
-                at: Any = (list(group.settings), slice(None), *[slice(n) for n in part.shape[2:]])
-                into[at] = np.swapaxes(part, 0, 1)
-    dims = (*(dimension.name for dimension in sweep.dimensions), "seed", "t")
-    words = {
-        "second_moment": "v_t of Optax's Adam, mean over the parameters",
-        "squared_gradient": "g_t^2 of the batch, mean over the parameters",
-        "trained_difference": "largest relative difference between v_t and its sum of t terms, in their means",
-    }
-    return {
-        name: xr.Variable(
-            dims[: len(sweep.shape) + array.ndim - 1],
-            array.reshape(*sweep.shape, *array.shape[1:]),
-            {"units": "1", "description": description},
-        )
-        for (name, description), array in zip(words.items(), values, strict=True)
-    }
+def trained_difference(results: xr.Dataset) -> xr.DataArray:
+    """The largest over t of the relative difference between the members' v_t and its sum of t terms, [..., seed]."""
+    moments, squares = along_t(results, "second_moment"), along_t(results, "squared_gradient")
+    every_step = bool((moments["t"].diff("t") == 1).all())
+    shape, num_steps = moments.shape[:-1], moments.sizes["t"]
+    decays = np.broadcast_to(results["beta2"].broadcast_like(moments.isel(t=0)).transpose(*moments.dims[:-1]), shape)
+    flat = (np.reshape(values, (-1, num_steps)) for values in (moments.values, np.nan_to_num(squares.values)))
+    found = _largest_differences(*map(jnp.asarray, flat), jnp.asarray(decays.reshape(-1), jnp.float32))
+    known = (results["diverged_step"] < 0) & moments.notnull().any("t") & every_step
+    difference = moments.isel(t=0, drop=True).copy(data=np.reshape(np.asarray(found), shape)).where(known)
+    description = "largest relative difference between v_t and its sum of t terms, in their means"
+    return difference.drop_attrs().assign_attrs(units="1", description=description)
 
 
-def follow(group: Group, seeds: tuple[int, ...], base_seed: int, data: Data) -> tuple[Array, Array, Array]:
-    """Trains the members of a group and watches Adam's state.
+@jax.jit
+def _largest_differences(moments: Array, squares: Array, decays: Array) -> Array:
+    """Of [members, steps] each, NaN where a member took no step: [members]."""
 
-    Returns:
-      Means over the parameters of v_t and of g_t^2, [seeds, configs, steps], and the largest relative difference
-      between v_t and its sum, [seeds, configs].
-    """
-    problem, count = with_terms(Problem(), group.terms), len(group.configs)
-    batch_size, num_examples = group.shared.batch_size, len(data.train.labels)
-    update_all = jax.vmap(update, in_axes=(0, 0, *[None] * 6))
+    def one(member: tuple[Array, Array, Array]) -> Array:
+        moment, square, decay = member
+        return jnp.nanmax(jnp.abs(moment / unrolled(square, decay) - 1))
 
-    def one_seed(seed: Array, hparams: Hparams, train: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-        init, order, dropout = (member_key(base_seed, seed, purpose) for purpose in (INIT, TRAIN_ORDER, DROPOUT))
-        start = jax.vmap(lambda h: init_state(init, h, problem, data.input_shape, data.num_classes))(hparams)
-        rows = batch_indices(order, Cursor(0, 0), group.num_steps, batch_size, num_examples)
-
-        def step(states: TrainState, x: tuple[Array, Array]) -> tuple[TrainState, tuple[Array, Array]]:
-            number, rows = x
-            inputs, labels = (jnp.take(part, rows, axis=0, mode="clip") for part in train)
-            after, _ = update_all(states, hparams, problem, inputs, labels, number, jnp.array(True), dropout)
-            return after, jax.vmap(_means)(states, after, hparams)
-
-        moments, squares = jax.lax.scan(step, start, (jnp.arange(group.num_steps), rows))[1]
-        difference = jax.vmap(_largest_difference, in_axes=(1, 1, 0))(moments, squares, hparams.beta2)
-        return moments.T, squares.T, difference
-
-    everyone = jax.jit(lambda hparams, train, seeds: jax.lax.map(lambda seed: one_seed(seed, hparams, train), seeds))
-    found: tuple[Array, Array, Array] = everyone(
-        group.stacked(range(count), count), tuple(data.train), jnp.asarray(seeds, jnp.uint32)
-    )
-    return found
+    return jax.lax.map(one, (moments, squares, decays))
 
 
-def _means(before: TrainState, after: TrainState, hparams: Hparams) -> tuple[Array, Array]:
-    """Means over the parameters of v_t and of g_t^2, with g_t = (m_t - beta1 m_(t-1)) / (1 - beta1).
-
-    The first moments, not the second, since 1 - beta1 amplifies their rounding a hundred times less.
-    """
-    earlier, first, second = (
-        jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(optax.tree_utils.tree_get(state.opt_state, name))])
-        for state, name in ((before, "mu"), (after, "mu"), (after, "nu"))
-    )
-    gradient = (first - hparams.beta1 * earlier) / (1 - hparams.beta1)
-    means = jnp.mean(second), jnp.mean(jnp.square(gradient))
-    moment, square = (jnp.where(is_halted(after, hparams), jnp.nan, mean) for mean in means)
-    return moment, square
+def along_t(results: xr.Dataset, name: str) -> xr.DataArray:
+    """A variable that was watched at steps, [..., seed, t]: t = 1 is after the first step."""
+    values = results[name]
+    if "t" in values.dims:
+        return values
+    steps = values["step"].assign_attrs(units="steps", description="gradients so far")
+    return values.assign_coords(step=steps + 1).rename(step="t").transpose(..., "t")
 
 
 def _largest_difference(moments: Array, squares: Array, decay: Array | float) -> Array:
@@ -252,14 +198,14 @@ def simulated_deviation(results: xr.Dataset, process: str = "normal", extra: int
 
 def trained_ratio(results: xr.Dataset) -> xr.DataArray:
     """E[v_t] / E[g_t^2] of the members, means over parameters and seeds, in bins of t; [..., seed, t]."""
-    return ratio_of_means(binned(results["second_moment"]), binned(results["squared_gradient"]))
+    return ratio_of_means(binned(along_t(results, "second_moment")), binned(along_t(results, "squared_gradient")))
 
 
 def trained_relative(results: xr.Dataset) -> xr.DataArray:
     """The same relative to 1 - beta2^t: E[v_t] / ((1 - beta2^t) E[g_t^2]), in bins of t; [..., seed, t]."""
-    squares = results["squared_gradient"]
+    squares = along_t(results, "squared_gradient")
     expected = (closed_form(results) * squares).transpose(*squares.dims)
-    return ratio_of_means(binned(results["second_moment"]), binned(expected))
+    return ratio_of_means(binned(along_t(results, "second_moment")), binned(expected))
 
 
 def trained_deviation(results: xr.Dataset) -> xr.DataArray:
@@ -269,7 +215,7 @@ def trained_deviation(results: xr.Dataset) -> xr.DataArray:
 
 def predicted(results: xr.Dataset) -> xr.DataArray:
     """E[v_t] by linearity alone: the sum over t terms of E[g_t^2], the mean over seeds; [..., t]."""
-    squares = results["squared_gradient"].mean("seed")
+    squares = along_t(results, "squared_gradient").mean("seed")
     found: xr.DataArray = xr.apply_ufunc(
         lambda squares, decay: np.asarray(unrolled(jnp.asarray(squares), decay)),
         *(squares, results["beta2"]),
@@ -439,7 +385,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     ]
     trained, where = _of_training(results)
     if trained is not None:
-        squares = trained["squared_gradient"].mean("seed")
+        squares = along_t(trained, "squared_gradient").mean("seed")
         flat, linear = (
             binned(each) / binned(squares) for each in ((closed_form(trained) * squares), predicted(trained))
         )
@@ -477,6 +423,7 @@ STUDY = Study(
     answer=answer,
     measure=measure,
     figures=draw,
+    watches=(ADAM_MOMENTS,),
     notes=(
         "The derivation is in docs/adam.md. The source first writes vₜ as a sum of t terms, which is right, then with "
         "one more, which gives its 1 - β₂ᵗ⁺¹; and it asks for independent gradients where the linearity of the "

@@ -12,7 +12,7 @@ from rich.console import Console
 from experiments.flags import help_text, make_flags, to_experiment
 from jaxreg.errors import JaxregError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
-from jaxreg.session import execute, rehearse
+from jaxreg.session import dry_run, execute
 from jaxreg.study import Study
 
 
@@ -36,7 +36,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         keep_compilations()
         experiment = to_experiment(study.name, values)
         if experiment.run.dry_run:
-            for line in rehearse(experiment):
+            for line in dry_run(experiment, study):
                 console.print(line, soft_wrap=True, markup=False, highlight=False)
             return 0
         outcome = execute(experiment, study)

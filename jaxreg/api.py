@@ -9,6 +9,7 @@ import xarray as xr
 
 from jaxreg.config.hparams import Experiment
 from jaxreg.data import Data
+from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import ConfigError
 from jaxreg.nn.initializers import Initializer
 from jaxreg.nn.penalties import Penalty
@@ -28,6 +29,7 @@ def run(
     penalties: Sequence[Penalty] = (),
     constraints: Sequence[Constraint] = (),
     study: Study | None = None,
+    watches: Sequence[Watch] = (),
 ) -> xr.Dataset:
     """Trains all members of an experiment and returns their labelled results.
 
@@ -42,6 +44,7 @@ def run(
       penalties: own terms of the objective, (params, activations, hparams, step) -> scalar.
       constraints: own projections after the update, (params, hparams) -> params.
       study: the words and figures of the report.
+      watches: what is measured inside the programs besides losses and what flags ask for.
 
     Returns:
       A Dataset whose dimensions are the swept hyperparameters by name, `seed`, and `step` or `check`; every variable
@@ -63,5 +66,8 @@ def run(
     own = {name: part for name, part in named.items() if part is not None}
     own |= {f"penalty {i}": part for i, part in enumerate(penalties)}
     own |= {f"constraint {i}": part for i, part in enumerate(constraints)}
+    own |= {f"watch {watch.name}": watch.measure for watch in watches}
     keep = experiment.run.workdir is not None
-    return execute(experiment, study or Study(), problem=problem, data=data, own=own, keep=keep).results
+    return execute(
+        experiment, study or Study(), problem=problem, data=data, own=own, watches=watches, keep=keep
+    ).results

@@ -21,11 +21,16 @@ from jaxreg.config import sweeps
 from jaxreg.config.flagfile import flag_lines
 from jaxreg.config.hparams import Experiment, validate
 from jaxreg.data import Data, load
+from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
+from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
 from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
+from jaxreg.runs.block_training import Hooks
+from jaxreg.runs.estimate import estimate
 from jaxreg.runs.fingerprint import fingerprint
+from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.study import Study
@@ -33,6 +38,7 @@ from jaxreg.training.member import Problem
 
 if TYPE_CHECKING:
     from jaxreg.reporting.tensorboard import ScalarWriter
+    from jaxreg.runs.checkpoints.store import Checkpoints
 
 _log = logging.getLogger("jaxreg")
 
@@ -47,6 +53,27 @@ class Outcome:
     folder: Path | None
 
 
+def prepare(
+    experiment: Experiment,
+    problem: Problem | None = None,
+    data: Data | None = None,
+    watches: Sequence[Watch] = (),
+) -> Plan:
+    """The plan of an experiment; all that can be refused is refused here, before anything is compiled or written.
+
+    Raises:
+      ConfigError, DataError: in one line each.
+    """
+    validate(experiment)
+    data = data or load(experiment.data)
+    plan = make_plan(experiment, data, problem, watches)
+    for line in sweeps.remarks(experiment):
+        _log.warning(line)
+    if plan.sweep.record_every > 1 and not experiment.record_every:
+        _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", plan.sweep.record_every)
+    return plan
+
+
 def execute(
     experiment: Experiment,
     study: Study,
@@ -54,21 +81,29 @@ def execute(
     problem: Problem | None = None,
     data: Data | None = None,
     own: Mapping[str, Any] | None = None,
+    watches: Sequence[Watch] = (),
     keep: bool = True,
 ) -> Outcome:
-    """Like `run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
-    problem, own = problem or Problem(), own or {}
-    data, runner = _prepare(experiment, problem, data)
+    """Like `jaxreg.run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
+    own = own or {}
+    plan = prepare(experiment, problem, data, (*study.watches, *watches))
     about = {"own_model": 1} if "model" in own else {}
-    if not keep:
-        with progress_bar(experiment.run.progress) as runner.progress:
-            runner.run()
-        return Outcome(_with_measured(study, experiment, data, _dataset([runner], data, experiment, about)), None)
+    if keep:
+        return _run_in_folder(plan, study, own, about)
+    runner = Runner(plan)
+    with progress_bar(experiment.run.progress) as progress:
+        runner.run(Hooks(progress=progress))
+    return Outcome(_with_measured(study, plan, _dataset([runner], about)), None)
 
-    from jaxreg.measures.summary import write_summary
-    from jaxreg.reporting.tensorboard import ScalarWriter
-    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax, like what draws and counts, is slow to import
 
+def dry_run(experiment: Experiment, study: Study) -> Iterator[str]:
+    """What `--dry_run` prints: how many members there are, and for each group what it will take."""
+    yield from estimate(prepare(experiment, watches=study.watches))
+
+
+def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
+    """Trains in a run folder: resumes what is there, keeps checkpoints, writes results and report."""
+    experiment = plan.experiment
     settings = experiment.run
     remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
     flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
@@ -87,96 +122,95 @@ def execute(
                 _report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(results.load(kept), folder.path)
-        runners = [runner] if len(folder.parts) == 1 else _one_per_part(experiment, folder.parts, data, problem)
-        runner = runners[-1]
-        for number, trained in enumerate(runners, 1):
-            parts = folder.parts[:number]
-            directory = runfolder.checkpoint_folder(folder.path, parts)
-            trained.checkpoints = Checkpoints(directory, f"{folder.configuration} {parts[-1]}")
-            if folder.resumed and (found := trained.checkpoints.latest()):
-                trained.restore(found)
-                if trained is runner:
-                    _log.info("going on from the checkpoint at step %d", found.step)
+        parts = _restored_parts(plan, folder)
         folder.start(
             command=_command(),
             git=runfolder.git_state(),
             versions=runfolder.package_versions(),
             device=runfolder.device_description(),
-            members=sum(trained.sweep.num_members for trained in runners),
+            members=sum(runner.plan.sweep.num_members for runner, _ in parts),
             own=list(own),
         )
         try:
-            measured = functools.partial(_dataset, runners, data, experiment, about)
-            scalars = _Scalars(ScalarWriter(folder.path / "tensorboard", _max_runs(experiment)), measured)
-            try:
-                with SignalGuard() as guard, progress_bar(settings.progress) as progress:
-                    for trained in runners:
-                        trained.guard, trained.progress, trained.on_check = guard, progress, scalars.write_sometimes
-                        # Earlier seeds are finished, unless the checkpoint of their end was lost.
-                        if trained is runner or not trained.finished:
-                            trained.run()
-            finally:
-                with contextlib.suppress(OSError):  # must not hide what ended the run
-                    folder.update(**_cost(runners))
-            with runner.cost.timed("write"):
-                dataset = measured()
-                scalars.finish(dataset)
-            with runner.cost.timed("evaluate"):
-                dataset = _with_measured(study, experiment, data, dataset)
-            with runner.cost.timed("write"):
-                results.save(dataset, kept)
-                write_summary(dataset, folder.path / "summary.csv")
-            folder.update(**_cost(runners), **_counts(dataset))
-            folder.delete("report.html", "figures")  # of fewer seeds
-            if settings.report:
-                _report(folder.path, study, folder.meta | {"status": "done", "ended": runfolder.utc_stamp()})
+            return Outcome(_train_and_write(parts, plan, study, folder, about), folder.path)
         except OSError as error:
             raise RunFolderError(
                 f"{folder.path}: could not be written ({error.strerror or error}); the checkpoints that are there are "
-                "good: free some space or mend the folder, then go on with --resume"
+                "good: free some space or repair the folder, then go on with --resume"
             ) from error
-    return Outcome(dataset, folder.path)
 
 
-def rehearse(experiment: Experiment) -> Iterator[str]:
-    """What `--dry_run` prints: how many members there are, and for each group what it will take."""
-    _, runner = _prepare(experiment, Problem(), None)
-    sweep = runner.sweep
-    settings, seeds, groups = len(sweep.settings), len(sweep.seeds), len(sweep.groups)
-    yield f"{sweep.num_members} members: {settings} settings x {seeds} seeds, {groups} group(s)"
-    yield from runner.rehearse()
+def _restored_parts(plan: Plan, folder: runfolder.RunFolder) -> list[tuple[Runner, Checkpoints]]:
+    """A runner, with its checkpoints, for the seeds that a run began with and for those of every addition.
+
+    Each has taken over its newest checkpoint, where a run is resumed. Curves are recorded as at first.
+    """
+    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax is slow to import
+
+    plans = [plan]
+    if len(folder.parts) > 1:
+        first = dataclasses.replace(plan.experiment, seeds=folder.parts[0].seeds)
+        record_every = sweeps.make_sweep(first, len(plan.data.train.labels)).record_every
+        plans = [plan.for_seeds(part.first_seed, part.seeds, record_every) for part in folder.parts]
+    restored = []
+    for number, of_part in enumerate(plans, 1):
+        parts = folder.parts[:number]
+        runner = Runner(of_part)
+        checkpoints = Checkpoints(
+            runfolder.checkpoint_folder(folder.path, parts), f"{folder.configuration} {parts[-1]}"
+        )
+        if folder.resumed and (found := checkpoints.latest()):
+            runner.restore(found)
+            if number == len(plans):
+                _log.info("going on from the checkpoint at step %d", found.step)
+        restored.append((runner, checkpoints))
+    return restored
 
 
-def _prepare(experiment: Experiment, problem: Problem, data: Data | None) -> tuple[Data, Runner]:
-    """Everything that can be refused is refused here, before anything is compiled or written."""
-    validate(experiment)
-    data = data or load(experiment.data)
-    sweep = sweeps.make_sweep(experiment, len(data.train.labels))
-    runner = Runner(experiment, sweep, data, problem)
-    for line in sweeps.remarks(experiment):
-        _log.warning(line)
-    if sweep.record_every > 1 and not experiment.record_every:
-        _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", sweep.record_every)
-    return data, runner
+def _train_and_write(
+    parts: Sequence[tuple[Runner, Checkpoints]],
+    plan: Plan,
+    study: Study,
+    folder: runfolder.RunFolder,
+    about: Mapping[str, Any],
+) -> xr.Dataset:
+    """Trains what is left of every part, and writes results, TensorBoard, summary and report."""
+    from jaxreg.measures.summary import write_summary  # what counts and draws is slow to import
+    from jaxreg.reporting.tensorboard import ScalarWriter
+
+    settings, runners = plan.experiment.run, [runner for runner, _ in parts]
+    last = runners[-1]
+    measured = functools.partial(_dataset, runners, about)
+    scalars = _Scalars(ScalarWriter(folder.path / "tensorboard", _max_runs(plan.experiment)), measured)
+    try:
+        with SignalGuard() as guard, progress_bar(settings.progress) as progress:
+            interruption = Interruption(plan.experiment.name, guard, settings.max_minutes)
+            for runner, checkpoints in parts:
+                # Earlier seeds are finished, unless the checkpoint of their end was lost.
+                if runner is last or not runner.finished:
+                    runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes))
+    finally:
+        with contextlib.suppress(OSError):  # must not hide what ended the run
+            folder.update(**_cost(runners))
+    with last.record.cost.timed("write"):
+        dataset = measured()
+        scalars.finish(dataset)
+    with last.record.cost.timed("evaluate"):
+        dataset = _with_measured(study, plan, dataset)
+    with last.record.cost.timed("write"):
+        results.save(dataset, folder.path / "results.nc")
+        write_summary(dataset, folder.path / "summary.csv")
+    folder.update(**_cost(runners), **_counts(dataset))
+    folder.delete("report.html", "figures")  # of fewer seeds
+    if settings.report:
+        _report(folder.path, study, folder.meta | {"status": "done", "ended": runfolder.utc_stamp()})
+    return dataset
 
 
 def _report(folder: Path, study: Study, meta: Mapping[str, Any]) -> None:
     from jaxreg.reporting.assemble import write_report  # what draws is slow to import
 
     write_report(folder, study, meta)
-
-
-def _one_per_part(
-    experiment: Experiment, parts: Sequence[runfolder.Part], data: Data, problem: Problem
-) -> list[Runner]:
-    """A runner for the seeds that a run began with and for those of every addition; curves are recorded as at first."""
-    first = dataclasses.replace(experiment, seeds=parts[0].seeds)
-    record_every = sweeps.make_sweep(first, len(data.train.labels)).record_every
-    asked = [
-        dataclasses.replace(experiment, first_seed=part.first_seed, seeds=part.seeds, record_every=record_every)
-        for part in parts
-    ]
-    return [Runner(each, sweeps.make_sweep(each, len(data.train.labels)), data, problem) for each in asked]
 
 
 class _Scalars:
@@ -187,7 +221,7 @@ class _Scalars:
         self._last, self._off = -math.inf, writer.max_runs == 0
         self._pause = _SECONDS_BETWEEN_SCALARS
 
-    def write_sometimes(self, _: Runner) -> None:
+    def write_sometimes(self) -> None:
         if (start := time.monotonic()) - self._last > self._pause:
             self._write(lambda: self._writer.write(self._measured()))
             self._pause = max(_SECONDS_BETWEEN_SCALARS, 20 * (time.monotonic() - start))
@@ -214,16 +248,17 @@ def _max_runs(experiment: Experiment) -> int:
     return experiment.run.tensorboard_max_runs if experiment.run.tensorboard else 0
 
 
-def _dataset(runners: Sequence[Runner], data: Data, experiment: Experiment, about: Mapping[str, Any]) -> xr.Dataset:
-    parts = [results.make_dataset(runner.sweep, runner.histories, data, experiment) for runner in runners]
+def _dataset(runners: Sequence[Runner], about: Mapping[str, Any]) -> xr.Dataset:
+    """The labelled results so far, of all parts."""
+    parts = [results.make_dataset(runner.plan, runner.record.histories) for runner in runners]
     return functools.reduce(results.add_seeds, parts).assign_attrs(about)
 
 
-def _with_measured(study: Study, experiment: Experiment, data: Data, dataset: xr.Dataset) -> xr.Dataset:
+def _with_measured(study: Study, plan: Plan, dataset: xr.Dataset) -> xr.Dataset:
     """The results with what the study measures besides."""
     if study.measure is None:
         return dataset
-    measured = study.measure(experiment, data, dataset)
+    measured = study.measure(plan.experiment, plan.data, dataset)
     for name in measured.coords:
         if name in dataset.coords and not np.array_equal(measured[name], dataset[name]):
             raise ValueError(f"study {study.name}: what it measures has another {name} than the run")
@@ -240,13 +275,14 @@ def _counts(dataset: xr.Dataset) -> dict[str, int]:
 
 def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
     """What meta.json says of the work done so far; compilations and layout are those of this session."""
-    seconds = {name: sum(runner.cost.seconds[name] for runner in runners) for name in runners[0].cost.seconds}
-    member_steps = sum(runner.member_steps for runner in runners)
+    records = [runner.record for runner in runners]
+    seconds = {name: sum(record.cost.seconds[name] for record in records) for name in records[0].cost.seconds}
+    member_steps = sum(record.member_steps for record in records)
     return {
-        "train_compilations": runners[-1].cost.train_compilations,
-        "layout": [dataclasses.asdict(layout) for layout in runners[-1].layouts],
+        "train_compilations": runners[-1].placements.compilations,
+        "layout": [dataclasses.asdict(layout) for layout in records[-1].layouts],
         "compactions": [
-            {"first_seed": runner.sweep.seeds[0], **entry} for runner in runners for entry in runner.compactions
+            {"first_seed": record.plan.sweep.seeds[0], **entry} for record in records for entry in record.compactions
         ],
         "seconds": seconds,
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,

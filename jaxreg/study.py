@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from jaxreg.diagnostics.watch import Watch
 from jaxreg.measures.learning import setting_dims, setting_label
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Study:
         user's own, such as a model.
       figures: results -> figures, each named after the figure of the source that it stands for.
       notes: assumptions and limits that a reader of the report must know.
+      watches: what is measured inside the programs, besides what flags ask for.
     """
 
     name: str = "run"
@@ -83,3 +85,4 @@ class Study:
     measure: Callable[[Experiment, Data, xr.Dataset], xr.Dataset] | None = None
     figures: Callable[[xr.Dataset], Sequence[ReportFigure]] = default_figures
     notes: tuple[str, ...] = ()
+    watches: tuple[Watch, ...] = ()

@@ -19,6 +19,7 @@ from experiments import cli, lr_sweep
 from jaxreg.errors import Stopped
 from jaxreg.results import dataset as results
 from jaxreg.runs.folder import Part, open_run_folder
+from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from tests.training_run import assert_same_bits, assert_within_tolerance
 
@@ -312,12 +313,12 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
     flags = [*SMALL, "--learning_rate=0.1,1", "--checkpoint_every=5"]
     assert run(*flags, "--workdir=whole") == 0
 
-    def leave_at_15(_: Runner, position: Any) -> None:
+    def leave_at_15(_: Interruption, position: Any) -> None:
         if position.step == 15:
             raise Stopped("for the test", 143)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Runner, "_leave", leave_at_15)
+        patch.setattr(Interruption, "at", leave_at_15)
         assert run(*flags, "--workdir=run") == 143
     newest = max((tmp_path / "run" / "checkpoints").glob("0*"))
     assert newest.name.endswith("15")
@@ -344,12 +345,12 @@ def test_added_seeds_train_alone_and_join_the_results(
     before = results.load(tmp_path / "run")
     capsys.readouterr()
 
-    def leave_in_the_second_group(_: Runner, position: Any) -> None:
+    def leave_in_the_second_group(_: Interruption, position: Any) -> None:
         if position.group == 1:
             raise Stopped("for the test", 143)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Runner, "_leave", leave_in_the_second_group)
+        patch.setattr(Interruption, "at", leave_in_the_second_group)
         assert run(*flags, "--seeds=5", "--workdir=run", "--resume") == 143
     assert "2 settings x 3 seeds" in capsys.readouterr().err
     assert_same_bits(results.load(tmp_path / "run"), before)

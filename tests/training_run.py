@@ -10,10 +10,13 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.config.hparams import Experiment, Hparams, validate
-from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, load
+from jaxreg.population.blocks import make_blocks
+from jaxreg.population.placement import Placements, place_block, put_data
+from jaxreg.population.planning import Plan, make_plan
 from jaxreg.results.dataset import make_dataset
-from jaxreg.runs.runner import Runner, plan_layout
+from jaxreg.runs.runner import Runner
+from jaxreg.training.batches import Cursor
 from jaxreg.training.member import Problem
 
 SHARED: dict[str, Any] = {"hidden_sizes": (8,), "num_steps": 60, "batch_size": 20}
@@ -27,25 +30,39 @@ def experiment(axes: dict[str, Any] | None = None, seeds: int = 1, **other: Any)
     return checked
 
 
-def runner(asked: Experiment, *, devices: int = 1, problem: Problem | None = None, **layout: Any) -> Runner:
-    """A runner on so many devices, with parts of its layouts replaced."""
-    data = load(asked.data)
-    made = Runner(asked, make_sweep(asked, len(data.train.labels)), data, problem or Problem())
-    if not asked.layout:
-        made.layouts = [
-            plan_layout(group, made.sweep, data, problem or Problem(), asked, devices=jax.devices()[:devices])
-            for group in made.sweep.groups
-        ]
-    if layout:
-        made.layouts = [dataclasses.replace(chosen, **layout) for chosen in made.layouts]
-    return made
+def plan(asked: Experiment, *, devices: int = 1, problem: Problem | None = None, **layout: Any) -> Plan:
+    """A plan on so many devices, with parts of its layouts replaced."""
+    made = make_plan(asked, load(asked.data), problem, devices=jax.devices()[:devices])
+    return dataclasses.replace(made, layouts=tuple(dataclasses.replace(chosen, **layout) for chosen in made.layouts))
+
+
+def runner(asked: Experiment, **how: Any) -> Runner:
+    """A runner of such a plan."""
+    return Runner(plan(asked, **how))
+
+
+def dataset_of(made: Runner) -> xr.Dataset:
+    """What a runner has measured so far, labelled."""
+    return make_dataset(made.plan, made.record.histories)
 
 
 def train(asked: Experiment, **how: Any) -> xr.Dataset:
     """The results of an experiment."""
     made = runner(asked, **how)
     made.run()
-    return make_dataset(made.sweep, made.histories, data_of(asked), asked)
+    return dataset_of(made)
+
+
+def training_program(made: Plan) -> str:
+    """The text of the training program of the first group, as lowered for one device, without metadata."""
+    programs = Placements(made).programs(made.layouts[0])
+    block = make_blocks(0, made.layouts[0], len(made.sweep.groups[0].configs), len(made.sweep.seeds))[0]
+    population = place_block(programs, made.sweep.groups[0], block, made.sweep.seeds)
+    data = put_data(made.data, made.watches, 1)
+    state, zero, cursor = programs.state_shapes(population), np.int32(0), Cursor(np.uint32(0), np.uint32(0))
+    watched = programs.data_of_steps(data.watches)
+    lowered: str = programs.train.lower(state, population, data.train, cursor, zero, zero, watched).as_text()
+    return lowered
 
 
 def data_of(asked: Experiment) -> Data:

@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 from jax import Array
 
 from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data
-from jaxreg.diagnostics.probe import Variable
+from jaxreg.diagnostics.watch import Variable, Watch
 from jaxreg.errors import ConfigError
 from jaxreg.training.member import Problem
 from jaxreg.training.models import Params
@@ -69,3 +70,29 @@ def require_plane(data: Data) -> None:
         shape = "x".join(map(str, data.input_shape))
         remedy = f"needs two classes of points with 2 coordinates, such as moons; {data.name} has {data.num_classes} "
         raise ConfigError("surfaces", "true", f"{remedy}classes of {shape} inputs; leave it out")
+
+
+def _complete(results: xr.Dataset, data: Data) -> xr.Dataset:
+    """The coordinates of the plane, and the training points that lie on it."""
+    plane = plane_of(data.train.inputs)
+    points = {
+        "example_x1": (data.train.inputs[:, 0], "first coordinate of a training point"),
+        "example_x2": (data.train.inputs[:, 1], "second coordinate of a training point"),
+        "example_label": (data.train.labels, "class of a training point"),
+    }
+    about = {"units": "1", "description": "coordinate of the surface"}
+    return results.assign(
+        {name: ("example", values, {"units": "1", "description": text}) for name, (values, text) in points.items()}
+    ).assign_coords(x1=("x1", plane.x1, about), x2=("x2", plane.x2, about))
+
+
+SURFACES = Watch(
+    "surfaces",
+    {"surface": SURFACE},
+    lambda view: {"surface": surface(view.state.params, view.hparams, view.problem, view.data)},
+    lambda data: plane_of(data.train.inputs).points,
+    first_seed_only=True,
+    require=lambda _problem, _params, data: require_plane(data),
+    complete=_complete,
+)
+"""The decision surface of the first seed at checks, for two classes of points in the plane."""

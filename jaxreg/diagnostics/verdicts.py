@@ -1,7 +1,7 @@
-"""What ails a layer: rules on the statistics that `jaxreg.diagnostics` measures, one verdict per layer and check.
+"""Verdicts on layers: rules on the statistics that `jaxreg.diagnostics` measures, one verdict per layer and check.
 
-The rules look for signals that leave the range in which a layer can learn, forward or backward. How far is too far is a
-convention: each threshold lies well beyond what healthy networks show, and each is a constant here.
+The rules look for signals that leave the range in which a layer can learn, forward or backward. Their thresholds are in
+`jaxreg.diagnostics.thresholds`.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from jaxreg.diagnostics.probe import EPSILON, QUANTITIES, VARIABLES
+from jaxreg.diagnostics.thresholds import (
+    ALMOST_ALL,
+    EPSILON,
+    LARGEST_GROWTH,
+    LARGEST_SIGNAL,
+    LEARNED_CHANGE,
+    MOST_DEAD,
+    MOST_SATURATED,
+    SMALLEST_CHANGE,
+    SMALLEST_SHARE,
+)
+from jaxreg.diagnostics.variables import QUANTITIES, VARIABLES
 
 VERDICTS = ("healthy", "vanishing", "exploding", "saturated", "dead", "frozen")  # by code, from 0
 NO_VERDICT = -1  # no such layer, or nothing was measured: the member is halted
-
-LARGEST_SIGNAL = 1e3  # root mean square of pre-activations; inputs are of order one
-LARGEST_GROWTH = 1e3  # of the backpropagated signal from the output layer to a layer
-SMALLEST_SHARE = 1e-3  # of the backpropagated signal of the output layer that is left in a layer
-MOST_DEAD = 0.5  # of the units
-MOST_SATURATED = 0.5  # of the (example, unit) pairs, under the initial weights
-LEARNED_CHANGE = 1.0  # of the weights, relative to the initial ones: beyond it the saturation is learned
-ALMOST_ALL = 0.9  # of the pairs, whatever the weights went through
-SMALLEST_CHANGE = 1e-3  # of the weights over the whole training, relative to the initial ones
 
 _MOMENTS = tuple(f"{name}_{moment}" for name in QUANTITIES for moment in ("mean", "std"))
 
 
 class Rule(NamedTuple):
-    """A disease: when a layer has it, in words and as a test of the results, and who described it."""
+    """A verdict: when it holds of a layer, in words and as a test of the results, and who described the effect."""
 
     verdict: str
     condition: str
@@ -98,7 +100,7 @@ RULES = (
         _frozen,
     ),
 )
-"""The diseases, most severe first; a layer that has none of them is healthy."""
+"""Most severe first; a layer of which none holds is healthy."""
 
 
 def diagnosis(results: xr.Dataset) -> xr.DataArray:
@@ -106,8 +108,8 @@ def diagnosis(results: xr.Dataset) -> xr.DataArray:
 
     Args:
       results: with the variables of `jaxreg.diagnostics`, [..., seed, check, layer], NaN where nothing was measured,
-        and the coordinates `check_step` and `num_steps`. An infinite ratio (a change of weights that were 0) is no
-        disease.
+        and the coordinates `check_step` and `num_steps`. An infinite ratio (a change of weights that were 0) counts
+        as healthy.
 
     Returns:
       int8 with the dimensions of the variables, -1 where there is no verdict, and with the attributes `flag_values`

@@ -1,4 +1,4 @@
-"""Taking halted members out of a program: what is left trains at a narrower width.
+"""Taking halted members out of a program: the others train on at a narrower width.
 
 A choice of speed over equal bits, since another width rounds differently. Widths are halved, so that a block compiles
 no more than log2(width) programs.
@@ -13,45 +13,47 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxreg.population.blocks import Block
 from jaxreg.population.layout import Layout
-from jaxreg.runs.history import Block
 
 
-def those_left(block: Block, training: np.ndarray[Any, Any]) -> Block:
+def remaining_members(block: Block, training: np.ndarray[Any, Any]) -> Block:
     """The configs and the seeds of a block at which some member trains, as `training` [configs, seeds] says."""
     return Block(block.group, _where(block.configs, training.any(1)), _where(block.seeds, training.any(0)))
 
 
-def narrowed(layout: Layout, left: Block) -> Layout:
-    """The layout with its seeds and its configs halved, to what the devices divide, as often as it holds those left."""
+def narrowed(layout: Layout, remaining: Block) -> Layout:
+    """The layout with its seeds and its configs halved, to what the devices divide, as often as the remaining fit."""
     divided = {layout.split: layout.devices}
-    configs = _halved(layout.configs, len(left.configs), divided.get("configs", 1))
-    seeds = _halved(layout.seeds, len(left.seeds), divided.get("seeds", 1))
+    configs = _halved(layout.configs, len(remaining.configs), divided.get("configs", 1))
+    seeds = _halved(layout.seeds, len(remaining.seeds), divided.get("seeds", 1))
     return dataclasses.replace(layout, configs=configs, seeds=seeds)
 
 
-def take(everyone: Any, block: Block, left: Block, layout: Layout) -> Any:
-    """The states of those who are left, [layout.seeds, layout.configs, ...], out of the block's; the last fill up."""
-    seeds, configs = _places(block, left)
+def take(states: Any, block: Block, remaining: Block, layout: Layout) -> Any:
+    """States of the remaining members, [layout.seeds, layout.configs, ...], out of the block's; the last fills up."""
+    seeds, configs = _places(block, remaining)
     at = np.ix_(_filled(seeds, layout.seeds), _filled(configs, layout.configs))
-    return jax.tree.map(lambda leaf: leaf[at], everyone)
+    return jax.tree.map(lambda leaf: leaf[at], states)
 
 
-def put_back(everyone: Any, states: Any, block: Block, left: Block) -> Any:
-    """The block's states with those of the ones who were left in their places."""
-    seeds, configs = _places(block, left)
+def put_back(all_states: Any, states: Any, block: Block, remaining: Block) -> Any:
+    """The states of the block, those of the remaining members in their places."""
+    seeds, configs = _places(block, remaining)
 
     def updated(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         old = old.copy()
         old[np.ix_(seeds, configs)] = new[: len(seeds), : len(configs)]
         return old
 
-    return jax.tree.map(updated, everyone, states)
+    return jax.tree.map(updated, all_states, states)
 
 
-def _places(block: Block, left: Block) -> tuple[list[int], list[int]]:
-    """Where those who are left stand in the block: (seeds, configs)."""
-    return [block.seeds.index(seed) for seed in left.seeds], [block.configs.index(config) for config in left.configs]
+def _places(block: Block, remaining: Block) -> tuple[list[int], list[int]]:
+    """Where the remaining members stand in the block: (seeds, configs)."""
+    return [block.seeds.index(seed) for seed in remaining.seeds], [
+        block.configs.index(config) for config in remaining.configs
+    ]
 
 
 def _where(positions: Sequence[int], kept: Any) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from jaxreg.runs.runner import Progress as ProgressFunction
+from jaxreg.runs.progress import Progress as ProgressFunction
 
 
 @contextlib.contextmanager

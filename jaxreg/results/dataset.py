@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from jaxreg.config.hparams import FIELDS, Experiment
+from jaxreg.config.hparams import FIELDS
 from jaxreg.config.sweeps import Sweep, hyperparameter_table
-from jaxreg.data import Data
-from jaxreg.diagnostics import probe as diagnostics
-from jaxreg.diagnostics import surfaces
-from jaxreg.diagnostics.verdicts import diagnosis
+from jaxreg.diagnostics.watch import variables_of
 from jaxreg.errors import RunFolderError
 from jaxreg.files import flush_to_disk
+from jaxreg.population.planning import Plan
 from jaxreg.runs.history import CHECK_VARIABLES, History
 
 Values = np.ndarray[Any, Any]
@@ -43,31 +42,25 @@ _LAST_DIMENSIONS = {
 }
 
 
-def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment: Experiment) -> xr.Dataset:
-    """The measurements of all groups on the grid of the sweep.
+def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
+    """The measurements of all groups on the grid of the sweep, with what their watches conclude from them.
 
-    Dimensions are the swept hyperparameters by name, then `seed`, then `step` or `check`. Groups of fewer steps or
-    checks are padded with NaN. A coordinate that is the same along a dimension does not have it.
+    Dimensions are the swept hyperparameters by name, then `seed`, then `step` or `check`. Groups of fewer steps, checks
+    or layers are padded with NaN (integers with -1, counts with 0). A coordinate that is the same along a dimension
+    does not have it.
     """
+    sweep, data = plan.sweep, plan.data
     axes = tuple(dimension.name for dimension in sweep.dimensions)
     members = (*axes, "seed")
-    num_checks = max(len(group.check_steps) for group in sweep.groups)
-    num_recorded = max(history.arrays["train_loss"].shape[-1] for history in histories)
-    num_layers = max(len(group.shared.hidden_sizes) for group in sweep.groups) + 1
-    lengths = {"step": num_recorded, "check": num_checks, "label": data.num_classes, "prediction": data.num_classes}
-    lengths |= {"layer": num_layers, "bin": diagnostics.NUM_BINS}
+    watched = variables_of(plan.watches)
+    of_first_seed = {name for watch in plan.watches if watch.first_seed_only for name in watch.variables}
     variables: dict[str, Any] = {}
-    for name, example in histories[0].arrays.items():
-        if name in ("seconds", "surface"):
+    for name in histories[0].arrays:
+        if name == "seconds":
             continue
-        last = _last_dimensions(name)
-        empty = {"f": np.nan, "i": -1, "u": 0}[example.dtype.kind]
-        flat = np.full((len(sweep.settings), len(sweep.seeds), *(lengths[d] for d in last)), empty, example.dtype)
-        for group, history in zip(sweep.groups, histories, strict=True):
-            values = history.arrays[name]
-            at: Any = (list(group.settings), slice(None), *(slice(n) for n in values.shape[2:]))
-            flat[at] = values
-        variables[name] = (*members, *last), flat.reshape((*sweep.shape, *flat.shape[1:]))
+        dims = axes if name in of_first_seed else members
+        last = watched[name].dims if name in watched else _last_dimensions(name)
+        variables[name] = (*dims, *last), _on_grid(sweep, [history.arrays[name] for history in histories], len(last))
 
     best, stopped = variables["best_check"][1], variables["stopped_check"][1]
     end = _per_setting(sweep, [len(group.check_steps) - 1 for group in sweep.groups])[..., None]
@@ -78,24 +71,27 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
         variables[f"final_{name}"] = members, _at(curve, final)
         variables[f"best_{name}"] = members, np.where(best < 0, np.nan, _at(curve, np.maximum(best, 0)))
 
-    dataset = xr.Dataset({name: xr.Variable(dims, values, _attrs(name)) for name, (dims, values) in variables.items()})
-    if "layer" in dataset.dims:
-        about = {"description": "layer, from the input on; the last one of a network is its output layer"}
-        dataset = dataset.assign_coords(layer=("layer", np.arange(1, num_layers + 1), about))
+    def attrs(name: str) -> dict[str, Any]:
+        if name not in watched:
+            return _attrs(name)
+        about = {"units": watched[name].units, "description": watched[name].description}
+        return about | ({"seed": sweep.seeds[0]} if name in of_first_seed else {})
+
+    dataset = xr.Dataset({name: xr.Variable(dims, values, attrs(name)) for name, (dims, values) in variables.items()})
+    num_recorded = dataset.sizes["step"]
     dataset = dataset.assign_coords(_coordinates(sweep, histories, axes, num_recorded))
     dataset = dataset.assign_coords(
         dataset=((), data.name, {"description": "what was learned"}),
-        downsample=((), experiment.data.downsample, {"description": "average-pooling factor of the inputs"}),
+        downsample=((), plan.experiment.data.downsample, {"description": "average-pooling factor of the inputs"}),
     )
-    if "layer" in dataset.dims:
-        dataset = dataset.assign(diagnosis=diagnosis(dataset))
-    if experiment.surfaces:
-        dataset = dataset.assign(_surfaces(sweep, histories, data, num_checks))
+    for watch in plan.watches:
+        if watch.complete is not None:
+            dataset = watch.complete(dataset, data)
     if "test_confusion" in dataset:
         for name, words in (("label", "true class"), ("prediction", "predicted class")):
             dataset = dataset.assign_coords({name: (name, list(data.class_names), {"description": words})})
     return dataset.assign_attrs(
-        experiment=experiment.name,
+        experiment=plan.experiment.name,
         input_shape=list(data.input_shape),
         train_examples=len(data.train.labels),
         validation_examples=len(data.validation.labels),
@@ -103,27 +99,16 @@ def make_dataset(sweep: Sweep, histories: list[History], data: Data, experiment:
     )
 
 
-def _surfaces(sweep: Sweep, histories: list[History], data: Data, num_checks: int) -> xr.Dataset:
-    """The surfaces on the grid of the sweep, and the training points that lie on them."""
-    plane = surfaces.plane_of(data.train.inputs)
-    flat = np.full((len(sweep.settings), num_checks, surfaces.SIZE, surfaces.SIZE), np.nan, np.float32)
-    for group, history in zip(sweep.groups, histories, strict=True):
-        values = history.arrays["surface"]
-        flat[list(group.settings), : values.shape[1]] = values
-    units, description, last = surfaces.SURFACE
-    dims = (*(dimension.name for dimension in sweep.dimensions), *last)
-    attrs = {"units": units, "description": description, "seed": sweep.seeds[0]}
-    points = {
-        "example_x1": (data.train.inputs[:, 0], "first coordinate of a training point"),
-        "example_x2": (data.train.inputs[:, 1], "second coordinate of a training point"),
-        "example_label": (data.train.labels, "class of a training point"),
-    }
-    about = {"units": "1", "description": "coordinate of the surface"}
-    return xr.Dataset(
-        {"surface": (dims, flat.reshape((*sweep.shape, *flat.shape[1:])), attrs)}
-        | {name: ("example", values, {"units": "1", "description": text}) for name, (values, text) in points.items()},
-        coords={"x1": ("x1", plane.x1, about), "x2": ("x2", plane.x2, about)},
-    )
+def _on_grid(sweep: Sweep, by_group: Sequence[Values], num_last: int) -> Values:
+    """Arrays of each group, [configs, ...], on the grid of settings; their last dimensions padded to the longest."""
+    example = by_group[0]
+    shapes = np.array([values.shape for values in by_group])
+    padded = (*shapes[0, 1 : example.ndim - num_last], *shapes[:, example.ndim - num_last :].max(0))
+    flat = np.full((len(sweep.settings), *padded), {"f": np.nan, "i": -1, "u": 0}[example.dtype.kind], example.dtype)
+    for group, values in zip(sweep.groups, by_group, strict=True):
+        at: Any = (list(group.settings), *(slice(n) for n in values.shape[1:]))
+        flat[at] = values
+    return flat.reshape((*sweep.shape, *padded))
 
 
 def add_seeds(results: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
@@ -173,12 +158,12 @@ def load(path: str | Path) -> xr.Dataset:
 
 def _last_dimensions(name: str) -> tuple[str, ...]:
     """The dimensions of a variable besides those of the members."""
-    if name in diagnostics.VARIABLES:
-        return diagnostics.VARIABLES[name].dims
     return ("check",) if name in CHECK_VARIABLES else _LAST_DIMENSIONS.get(name, ())
 
 
-def _coordinates(sweep: Sweep, histories: list[History], axes: tuple[str, ...], num_recorded: int) -> dict[str, Any]:
+def _coordinates(
+    sweep: Sweep, histories: Sequence[History], axes: tuple[str, ...], num_recorded: int
+) -> dict[str, Any]:
     coordinates: dict[str, Any] = {}
     for name, table in hyperparameter_table(sweep).items():
         attrs = {"description": FIELDS[name].metadata["help"]}
@@ -234,12 +219,7 @@ def _at(curve: Values, index: Values) -> Values:
 
 
 def _attrs(name: str) -> dict[str, Any]:
-    if name in diagnostics.VARIABLES:
-        units, description, dims = diagnostics.VARIABLES[name]
-        if "bin" in dims:
-            edges = diagnostics.bin_edges(name.removesuffix("_histogram"))
-            return {"units": units, "description": description, "bin_edges": edges}
-    elif name in _DESCRIPTIONS:
+    if name in _DESCRIPTIONS:
         units, description = _DESCRIPTIONS[name]
     else:
         when, _, what = name.partition("_")

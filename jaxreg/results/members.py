@@ -25,10 +25,10 @@ from jaxreg.files import write_atomically
 from jaxreg.measures.learning import value_label
 from jaxreg.measures.summary import axis_names
 from jaxreg.measures.tidy import to_frame
+from jaxreg.population.blocks import block_name, make_blocks
 from jaxreg.population.layout import Layout
 from jaxreg.results import dataset as results
 from jaxreg.runs.folder import Part, checkpoint_folder, read_finished
-from jaxreg.runs.history import block_name, make_blocks
 from jaxreg.training.models import Params, parameter_name
 
 if TYPE_CHECKING:

@@ -9,12 +9,11 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.config.hparams import MAX_STEPS, Experiment
-from jaxreg.config.sweeps import acting, make_sweep
+from jaxreg.config.sweeps import acting
 from jaxreg.data import Data
-from jaxreg.population.layout import Layout
-from jaxreg.population.programs import Compiled, Programs
+from jaxreg.population.placement import Placements
+from jaxreg.population.planning import make_plan
 from jaxreg.runs.runner import Runner
-from jaxreg.training.member import Problem
 
 _DESCRIPTION = "training time of a member that trains alone, without compilation; with checks where patience needs them"
 
@@ -32,7 +31,7 @@ def training_time_alone(members: Mapping[str, Experiment], data: Data, repeats: 
       data: what they are trained on.
       repeats: how often each is timed.
     """
-    compiled: dict[str, dict[Layout, Compiled]] = {method: {} for method in members}
+    warm: dict[str, Placements] = {}
 
     def train(method: str, seed: int) -> float:
         asked = members[method]
@@ -47,9 +46,10 @@ def training_time_alone(members: Mapping[str, Experiment], data: Data, repeats: 
             surfaces=False,
             compaction=False,
         )
-        runner = _Warm(alone, data, compiled[method])
+        runner = Runner(make_plan(alone, data), warm.get(method))
+        warm[method] = runner.placements  # the seed is an argument of the programs, so they serve all repeats
         runner.run()
-        spent = runner.cost.seconds
+        spent = runner.record.cost.seconds
         return spent["train"] + (spent["evaluate"] if patient else 0.0)
 
     for method in members:
@@ -62,18 +62,3 @@ def training_time_alone(members: Mapping[str, Experiment], data: Data, repeats: 
         name="training_time_alone",
         attrs={"units": "s", "description": _DESCRIPTION},
     )
-
-
-class _Warm(Runner):
-    """A runner that takes over programs that are compiled already."""
-
-    def __init__(self, experiment: Experiment, data: Data, compiled: dict[Layout, Compiled]) -> None:
-        super().__init__(experiment, make_sweep(experiment, len(data.train.labels)), data, Problem())
-        self._compiled = compiled
-
-    def _compile(self, number: int, *, shrink: bool) -> tuple[Programs, Compiled]:  # noqa: ARG002 - a single one fits
-        layout = self.layouts[number]
-        programs = self._programs(layout)
-        if layout not in self._compiled:
-            self._compiled[layout] = self._compile_at(programs, self._place(programs, self._blocks(number)[0]))
-        return programs, self._compiled[layout]

@@ -111,7 +111,7 @@ def test_each_group_has_its_own_terms() -> None:
     axes = {"batch_size": (10, 20), "l2_strength": (0.0, 0.1), "dropout_rate": (0.5, 0.0)}
     made = make_sweep(Experiment(axes=axes, zip=(tuple(axes),)), 1000)
     assert [group.terms for group in made.groups] == ["dropout", "l2"]
-    assert [layout.terms for layout in runner(experiment(axes, zip=(tuple(axes),))).layouts] == ["dropout", "l2"]
+    assert [layout.terms for layout in runner(experiment(axes, zip=(tuple(axes),))).plan.layouts] == ["dropout", "l2"]
 
 
 # Zipped strengths

@@ -17,10 +17,9 @@ from jaxreg.diagnostics import surfaces
 from jaxreg.errors import ConfigError, Stopped
 from jaxreg.results import dataset as results
 from jaxreg.results.members import load_member
-from jaxreg.runs.runner import Runner
-from jaxreg.training.batches import Cursor
+from jaxreg.runs.interruption import Interruption
 from jaxreg.training.models import mlp
-from tests.training_run import assert_same_bits, experiment, runner
+from tests.training_run import assert_same_bits, experiment, plan, training_program
 
 MOONS = DataConfig("moons", num_points=40, validation_size=30)
 RATES = {"learning_rate": [0.1, 1.0]}
@@ -95,7 +94,7 @@ def test_a_resumed_run_has_the_surfaces_of_one_that_never_stopped(
     whole = run(watching(seeds=2))
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("jaxreg.runs.runner.Runner._leave", stop_at(30))
+        patch.setattr("jaxreg.runs.interruption.Interruption.at", stop_at(30))
         with pytest.raises(Stopped):
             run(watching(seeds=2, run=kept(folder)))
     resumed = run(watching(seeds=2, run=kept(folder, resume=True)))
@@ -103,22 +102,14 @@ def test_a_resumed_run_has_the_surfaces_of_one_that_never_stopped(
 
 
 def stop_at(step: int) -> Any:
-    def leave(_: Runner, position: Any) -> Stopped | None:
+    def leave(_: Interruption, position: Any) -> Stopped | None:
         return Stopped("stopped", 130) if position.step == step else None
 
     return leave
 
 
 def test_the_training_program_is_the_same_with_surfaces() -> None:
-    texts = []
-    for on in (False, True):
-        made = runner(watching(surfaces=on))
-        programs = made._programs(made.layouts[0])
-        population = made._place(programs, made._blocks(0)[0])
-        train, *_ = made._on_devices(1)
-        state, zero = programs.state_shapes(population), np.int32(0)
-        lowered = programs.train.lower(state, population, train, Cursor(np.uint32(0), np.uint32(0)), zero, zero)
-        texts.append(lowered.as_text())
+    texts = [training_program(plan(watching(surfaces=on))) for on in (False, True)]
     assert texts[0] == texts[1]
 
 
@@ -143,11 +134,11 @@ def three_classes() -> Data:
 
 def test_data_without_a_plane_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"--surfaces=true: needs two classes.*digits has 10 classes of 8x8 inputs"):
-        runner(watching(data=DataConfig()))
+        plan(watching(data=DataConfig()))
     with pytest.raises(ConfigError, match="three has 3 classes of 2 inputs; leave it out"):
         run(watching(), data=three_classes())
 
 
 def test_more_than_memory_holds_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"--surfaces=true: would keep .* GiB.*check less often"):
-        runner(watching(num_steps=1_000_000, eval_every=1, record_every=1000, seeds=4))
+        plan(watching(num_steps=1_000_000, eval_every=1, record_every=1000, seeds=4))

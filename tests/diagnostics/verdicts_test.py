@@ -13,7 +13,8 @@ import xarray as xr
 
 from jaxreg.config.hparams import DataConfig, Hparams
 from jaxreg.data import load
-from jaxreg.diagnostics.probe import QUANTITIES, VARIABLES, diagnose
+from jaxreg.diagnostics.probe import diagnose
+from jaxreg.diagnostics.variables import QUANTITIES, VARIABLES
 from jaxreg.diagnostics.verdicts import RULES, VERDICTS, diagnosis
 from jaxreg.nn.losses import cross_entropy
 from jaxreg.theory.meanfield import predict

@@ -12,12 +12,15 @@ import optax
 import pytest
 import xarray as xr
 
+import jaxreg
 from experiments import adam_bias, cli
 from jaxreg.claims.judgement import judge
 from jaxreg.config.sweeps import make_sweep
-from jaxreg.population.programs import Examples, Programs
+from jaxreg.diagnostics.moments import ADAM_MOMENTS
+from jaxreg.population.blocks import Block
+from jaxreg.population.placement import Placements
+from jaxreg.population.planning import make_plan
 from jaxreg.results.dataset import load
-from jaxreg.runs.runner import plan_layout
 from jaxreg.statistics.intervals import mean_interval
 from jaxreg.theory.adam import PROCESSES
 from jaxreg.training.batches import Cursor, batch_indices
@@ -66,17 +69,17 @@ def verdicts(results: xr.Dataset) -> list[str]:
 
 @functools.cache
 def measured() -> xr.Dataset:
-    """Beside made-up curves what is measured of members on digits, half of them without Adam."""
+    """Members on digits, half of them without Adam, and the simulation beside them."""
     axes: dict[str, list[Any]] = {"optimizer": ["sgd", "adam"], "beta2": [0.9, 0.999]}
-    asked, results = experiment(axes, seeds=3, num_steps=STEPS), make_results(axes=axes, seeds=3)
-    return results.merge(adam_bias.measure(asked, data_of(asked), results))
+    return jaxreg.run(experiment(axes, seeds=3, num_steps=STEPS), study=adam_bias.STUDY)
 
 
 def test_simulation_and_training_are_measured_at_every_step() -> None:
     results = measured()
     for name in PROCESSES:
         assert dict(results[f"simulated_ratio_{name}"].sizes) == {"beta2": 2, "seed": 3, "t": STEPS}
-    assert results["second_moment"].dims == ("optimizer", "beta2", "seed", "t")
+    assert results["second_moment"].dims == ("optimizer", "beta2", "seed", "step")
+    assert adam_bias.along_t(results, "second_moment")["t"].equals(results["t"])
     assert results["t"].values.tolist() == list(range(1, STEPS + 1))
     assert results["second_moment"].sel(optimizer="sgd").isnull().all()
     assert results["second_moment"].sel(optimizer="adam").notnull().all()
@@ -103,29 +106,26 @@ def test_the_first_gradient_is_that_of_the_first_batch() -> None:
     losses = optax.softmax_cross_entropy_with_integer_labels
     gradients = jax.grad(lambda p: losses(forward(p, group.shared, inputs)[0], labels).mean())(params)
     flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradients)])
-    np.testing.assert_allclose(results["squared_gradient"].isel(t=0), np.mean(flat**2), rtol=1e-4)
+    np.testing.assert_allclose(results["squared_gradient"].isel(step=0), np.mean(flat**2), rtol=1e-4)
     moment = (1 - results["beta2"]) * np.mean(flat**2)
-    np.testing.assert_allclose(results["second_moment"].isel(t=0), moment, rtol=1e-4)
+    np.testing.assert_allclose(results["second_moment"].isel(step=0), moment, rtol=1e-4)
 
 
-def test_the_members_are_those_of_the_run() -> None:
-    """What is followed ends where the engine's own state ends, regularisers and all."""
+def test_what_is_watched_last_is_the_state_at_the_end() -> None:
+    """Regularisers and all, and the losses are those of a run that is not watched."""
     axes = {"learning_rate": [1e-3, 1e-2]}
-    asked = experiment(axes, seeds=2, num_steps=STEPS, optimizer="adam", l2_strength=1e-3, dropout_rate=0.2)
-    data, sweep = data_of(asked), make_sweep(asked, 1197)
-    (group,) = sweep.groups
-    layout = plan_layout(group, sweep, data, Problem(), asked, devices=jax.devices()[:1])
-    layout = dataclasses.replace(layout, chunk_steps=STEPS)
-    programs = Programs(Problem(), layout, asked.base_seed, data.input_shape, data.num_classes)
-    population = programs.place(group.stacked(range(2), layout.configs), sweep.seeds)
-    start, end = Cursor(np.uint32(0), np.uint32(0)), (np.int32(0), np.int32(STEPS))
-    state, _ = programs.train(
-        programs.init(population), population, Examples(*map(jnp.asarray, data.train)), start, *end
-    )
+    shared: dict[str, Any] = {"optimizer": "adam", "l2_strength": 1e-3, "dropout_rate": 0.2}
+    asked = experiment(axes, seeds=2, num_steps=STEPS, **shared)
+    plan = make_plan(asked, data_of(asked), watches=[ADAM_MOMENTS], devices=jax.devices()[:1])
+    plan = dataclasses.replace(plan, layouts=(dataclasses.replace(plan.layouts[0], chunk_steps=STEPS),))
+    placement = Placements(plan).get(0, plan.layouts[0])
+    population = placement.population(Block(0, (0, 1), (0, 1)), plan.sweep.seeds)
+    state, (metrics, watched) = placement.train(placement.init(population), population, 0, STEPS)
     leaves = jax.tree.leaves(optax.tree_utils.tree_get(state.opt_state, "nu"))
     engine = np.concatenate([np.reshape(leaf, (2, 2, -1)) for leaf in leaves], -1).mean(-1)
-    moments, _, _ = adam_bias.follow(group, sweep.seeds, asked.base_seed, data)
-    np.testing.assert_allclose(moments[..., -1], engine, rtol=1e-3)
+    np.testing.assert_allclose(watched["second_moment"][:, -1], engine, rtol=1e-6)
+    unwatched = jaxreg.run(asked)["train_loss"].transpose("seed", "step", "learning_rate")
+    np.testing.assert_allclose(metrics.loss, unwatched, rtol=1e-4)
 
 
 # Read off

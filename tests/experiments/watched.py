@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxreg.diagnostics import probe as diagnostics
+from jaxreg.diagnostics.histograms import NUM_BINS, bin_edges
+from jaxreg.diagnostics.variables import QUANTITIES
 from jaxreg.diagnostics.verdicts import diagnosis
 from tests.synthetic import make_results
 
@@ -26,7 +27,7 @@ def watched(
     results = make_results(axes=axes, seeds=seeds, num_checks=NUM_CHECKS).assign_coords(fixed)
     rng = np.random.default_rng(0)
     members = (*axes, "seed")
-    lengths = dict(results.sizes) | {"layer": layers, "bin": diagnostics.NUM_BINS}
+    lengths = dict(results.sizes) | {"layer": layers, "bin": NUM_BINS}
     results = results.assign_coords(layer=np.arange(1, layers + 1))
     variance = results["init_variance"] * xr.ones_like(results["layer"], dtype=float)
 
@@ -37,7 +38,7 @@ def watched(
 
     hidden = results["layer"] < layers
     variables: dict[str, xr.DataArray] = {}
-    for quantity in diagnostics.QUANTITIES:
+    for quantity in QUANTITIES:
         variables[f"{quantity}_mean"] = 0.0 * noisy()
         variables[f"{quantity}_std"] = noisy()
         if histograms:
@@ -46,7 +47,7 @@ def watched(
             variables[f"{quantity}_histogram"] = xr.DataArray(
                 counts.astype(np.uint32),
                 dims=(*members, "check", "layer", "bin"),
-                attrs={"bin_edges": diagnostics.bin_edges(quantity)},
+                attrs={"bin_edges": bin_edges(quantity)},
             )
     variables["weights_std"] = variance**0.5 * noisy() + 0.01 * results["check"]
     variables["saturated_fraction"] = (variance / (0.2 + variance) * noisy()).clip(0, 1).where(hidden)

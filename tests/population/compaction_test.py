@@ -9,14 +9,14 @@ import pytest
 import xarray as xr
 
 from jaxreg.errors import Stopped
-from jaxreg.population.compaction import narrowed, put_back, take, those_left
+from jaxreg.population.blocks import Block
+from jaxreg.population.compaction import narrowed, put_back, remaining_members, take
 from jaxreg.population.layout import Layout
-from jaxreg.results.dataset import make_dataset
+from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
-from jaxreg.runs.history import Block
-from jaxreg.runs.runner import Runner
+from jaxreg.runs.interruption import Interruption
 from tests.population.promises_test import StopAfter
-from tests.training_run import assert_same_bits, assert_within_tolerance, data_of, experiment, runner, train
+from tests.training_run import assert_same_bits, assert_within_tolerance, dataset_of, experiment, runner, train
 
 RATES = [0.1, 0.3, 3.0, 10.0]  # the last two stop early on
 STOPPING: dict[str, Any] = {"patience": 3, "num_steps": 200, "eval_every": 5}
@@ -33,7 +33,7 @@ def layout(**of: Any) -> Layout:
 def test_a_row_and_a_column_stay_as_long_as_someone_trains_there() -> None:
     block = Block(0, configs=(4, 5, 6), seeds=(2, 3))
     training = np.array([[True, False], [False, False], [True, False]])
-    assert those_left(block, training) == Block(0, configs=(4, 6), seeds=(2,))
+    assert remaining_members(block, training) == Block(0, configs=(4, 6), seeds=(2,))
 
 
 @pytest.mark.parametrize(
@@ -79,20 +79,20 @@ def test_a_run_with_compaction_agrees_with_one_without(masked: xr.Dataset) -> No
     asked = experiment({"learning_rate": RATES}, seeds=2, **STOPPING)
     made = runner(asked, devices=2)
     made.run()
-    assert made.compactions
-    assert made.cost.train_compilations == 1 + len({(c["seeds"], c["configs"]) for c in made.compactions})
+    assert made.record.compactions
+    assert made.placements.compilations == 1 + len({(c["seeds"], c["configs"]) for c in made.record.compactions})
     stopped = masked["stopped_check"] >= 0
     assert 0 < stopped.sum() < stopped.size
-    assert_within_tolerance(results_of(made), masked)
-    assert made.member_steps < made.total_member_steps
+    assert_within_tolerance(dataset_of(made), masked)
+    assert made.record.member_steps < made.record.total_member_steps
 
 
 def test_blocks_are_narrowed_one_by_one(masked: xr.Dataset) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2, members_per_program=4, **STOPPING)
     made = runner(asked, devices=1, over_seeds="vmap")
     made.run()
-    assert {(c["group"], c["block"]) for c in made.compactions} == {(0, 0), (0, 1)}
-    assert_within_tolerance(results_of(made), masked)
+    assert {(c["group"], c["block"]) for c in made.record.compactions} == {(0, 0), (0, 1)}
+    assert_within_tolerance(dataset_of(made), masked)
 
 
 @pytest.mark.parametrize("looks", [4, 14], ids=lambda looks: f"stopped at look {looks}")
@@ -102,28 +102,30 @@ def test_a_narrowed_run_resumes_to_the_bits_of_one_that_never_stopped(looks: int
     uninterrupted.run()
 
     stopped = runner(asked)
-    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(looks)
+    hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(looks)))
     with pytest.raises(Stopped):
-        stopped.run()
+        stopped.run(hooks)
     found = Checkpoints(tmp_path, "same").latest()
     assert found is not None
     resumed = runner(asked)
     resumed.restore(found)
     resumed.run()
-    assert resumed.compactions == uninterrupted.compactions
-    assert resumed.member_steps == uninterrupted.member_steps
-    assert_same_bits(results_of(resumed), results_of(uninterrupted))
-    for ours, theirs in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(uninterrupted.params), strict=True):
+    assert resumed.record.compactions == uninterrupted.record.compactions
+    assert resumed.record.member_steps == uninterrupted.record.member_steps
+    assert_same_bits(dataset_of(resumed), dataset_of(uninterrupted))
+    for ours, theirs in zip(
+        jax.tree.leaves(resumed.record.params), jax.tree.leaves(uninterrupted.record.params), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_run_of_which_nobody_is_left_ends_there() -> None:
     made = runner(experiment({"learning_rate": [10.0, 20.0]}, compaction=False, **STOPPING))
     made.run()
-    results = results_of(made)
+    results = dataset_of(made)
     last = int(results["stopped_check"].max())
     assert 0 < last < results.sizes["check"] - 1
-    assert made.member_steps <= 2 * results["check_step"].values[last]
+    assert made.record.member_steps <= 2 * results["check_step"].values[last]
     assert (results["checks_done"] == results.sizes["check"]).all()
     assert results["final_test_loss"].notnull().all()
     assert results["train_accuracy"].notnull().all()
@@ -136,25 +138,20 @@ def test_without_patience_and_under_continue_nobody_is_taken_out() -> None:
     ):
         made = runner(asked)
         made.run()
-        assert made.compactions == []
-        assert made.cost.train_compilations == 1
-
-
-def results_of(made: Runner) -> xr.Dataset:
-    asked = experiment()
-    return make_dataset(made.sweep, made.histories, data_of(asked), asked)
+        assert made.record.compactions == []
+        assert made.placements.compilations == 1
 
 
 def test_padding_is_nobody_who_halted() -> None:
     made = runner(experiment({"learning_rate": [0.1, 0.2, 0.3]}, **(STOPPING | {"patience": 40})), configs=8)
     made.run()
-    assert made.compactions == []
-    assert made.cost.train_compilations == 1
+    assert made.record.compactions == []
+    assert made.placements.compilations == 1
 
 
 def test_a_pinned_width_stays() -> None:
-    pinned = str(runner(experiment({"learning_rate": RATES}, **STOPPING)).layouts[0])
+    pinned = str(runner(experiment({"learning_rate": RATES}, **STOPPING)).plan.layouts[0])
     made = runner(experiment({"learning_rate": RATES}, layout=pinned, **STOPPING))
     made.run()
-    assert made.compactions == []
-    assert (results_of(made)["stopped_check"] >= 0).any()
+    assert made.record.compactions == []
+    assert (dataset_of(made)["stopped_check"] >= 0).any()

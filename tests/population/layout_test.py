@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from jaxreg.errors import ConfigError
+from jaxreg.population.blocks import Block, make_blocks
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes, parse_layout
-from jaxreg.runs.history import Block
 from tests.training_run import assert_same_bits, experiment, runner, train
 
 
@@ -113,17 +113,10 @@ def test_a_program_takes_its_share_of_the_memory() -> None:
 
 
 def test_blocks_cover_every_member_exactly_once() -> None:
-    made = runner(experiment())
-    (group,) = made.sweep.groups
     for (num_seeds, num_configs, num_devices), limit in zip(SIZES[:60], [0, 1, 2, 5, 11, 30] * 10, strict=True):
-        made.sweep = dataclasses.replace(
-            made.sweep,
-            seeds=tuple(range(num_seeds)),
-            groups=(dataclasses.replace(group, configs=group.configs * num_configs),),
-        )
-        made.layouts = [layout(num_seeds, num_configs, num_devices, max_members=limit)]
+        chosen = layout(num_seeds, num_configs, num_devices, max_members=limit)
         times_covered = np.zeros((num_configs, num_seeds), int)
-        for block in made._blocks(0):
+        for block in make_blocks(0, chosen, num_configs, num_seeds):
             assert isinstance(block, Block)
             assert block.size == times_covered[block.members].size > 0
             times_covered[block.members] += 1
@@ -216,7 +209,7 @@ def test_a_pinned_layout_is_refused_where_it_cannot_be_used() -> None:
 
 def test_a_member_alone_at_the_width_of_its_sweep_has_the_same_bits() -> None:
     asked = experiment({"learning_rate": [0.01, 0.1, 1.0]}, seeds=4)
-    recorded = runner(asked, devices=2).layouts[0]
+    recorded = runner(asked, devices=2).plan.layouts[0]
     width = str(dataclasses.replace(recorded, seeds=recorded.devices))
     alone = train(experiment(seeds=1, first_seed=3, learning_rate=0.1, layout=width))
     assert_same_bits(alone, train(asked, devices=2).sel(learning_rate=0.1, seed=[3]))

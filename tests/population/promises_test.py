@@ -12,13 +12,24 @@ import pytest
 import xarray as xr
 
 from jaxreg.errors import Stopped
-from jaxreg.results.dataset import make_dataset
+from jaxreg.population.placement import Placements
+from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
+from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.training.batches import Cursor, batch_indices, cursor_at
 from jaxreg.training.member import TRAIN_ORDER, member_key
-from tests.training_run import assert_same_bits, assert_within_tolerance, data_of, experiment, runner, train
+from tests.training_run import (
+    assert_same_bits,
+    assert_within_tolerance,
+    dataset_of,
+    experiment,
+    plan,
+    runner,
+    train,
+    training_program,
+)
 
 RATES = [0.03, 0.1, 0.3]
 
@@ -52,7 +63,7 @@ class StopAfter(SignalGuard):
 def test_a_member_draws_the_same_numbers_alone_and_in_a_sweep() -> None:
     swept = initial_state(runner(experiment({"learning_rate": RATES, "init_variance": [0.01, 0.3]}, seeds=3)))
     alone = initial_state(runner(experiment(learning_rate=0.1, init_variance=0.3, first_seed=2)))
-    for in_sweep, solo in zip(jax.tree.leaves(swept.params), jax.tree.leaves(alone.params), strict=True):
+    for in_sweep, solo in zip(jax.tree.leaves(swept.record.params), jax.tree.leaves(alone.record.params), strict=True):
         np.testing.assert_array_equal(in_sweep[2, 3], solo[0, 0])  # configs: the rate is the slower of the two axes
 
 
@@ -100,37 +111,36 @@ def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(looks: int, 
     uninterrupted = train(asked, **layout)
 
     stopped = runner(asked, **layout)
-    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(looks)
+    hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(looks)))
     with pytest.raises(Stopped) as stop:
-        stopped.run()
+        stopped.run(hooks)
     assert stop.value.exit_code == 143
 
     resumed = restored(runner(asked, **layout), tmp_path)
     resumed.run()
-    assert 0 < resumed.member_steps == resumed.total_member_steps
-    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
+    assert 0 < resumed.record.member_steps == resumed.record.total_member_steps
+    assert_same_bits(dataset_of(resumed), uninterrupted)
 
 
 def test_a_resumed_run_keeps_the_recorded_layout(tmp_path: Path) -> None:
     asked = experiment({"learning_rate": RATES})
     stopped = runner(asked, chunk_steps=3, devices=2)
-    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(2)
+    hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(2)))
     with pytest.raises(Stopped):
-        stopped.run()
+        stopped.run(hooks)
     resumed = restored(runner(asked, devices=1), tmp_path)
     resumed.run()
-    assert resumed.layouts == stopped.layouts != runner(asked, devices=1).layouts
+    assert resumed.record.layouts == stopped.record.layouts != runner(asked, devices=1).record.layouts
 
 
 def test_a_finished_run_has_its_parameters_in_its_checkpoint(tmp_path: Path) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2)
     finished = runner(asked)
-    finished.checkpoints = Checkpoints(tmp_path, "same")
-    finished.run()
+    finished.run(Hooks(Checkpoints(tmp_path, "same")))
     again = restored(runner(asked), tmp_path)
     again.run()
-    assert again.cost.train_compilations == 0
-    for kept, made in zip(jax.tree.leaves(again.params), jax.tree.leaves(finished.params), strict=True):
+    assert again.placements.compilations == 0
+    for kept, made in zip(jax.tree.leaves(again.record.params), jax.tree.leaves(finished.record.params), strict=True):
         np.testing.assert_array_equal(kept, made)
 
 
@@ -171,7 +181,7 @@ def test_one_program_per_group_whatever_the_chunks(compilations: list[str]) -> N
         made = runner(experiment({"learning_rate": RATES, "batch_size": [10, 20]}, **asked), chunk_steps=7)
         compilations.clear()
         made.run()
-        return made.cost.train_compilations, len(compilations)
+        return made.placements.compilations, len(compilations)
 
     few = compiled(num_steps=8, eval_every=8)
     many = compiled(num_steps=57, eval_every=10, first_seed=5)
@@ -201,7 +211,7 @@ def test_a_diverged_member_keeps_its_last_finite_state_and_leaves_the_others_alo
     beside = runner(experiment({"learning_rate": [0.01, 1e6]}, seeds=2, **shape))
     beside.run()
     calm = train(experiment({"learning_rate": [0.01, 0.02]}, seeds=2, **shape))
-    results = make_dataset(beside.sweep, beside.histories, data_of(experiment()), experiment())
+    results = dataset_of(beside)
     assert_same_bits(results.sel(learning_rate=0.01), calm.sel(learning_rate=0.01))
 
     halted = results.sel(learning_rate=1e6)
@@ -212,7 +222,7 @@ def test_a_diverged_member_keeps_its_last_finite_state_and_leaves_the_others_alo
     for loss, step in zip(halted["train_loss"].values, halted["diverged_step"].values, strict=True):
         assert np.isfinite(loss[:step]).all()
         assert np.isnan(loss[step + 1 :]).all()
-    for leaf in jax.tree.leaves(beside.params):
+    for leaf in jax.tree.leaves(beside.record.params):
         assert np.isfinite(leaf).all()
 
 
@@ -228,8 +238,8 @@ def test_the_cursor_counts_beyond_32_bits() -> None:
 
 
 def initial_state(made: Runner) -> Any:
-    programs = made._programs(made.layouts[0])
-    return jax.device_get(programs.init(made._place(programs, made._blocks(0)[0])))
+    placement = made.fit(0)
+    return jax.device_get(placement.init(placement.population(made.record.blocks(0)[0], made.plan.sweep.seeds)))
 
 
 # Early stopping
@@ -271,16 +281,16 @@ def test_patience_goes_on_counting_after_a_resume_within_its_window(looks: int, 
     asked = experiment({"learning_rate": [0.1, 4.0, 8.0]}, seeds=2, **STOPPING)
     uninterrupted = train(asked)
     stopped = runner(asked)
-    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(looks)
+    hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(looks)))
     with pytest.raises(Stopped):
-        stopped.run()
-    done = make_dataset(stopped.sweep, stopped.histories, data_of(asked), asked)
+        stopped.run(hooks)
+    done = dataset_of(stopped)
     now, best = done["checks_done"] - 1, done["best_check"]
     waiting = (done["stopped_check"] < 0) & (now > best) & (uninterrupted["stopped_check"] > now)
     assert waiting.any()  # some member is in the middle of its window
     resumed = restored(runner(asked), tmp_path)
     resumed.run()
-    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), uninterrupted)
+    assert_same_bits(dataset_of(resumed), uninterrupted)
 
 
 # Regularisers
@@ -303,13 +313,13 @@ def regularised() -> tuple[Runner, xr.Dataset]:
     asked = experiment(METHOD_AXES, seeds=2, **STRENGTHS)
     made = runner(asked)
     made.run()
-    return made, make_dataset(made.sweep, made.histories, data_of(asked), asked)
+    return made, dataset_of(made)
 
 
 def test_all_methods_and_strengths_are_one_program(regularised: tuple[Runner, xr.Dataset]) -> None:
     made, _ = regularised
-    assert made.cost.train_compilations == 1
-    assert [layout.terms for layout in made.layouts] == ["l1+l2+kl+max_norm+dropout"]
+    assert made.placements.compilations == 1
+    assert [layout.terms for layout in made.record.layouts] == ["l1+l2+kl+max_norm+dropout"]
 
 
 def test_strengths_act_where_their_method_names_them_and_nowhere_else(regularised: tuple[Runner, xr.Dataset]) -> None:
@@ -334,7 +344,9 @@ def test_members_of_a_seed_start_from_one_draw_whatever_regularises_them(
 ) -> None:
     with_terms = initial_state(runner(experiment(METHOD_AXES, seeds=2, **STRENGTHS)))
     without = initial_state(runner(experiment({"l2_strength": [0.0]}, seeds=2, **(STRENGTHS | OFF))))
-    for one, other in zip(jax.tree.leaves(with_terms.params), jax.tree.leaves(without.params), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(with_terms.record.params), jax.tree.leaves(without.record.params), strict=True
+    ):
         np.testing.assert_array_equal(one, np.broadcast_to(other, one.shape))
     first = regularised[1]["train_loss"].isel(step=0)
     kept = first.sel({"method": ["none", "l2", "late_l1", "kl", "max_norm"]}).values
@@ -354,20 +366,20 @@ def test_a_regularised_member_alone_agrees_and_at_the_recorded_width_has_the_sam
     swept = of_method(results, "l2+dropout", l2_strength=1e-2, seed=[1])
     asked: dict[str, Any] = STRENGTHS | {"method": "l2+dropout", "l2_strength": 1e-2, "first_seed": 1}
     alone = runner(experiment(**asked))
-    assert alone.layouts[0].terms == "l2+dropout"
+    assert alone.record.layouts[0].terms == "l2+dropout"
     alone.run()
-    results = make_dataset(alone.sweep, alone.histories, data_of(experiment()), experiment())
+    results = dataset_of(alone)
     assert_within_tolerance(results, swept)
-    width = str(dataclasses.replace(made.layouts[0], seeds=1))
+    width = str(dataclasses.replace(made.record.layouts[0], seeds=1))
     assert_same_bits(train(experiment(layout=width, **asked)), swept)
 
 
 def test_regularised_members_in_blocks_on_two_devices_agree(regularised: tuple[Runner, xr.Dataset]) -> None:
     asked = experiment(METHOD_AXES, seeds=2, members_per_program=14, **STRENGTHS)
     in_blocks = runner(asked, devices=2, over_seeds="vmap")
-    assert [(layout.devices, layout.width) for layout in in_blocks.layouts] == [(2, 14)]
+    assert [(layout.devices, layout.width) for layout in in_blocks.record.layouts] == [(2, 14)]
     in_blocks.run()
-    results = make_dataset(in_blocks.sweep, in_blocks.histories, data_of(asked), asked)
+    results = dataset_of(in_blocks)
     assert_within_tolerance(results, regularised[1])
 
 
@@ -376,13 +388,13 @@ def test_a_resumed_run_draws_the_masks_of_one_that_never_stopped(
 ) -> None:
     asked = experiment(METHOD_AXES, seeds=2, **STRENGTHS)
     stopped = runner(asked, chunk_steps=2)  # in the middle of a check
-    stopped.checkpoints, stopped.guard = Checkpoints(tmp_path, "same"), StopAfter(8)
+    hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(8)))
     with pytest.raises(Stopped):
-        stopped.run()
+        stopped.run(hooks)
     resumed = restored(runner(asked, chunk_steps=2), tmp_path)
     resumed.run()
-    assert 0 < resumed.member_steps == resumed.total_member_steps
-    assert_same_bits(make_dataset(resumed.sweep, resumed.histories, data_of(asked), asked), regularised[1])
+    assert 0 < resumed.record.member_steps == resumed.record.total_member_steps
+    assert_same_bits(dataset_of(resumed), regularised[1])
 
 
 # Diagnostics
@@ -391,13 +403,8 @@ def test_a_resumed_run_draws_the_masks_of_one_that_never_stopped(
 def test_switched_off_diagnostics_leave_the_training_program_as_it_is() -> None:
     texts = {}
     for name in ("off", "diagnostics", "histograms"):
-        made = runner(experiment({"learning_rate": RATES}, **({} if name == "off" else {name: True})))
-        programs = made._programs(made.layouts[0])
-        population = made._place(programs, made._blocks(0)[0])
-        train, *_ = made._on_devices(1)
-        state, zero = programs.state_shapes(population), np.int32(0)
-        lowered = programs.train.lower(state, population, train, Cursor(np.uint32(0), np.uint32(0)), zero, zero)
-        texts[name] = lowered.as_text()  # without metadata
+        made = plan(experiment({"learning_rate": RATES}, **({} if name == "off" else {name: True})))
+        texts[name] = training_program(made)
         if name == "off":
-            assert made._compile_at(programs, population).diagnose is None
+            assert not Placements(made).get(0, made.layouts[0]).compiled.watch
     assert texts["off"] == texts["diagnostics"] == texts["histograms"]

@@ -9,27 +9,29 @@ import pytest
 import xarray as xr
 
 from jaxreg.config.hparams import FIELDS, DataConfig, Experiment, Hparams
-from jaxreg.config.sweeps import Sweep, make_sweep
+from jaxreg.config.sweeps import Group, Sweep
 from jaxreg.data import Data, from_arrays
 from jaxreg.errors import RunFolderError
-from jaxreg.population.programs import Check, Ending
+from jaxreg.population.blocks import Block
+from jaxreg.population.evaluation import Check, FinalMetrics
+from jaxreg.population.planning import Plan, make_plan
 from jaxreg.results.dataset import load, make_dataset, save
-from jaxreg.runs.history import CHECK_VARIABLES, Block, History
+from jaxreg.runs.history import CHECK_VARIABLES, History
 from jaxreg.training.member import Metrics, StepMetrics, TrainState
 
 RATES, SIZES, STEPS, SEEDS = (0.1, 0.2, 0.3), (5, 10), (10, 25), 4
 
 
-def small_data(num_train: int = 200) -> Data:
+def small_data(num_train: int = 200, classes: int = 3) -> Data:
     def split(count: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.ones((count, 2), np.float32), np.arange(count) % 3
+        return np.ones((count, 2), np.float32), np.arange(count) % classes
 
     return from_arrays(split(num_train), split(9), split(12), name="threes")
 
 
-def filled(group: Any, seeds: int, record_every: int, rng: np.random.Generator) -> History:
+def filled(plan: Plan, group: Group, rng: np.random.Generator) -> History:
     """A history of made-up measurements, every member at its end."""
-    history = History(group, seeds, record_every, num_classes=3)
+    history = History(plan, group)
     for values in history.arrays.values():
         if values.dtype.kind == "f":
             values[...] = rng.uniform(0.1, 2, values.shape)
@@ -39,10 +41,9 @@ def filled(group: Any, seeds: int, record_every: int, rng: np.random.Generator) 
 
 
 def measured(experiment: Experiment, key: int = 0) -> tuple[Sweep, list[History], xr.Dataset]:
-    data, rng = small_data(), np.random.default_rng(key)
-    sweep = make_sweep(experiment, len(data.train.labels))
-    histories = [filled(group, len(sweep.seeds), sweep.record_every, rng) for group in sweep.groups]
-    return sweep, histories, make_dataset(sweep, histories, data, experiment)
+    plan, rng = make_plan(experiment, small_data()), np.random.default_rng(key)
+    histories = [filled(plan, group, rng) for group in plan.sweep.groups]
+    return plan.sweep, histories, make_dataset(plan, histories)
 
 
 @pytest.fixture(scope="module")
@@ -177,19 +178,17 @@ def test_final_and_best_values_are_read_off_the_curves(unequal: tuple[Sweep, lis
 
 
 def test_a_member_without_a_best_check_has_no_best_values() -> None:
-    experiment, data = Experiment(hparams=Hparams(num_steps=3), seeds=2), small_data()
-    sweep = make_sweep(experiment, len(data.train.labels))
-    history = filled(sweep.groups[0], 2, 1, np.random.default_rng(0))
+    plan = make_plan(Experiment(hparams=Hparams(num_steps=3), seeds=2), small_data())
+    history = filled(plan, plan.sweep.groups[0], np.random.default_rng(0))
     history.arrays["best_check"][0, 1] = -1
-    results = make_dataset(sweep, [history], data, experiment)
+    results = make_dataset(plan, [history])
     for name in CHECK_VARIABLES:
         assert results[f"best_{name}"].isnull().values.tolist() == [False, True]
 
 
 def test_a_run_that_has_not_begun_has_no_values() -> None:
-    experiment, data = Experiment(axes={"learning_rate": RATES}), small_data()
-    sweep = make_sweep(experiment, len(data.train.labels))
-    results = make_dataset(sweep, [History(group, 1, 1, data.num_classes) for group in sweep.groups], data, experiment)
+    plan = make_plan(Experiment(axes={"learning_rate": RATES}), small_data())
+    results = make_dataset(plan, [History(plan, group) for group in plan.sweep.groups])
     for name, values in results.data_vars.items():
         empty = {"best_check": -1, "stopped_check": -1, "diverged_step": -1, "checks_done": 0, "test_confusion": 0}.get(
             str(name)
@@ -198,11 +197,12 @@ def test_a_run_that_has_not_begun_has_no_values() -> None:
 
 
 def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() -> None:
-    (group,) = make_sweep(Experiment(axes={"learning_rate": RATES}, hparams=Hparams(num_steps=10)), 100).groups
-    history = History(group, num_seeds=3, record_every=3, num_classes=2)
+    asked = Experiment(axes={"learning_rate": RATES}, hparams=Hparams(num_steps=10), seeds=3, record_every=3)
+    plan = make_plan(asked, small_data(classes=2))
+    history = History(plan, plan.sweep.groups[0])
     block = Block(0, configs=(1, 2), seeds=(0, 1))
     loss = np.arange(4 * 5 * 2, dtype=np.float32).reshape(4, 5, 2)  # [seeds, steps, configs]: two seeds fill up
-    history.record_steps(block, 2, 6, StepMetrics(loss, -loss))  # type: ignore[arg-type]
+    history.record_steps(block, 2, 6, StepMetrics(loss, -loss), {})  # type: ignore[arg-type]
     recorded = history.arrays["train_loss"]  # steps 0, 3, 6, 9; of 2 ... 5 only step 3
     assert recorded.shape == (3, 3, 4)
     np.testing.assert_array_equal(recorded[1:, :2, 1], loss[:2, 1].T)
@@ -221,7 +221,7 @@ def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() 
     np.testing.assert_array_equal(history.arrays["checks_done"], [[0, 0, 0], [5, 5, 0], [5, 5, 0]])
     assert history.arrays["seconds"][4] == 1.5
     confused = np.arange(4 * 2 * 2 * 2).reshape(4, 2, 2, 2)  # [seeds, configs, label, prediction]
-    history.record_end(block, Ending(Metrics(grid, -grid), confused))  # type: ignore[arg-type]
+    history.record_final(block, FinalMetrics(Metrics(grid, -grid), confused))  # type: ignore[arg-type]
     np.testing.assert_array_equal(history.arrays["train_accuracy"][1:, :2], -grid[:2].T)
     np.testing.assert_array_equal(history.arrays["test_confusion"][1:, :2], confused[:2].swapaxes(0, 1))
     assert np.isfinite(history.arrays["test_loss"]).sum() == 4

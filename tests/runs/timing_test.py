@@ -8,7 +8,8 @@ import pytest
 
 from jaxreg.config.hparams import DataConfig, Experiment, Hparams
 from jaxreg.data import load
-from jaxreg.population.programs import Compiled, Population, Programs
+from jaxreg.population.layout import Layout
+from jaxreg.population.placement import Placement, Placements
 from jaxreg.runs import timing
 from jaxreg.runs.runner import Runner
 
@@ -23,20 +24,23 @@ def member(method: str, **hparams: Any) -> Experiment:
 
 def test_repeats_are_interleaved_warm_and_of_one_seed_each(monkeypatch: pytest.MonkeyPatch) -> None:
     trained, checks, compiled = [], [], []
-    run, compile_at = Runner.run, Runner._compile_at
+    run, get = Runner.run, Placements.get
 
     def watched_run(self: Runner) -> None:
         run(self)
-        (config,) = self.sweep.groups[0].configs
-        trained.append((config.l2_strength, config.patience, *self.sweep.seeds))
-        checks.append(len(self.sweep.groups[0].check_steps))
+        sweep = self.plan.sweep
+        (config,) = sweep.groups[0].configs
+        trained.append((config.l2_strength, config.patience, *sweep.seeds))
+        checks.append(len(sweep.groups[0].check_steps))
 
-    def watched_compile(self: Runner, programs: Programs, population: Population) -> Compiled:
-        compiled.append(len(trained))
-        return compile_at(self, programs, population)
+    def watched_get(self: Placements, number: int, layout: Layout) -> Placement:
+        before = self.compilations
+        placement = get(self, number, layout)
+        compiled.extend([len(trained)] * (self.compilations - before))
+        return placement
 
     monkeypatch.setattr(Runner, "run", watched_run)
-    monkeypatch.setattr(Runner, "_compile_at", watched_compile)
+    monkeypatch.setattr(Placements, "get", watched_get)
     seconds = timing.training_time_alone({"l2": member("l2"), "early_stopping": member("early_stopping")}, DATA, 3)
     l2, early = (0.1, 0), (0.0, 1)
     seeds = [5, 5, 5, 5, 6, 6, 7, 7]  # the first pair warms up
@@ -51,7 +55,7 @@ def test_repeats_are_interleaved_warm_and_of_one_seed_each(monkeypatch: pytest.M
 
 def test_time_is_that_of_the_steps_and_with_patience_that_of_the_checks_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def spend(self: Runner) -> None:
-        self.cost.seconds |= {"compile": 100.0, "train": 2.0, "evaluate": 0.5, "write": 30.0}
+        self.record.cost.seconds |= {"compile": 100.0, "train": 2.0, "evaluate": 0.5, "write": 30.0}
 
     monkeypatch.setattr(Runner, "run", spend)
     members = {"none": member("none"), "early_stopping": member("early_stopping"), "all": member("all", patience=0)}

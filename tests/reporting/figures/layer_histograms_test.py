@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from matplotlib.collections import QuadMesh
 
-from jaxreg.diagnostics import probe as diagnostics
+from jaxreg.diagnostics import histograms as diagnostics
 from jaxreg.reporting import figures
 from tests.experiments.watched import NUM_CHECKS, watched
 from tests.reporting.figures.reading import cells, words

@@ -1,0 +1,236 @@
+"""The plan of a run: everything that follows from experiment, data and hardware before anything is compiled.
+
+Made once by `make_plan`, which refuses what cannot be trained, and handed down from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import psutil
+
+from jaxreg.config.hparams import Experiment, describe
+from jaxreg.config.sweeps import Group, Sweep, make_sweep
+from jaxreg.data import Data
+from jaxreg.diagnostics.probe import layer_watch
+from jaxreg.diagnostics.surfaces import SURFACES
+from jaxreg.diagnostics.watch import View, Watch, variables_of
+from jaxreg.errors import ConfigError
+from jaxreg.nn.penalties import TO_UNIT_INTERVAL
+from jaxreg.population.evaluation import initial_params
+from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
+from jaxreg.training.member import Problem, TrainState, init_state, with_terms
+
+_WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
+_COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
+
+Shapes = dict[str, jax.ShapeDtypeStruct]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is trained, on what, and how it is laid out.
+
+    Attributes:
+      experiment: as asked for.
+      data: examples and their splits.
+      problem: model, penalties and constraints of a member.
+      sweep: its members.
+      watches: what is measured inside the programs.
+      layouts: one per group.
+    """
+
+    experiment: Experiment
+    data: Data
+    problem: Problem
+    sweep: Sweep
+    watches: tuple[Watch, ...]
+    layouts: tuple[Layout, ...]
+
+    def for_seeds(self, first_seed: int, seeds: int, record_every: int) -> Plan:
+        """The plan of other seeds of the same experiment, whose curves are recorded every so many steps."""
+        other = dataclasses.replace(self.experiment, first_seed=first_seed, seeds=seeds, record_every=record_every)
+        sweep = make_sweep(other, len(self.data.train.labels))
+        layouts = plan_layouts(other, sweep, self.data, self.problem)
+        return dataclasses.replace(self, experiment=other, sweep=sweep, layouts=layouts)
+
+    def watched_shapes(self, group: Group) -> Shapes:
+        """The shape of what each variable of the watches holds of one member at one check or step."""
+        return _watched_shapes(group, self.data, self.problem, self.watches)
+
+
+def make_plan(
+    experiment: Experiment,
+    data: Data,
+    problem: Problem | None = None,
+    watches: Sequence[Watch] = (),
+    devices: Sequence[jax.Device] | None = None,
+) -> Plan:
+    """The plan of an experiment that has been validated, on `devices` (default all local ones).
+
+    `watches` come besides those that the experiment's flags ask for.
+
+    Raises:
+      ConfigError: a batch larger than the training set; a regulariser or a watch that the model gives nothing to work
+        on; too large for the memory; a layout that does not fit the sweep.
+    """
+    problem = problem or Problem()
+    sweep = make_sweep(experiment, len(data.train.labels))
+    layouts = plan_layouts(experiment, sweep, data, problem, devices)
+    for group, layout in zip(sweep.groups, layouts, strict=True):
+        require_terms(layout, group, data, problem)
+    plan = Plan(experiment, data, problem, sweep, (*_asked_for(experiment), *watches), layouts)
+    _require_watches(plan)
+    return plan
+
+
+def plan_layouts(
+    experiment: Experiment,
+    sweep: Sweep,
+    data: Data,
+    problem: Problem,
+    devices: Sequence[jax.Device] | None = None,
+) -> tuple[Layout, ...]:
+    """The layout of each group: the pinned one, or chosen by rule."""
+    if experiment.layout:
+        return (_pinned(experiment, sweep),)
+    return tuple(plan_layout(group, sweep, data, problem, experiment, devices=devices) for group in sweep.groups)
+
+
+def plan_layout(
+    group: Group,
+    sweep: Sweep,
+    data: Data,
+    problem: Problem,
+    experiment: Experiment,
+    max_members: int = 0,
+    devices: Sequence[jax.Device] | None = None,
+) -> Layout:
+    """The layout of a group on `devices` (default all), from the shapes of its state; nothing is allocated."""
+    state, shared = state_shapes(group, data, problem), group.shared
+    layout = choose_layout(
+        num_seeds=len(sweep.seeds),
+        num_configs=len(group.configs),
+        batch_size=shared.batch_size,
+        full_batch=shared.batch_size == len(data.train.labels),
+        num_features=math.prod(data.input_shape),
+        layer_sizes=(*shared.hidden_sizes, data.num_classes),
+        num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
+        state_bytes=sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
+        eval_every=min(group.eval_every, experiment.run.checkpoint_every or group.eval_every),
+        max_members=max_members or experiment.members_per_program,
+        data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
+        devices=jax.local_devices() if devices is None else devices,
+    )
+    return dataclasses.replace(layout, terms=group.terms)
+
+
+def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
+    """The shapes of a member's state."""
+    shapes: TrainState = jax.eval_shape(
+        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
+    )
+    return shapes
+
+
+def require_terms(layout: Layout, group: Group, data: Data, problem: Problem) -> None:
+    """Refuses regularisers that the model gives nothing to work on, be they a member's or only the pinned layout's.
+
+    Raises:
+      ConfigError: naming the strength, or the layout.
+    """
+    terms, shared = layout.terms.split("+"), group.shared
+
+    def refusal(name: str, reason: str) -> ConfigError:
+        largest = max(getattr(config, name) for config in group.configs)
+        return ConfigError(name, describe(largest), reason) if largest > 0 else ConfigError("layout", layout, reason)
+
+    if "dropout" in terms and problem.model.dropout_forward is None:
+        raise refusal("dropout_rate", "this model has no dropout_forward; do without dropout")
+    if "kl" not in terms:
+        return
+    if shared.activation not in TO_UNIT_INTERVAL:
+        known = ", ".join(TO_UNIT_INTERVAL)
+        raise refusal("kl_strength", f"kl acts on --activation={known}, not on {shared.activation}; do without it")
+    params = state_shapes(group, data, problem).params
+    example = jax.ShapeDtypeStruct((1, math.prod(data.input_shape)), np.float32)
+    if not jax.eval_shape(lambda p, x: problem.model.forward(p, shared, x), params, example)[1]:
+        raise refusal("kl_strength", "this model shows no hidden activations for kl to act on; do without it")
+
+
+def _pinned(experiment: Experiment, sweep: Sweep) -> Layout:
+    """The layout that `--layout` asks for."""
+    layout = parse_layout(experiment.layout or "")
+    if len(sweep.groups) > 1:
+        raise ConfigError("layout", layout, f"pins one program, this sweep has {len(sweep.groups)}; leave it out")
+    if layout.devices > jax.local_device_count():
+        raise ConfigError("layout", layout, f"needs {layout.devices} devices, there are {jax.local_device_count()}")
+    if lacking := set(sweep.groups[0].terms.split("+")) - {*layout.terms.split("+"), "none"}:
+        raise ConfigError("layout", layout, f"leaves out {', '.join(sorted(lacking))}, which a member needs")
+    return layout
+
+
+def _asked_for(experiment: Experiment) -> list[Watch]:
+    """The watches that flags turn on."""
+    watches = []
+    if experiment.diagnostics or experiment.histograms:
+        watches.append(layer_watch(histograms=experiment.histograms))
+    if experiment.surfaces:
+        watches.append(SURFACES)
+    return watches
+
+
+def _require_watches(plan: Plan) -> None:
+    """Refuses watches that cannot measure here, or would fill the memory.
+
+    Raises:
+      ConfigError: naming the flag that asks for it.
+    """
+    variables_of(plan.watches)
+    group = plan.sweep.groups[0]
+    params = state_shapes(group, plan.data, plan.problem).params if plan.watches else ()
+    for watch in plan.watches:
+        if watch.require is not None:
+            watch.require(plan.problem, params, plan.data)
+    kept = {watch.name: max(_kept_bytes(watch, group, plan) for group in plan.sweep.groups) for watch in plan.watches}
+    needed = len(plan.sweep.settings) * sum(kept.values())
+    most = min(_WATCHED_BYTES, MEMORY_SHARE * psutil.virtual_memory().total / _COPIES)
+    if needed > most:
+        flag = max(kept, key=kept.__getitem__)
+        remedy = "check less often (--eval_every), or take fewer seeds or settings"
+        remedy += ", or --diagnostics alone" if flag == "histograms" else ""
+        raise ConfigError(
+            flag, "true", f"would keep {needed / 2**30:.1f} GiB, at most {most / 2**30:.1f} GiB here; {remedy}"
+        )
+
+
+def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
+    """What a watch keeps of all seeds of one setting of a group."""
+    shapes = _watched_shapes(group, plan.data, plan.problem, [watch])
+    once = sum(math.prod(shape.shape) * shape.dtype.itemsize for shape in shapes.values())
+    times = len(group.check_steps) if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
+    return once * times * (1 if watch.first_seed_only else len(plan.sweep.seeds))
+
+
+def _watched_shapes(group: Group, data: Data, problem: Problem, watches: Sequence[Watch]) -> Shapes:
+    if not watches:
+        return {}
+    problem = with_terms(problem, group.terms)
+
+    def measure(key: Any, prepared: dict[str, Any]) -> dict[str, Any]:
+        shapes = group.shared, data.input_shape, data.num_classes
+        state = init_state(key, group.shared, problem, data.input_shape, data.num_classes)
+        start = initial_params(problem, key, *shapes)
+        step = jax.numpy.int32(0)
+        found: dict[str, Any] = {}
+        for watch in watches:
+            found |= watch.measure(View(state, state, group.shared, problem, start, step, prepared[watch.name]))
+        return found
+
+    shapes: Shapes = jax.eval_shape(measure, jax.random.key(0), {watch.name: watch.prepare(data) for watch in watches})
+    return shapes

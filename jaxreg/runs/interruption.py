@@ -1,0 +1,46 @@
+"""When a run stops before its end: a signal came, or its time is up."""
+
+from __future__ import annotations
+
+import time
+
+from jaxreg.errors import Stopped
+from jaxreg.runs.progress import Position
+from jaxreg.runs.signals import SignalGuard
+
+TIME_LIMIT_EXIT_CODE = 75
+
+
+class Interruption:
+    """Asked between chunks of steps whether the run shall stop, or save.
+
+    The time limit counts from the first chunk of steps, compilation not included.
+    """
+
+    def __init__(self, experiment: str, guard: SignalGuard | None = None, max_minutes: float = 0.0) -> None:
+        """For the experiment of that name; without a guard no signal is heeded, with 0 minutes there is no limit."""
+        self._experiment, self._guard, self._max_minutes = experiment, guard, max_minutes
+        self._first_chunk: float | None = None
+
+    def start(self) -> None:
+        """A chunk of steps begins; of several calls the first one counts."""
+        if self._first_chunk is None:
+            self._first_chunk = time.monotonic()
+
+    def at(self, position: Position) -> Stopped | None:
+        """How the run stops here; None where it goes on."""
+        if self._guard and self._guard.stop is not None:
+            reason, exit_code = "stopped by a signal", self._guard.exit_code
+        elif self._is_late():
+            reason, exit_code = f"stopped after --max_minutes={self._max_minutes:g}", TIME_LIMIT_EXIT_CODE
+        else:
+            return None
+        return Stopped(f"{reason} at step {position.step} of {self._experiment}", exit_code)
+
+    def take_save_request(self) -> bool:
+        """Whether a signal asked for a checkpoint since the last call."""
+        return self._guard is not None and self._guard.take_save_request()
+
+    def _is_late(self) -> bool:
+        started = self._first_chunk is not None and self._max_minutes > 0
+        return started and time.monotonic() - (self._first_chunk or 0.0) > 60 * self._max_minutes

@@ -1,0 +1,67 @@
+"""What a run has so far: its measurements, the parameters of its finished blocks, its cost. What a checkpoint keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from jaxreg.population.blocks import Block, make_blocks
+from jaxreg.population.layout import Layout
+from jaxreg.population.planning import Plan
+from jaxreg.runs.history import History
+from jaxreg.runs.progress import Cost, Position
+
+
+@dataclasses.dataclass
+class Record:
+    """What a run has so far.
+
+    Attributes:
+      plan: what is trained.
+      layouts: how each group is laid out: as planned, narrower where it did not fit, or as recorded by the run that is
+        resumed.
+      histories: what was measured, per group.
+      params: the last and the best parameters of every finished block, [seeds, configs, ...] on the host.
+      cost: seconds.
+      member_steps: steps that members have trained, halted ones not counted.
+      compactions: when a program was recompiled for fewer members: group, block, step, and its width in seeds and
+        configs since.
+    """
+
+    plan: Plan
+    layouts: list[Layout]
+    histories: list[History]
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cost: Cost = dataclasses.field(default_factory=Cost)
+    member_steps: int = 0
+    compactions: list[dict[str, int]] = dataclasses.field(default_factory=list)
+
+    @staticmethod
+    def of(plan: Plan) -> Record:
+        """An empty one."""
+        return Record(plan, list(plan.layouts), [History(plan, group) for group in plan.sweep.groups])
+
+    def blocks(self, number: int) -> list[Block]:
+        """The blocks of a group in the order in which they are trained."""
+        sweep = self.plan.sweep
+        return make_blocks(number, self.layouts[number], len(sweep.groups[number].configs), len(sweep.seeds))
+
+    def finished_blocks(self, position: Position) -> Iterator[tuple[int, Block]]:
+        """The blocks before a position, each with its number within its group."""
+        for group in range(min(position.group + 1, len(self.plan.sweep.groups))):
+            for number, block in enumerate(self.blocks(group)):
+                if group < position.group or number < position.block:
+                    yield number, block
+
+    def member_steps_behind(self, position: Position) -> int:
+        """Steps of members that lie behind a position, halted members counted too."""
+        groups = self.plan.sweep.groups
+        finished = sum(block.size * groups[block.group].num_steps for _, block in self.finished_blocks(position))
+        return finished + position.step * self.blocks(position.group)[position.block].size
+
+    @property
+    def total_member_steps(self) -> int:
+        """Steps of all members together."""
+        sweep = self.plan.sweep
+        return sum(len(group.configs) * len(sweep.seeds) * group.num_steps for group in sweep.groups)

@@ -1,0 +1,117 @@
+"""Snapshots of a run: what its checkpoints hold, when one is due, and how a run goes on from one."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxreg.config.sweeps import Group
+from jaxreg.errors import CheckpointError
+from jaxreg.population.blocks import Block, block_name
+from jaxreg.population.layout import Layout
+from jaxreg.population.placement import Placements
+from jaxreg.runs.interruption import Interruption
+from jaxreg.runs.progress import Position
+from jaxreg.runs.record import Record
+
+if TYPE_CHECKING:
+    from jaxreg.runs.checkpoints.store import Checkpoints, Found
+
+_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+class Snapshot(NamedTuple):
+    """Where a run goes on.
+
+    Attributes:
+      position: the step that comes next.
+      state: states of all members of its block, [seeds, configs, ...]; None at the beginning of a block.
+      remaining: the members that were still in the program, where it had been recompiled for fewer.
+    """
+
+    position: Position = Position()
+    state: Any = None
+    remaining: Block | None = None
+
+
+class Snapshots:
+    """Keeps snapshots of a record as checkpoints; without `checkpoints` it keeps nothing."""
+
+    def __init__(self, record: Record, checkpoints: Checkpoints | None) -> None:
+        self._record, self._checkpoints = record, checkpoints
+        self._last_saved = time.monotonic()
+
+    def is_due(self, group: Group, step: int, interruption: Interruption) -> bool:
+        """Whether to save after a step: asked for by a signal, every `checkpoint_every` steps, or at checks."""
+        if self._checkpoints is None:
+            return False
+        if interruption.take_save_request():
+            return True
+        if every := self._record.plan.experiment.run.checkpoint_every:
+            return step % every == 0
+        return step in group.check_steps and time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+          CheckpointError: it could not be written.
+        """
+        if self._checkpoints is None:
+            return
+        record, position = self._record, snapshot.position
+        about = {
+            "position": dataclasses.asdict(position),
+            "layouts": [dataclasses.asdict(layout) for layout in record.layouts],
+            "seconds": record.cost.seconds,
+            "member_steps": record.member_steps,
+            "compactions": record.compactions,
+            "left": dataclasses.asdict(snapshot.remaining) if snapshot.remaining else None,
+        }
+        groups = record.plan.sweep.groups
+        with record.cost.timed("write"):
+            steps = sum(groups[block.group].num_steps for _, block in record.finished_blocks(position))
+            kept = _kept(record, snapshot.state if position.step else None)
+            self._checkpoints.save(steps + position.step, kept, about)
+        self._last_saved = time.monotonic()
+
+
+def restore(record: Record, placements: Placements, found: Found) -> Snapshot:
+    """Takes over all that a checkpoint holds, and returns where to go on.
+
+    Raises:
+      CheckpointError: it cannot be read here.
+    """
+    about = found.about
+    record.layouts = [Layout(**layout) for layout in about["layouts"]]
+    missing = max(layout.devices for layout in record.layouts) - jax.local_device_count()
+    if missing > 0:
+        raise CheckpointError(f"the run was begun on {missing} more devices than there are here; resume it there")
+    record.cost.seconds |= about["seconds"]
+    record.member_steps, record.compactions = about["member_steps"], about["compactions"]
+    position, remaining = Position(**about["position"]), about["left"]
+    if remaining:
+        remaining = Block(remaining["group"], tuple(remaining["configs"]), tuple(remaining["seeds"]))
+
+    for number, block in record.finished_blocks(position):
+        ended = placements.state_shapes(block, record.layouts[block.group])
+        blank = {"params": ended.params, "best_params": ended.best_params}
+        record.params[block_name(block.group, number)] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), blank)
+    state = None
+    if position.step:
+        block = record.blocks(position.group)[position.block]
+        state = placements.state_shapes(block, record.layouts[block.group])
+    kept = found.restore(_kept(record, state))
+    record.params = kept["params"]
+    for history, arrays in zip(record.histories, kept["histories"], strict=True):
+        history.arrays = arrays
+    return Snapshot(position, kept["state"], remaining)
+
+
+def _kept(record: Record, state: Any) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    return {"state": state, "params": record.params, "histories": [history.arrays for history in record.histories]}
