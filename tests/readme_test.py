@@ -1,4 +1,4 @@
-"""What README.md tells people to type."""
+"""The commands and the example in README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that move: what changes during training, as a GIF."""
+"""Animated figures: what changes during training, as a GIF."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ _NEARLY_WHITE = 245  # of 255
 def decision_surfaces(
     results: xr.Dataset, cols: str = "method", rows: str | None = None, *, title: str = ""
 ) -> tuple[Figure, bytes]:
-    """The decision surfaces from check to check, as `figures.decision_surfaces` draws them: last frame, and a GIF.
+    """The decision surfaces from check to check, as `figures.decision_surfaces` draws them.
 
-    At most 40 checks, evenly spaced, ends included. It starts over, and rests on the last frame for three seconds.
+    Of more than 40 checks an even choice is shown, the first and the last included. The animation repeats, and rests
+    on the last frame for three seconds.
+
+    Returns:
+      The figure at the last check, and the animation as the bytes of a GIF.
 
     Args, Raises: as in `figures.decision_surfaces`.
     """
@@ -41,7 +45,7 @@ def decision_surfaces(
 
 
 def gif(frames: Sequence[Image.Image]) -> bytes:
-    """Frames of one size as a GIF without end, in white and colours of the first, the middle and the last of them."""
+    """Frames of one size as a GIF that repeats, its palette taken from the first, the middle and the last frame."""
     chosen = np.concatenate([np.asarray(frames[i]) for i in (0, len(frames) // 2, -1)])
     found = Image.fromarray(chosen).quantize(_COLOURS, Image.Quantize.MAXCOVERAGE).getpalette() or []
     colours = np.array(found[: 3 * _COLOURS]).reshape(-1, 3)

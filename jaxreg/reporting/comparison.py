@@ -1,4 +1,4 @@
-"""The comparison page: several runs side by side, each by the setting that is best on its validation set."""
+"""The comparison page: several runs side by side, each represented by its setting that is best on validation."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from jaxreg.reporting.document import (
 from jaxreg.reporting.tables import interval, percent
 from jaxreg.statistics.intervals import paired_difference
 
-KIND = '<meta name="generator" content="jaxreg comparison">'  # tells a comparison page from other files
+KIND = '<meta name="generator" content="jaxreg comparison">'  # by which a comparison page is recognised
 CURVES = {"test_loss": "Test loss", "test_accuracy": "Test accuracy"}
 
 _NO_BREAK = "\u00a0"
-# Flags that say where a run was kept and how it was shown, nothing of what was trained.
-_BESIDE_THE_POINT = ("checkpoint_every", "max_minutes", "tensorboard", "tensorboard_max_runs", "report", "progress")
+# Flags that concern where a run is kept and how it is shown, but not what is trained.
+_NOT_TRAINING = ("checkpoint_every", "max_minutes", "tensorboard", "tensorboard_max_runs", "report", "progress")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,19 +62,19 @@ class Run:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """That setting as `results.sel` takes it."""
+        """The best setting as an argument of `results.sel`: {axis: value}; None if every member diverged."""
         row = self.best_row
         return None if row is None else {dim: row[dim] for dim in member_dims(self.results)}
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The set and all that was done to it: only on the same data can accuracies be compared."""
+        """The dataset and how it was prepared: accuracies can be compared only on the same data."""
         given = provenance.defaults() | provenance.flag_values(self.flags)
         return tuple(given[field.name] for field in dataclasses.fields(DataConfig) if field.name != "data_dir")
 
     @property
     def base_seed(self) -> str:
-        """Seeds are the same draws only under the same base seed."""
+        """The base seed, as the flag spells it: equal seeds give equal draws only under the same base seed."""
         return provenance.flag_values(self.flags).get("base_seed", provenance.defaults()["base_seed"])
 
 
@@ -113,7 +113,7 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> None:
         title=f"Comparison of {len(runs)} runs",
         question=f"How do {_listed([run.label for run in runs])} compare?",
         answer=_answer(runs, same_data),
-        warning="" if same_data else "The runs saw different data: their accuracies cannot be set against each other.",
+        warning="" if same_data else "The runs were trained on different data: their accuracies cannot be compared.",
         results=_results(runs, same_data),
         reference=runs[0].label,
         differences=Table(
@@ -130,15 +130,16 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> None:
 
 
 def distinct_labels(folders: Sequence[Path]) -> list[str]:
-    """The name of each folder, with as many of the folders above it as it takes to tell them apart."""
+    """The name of each folder, with as many of its parent folders as make the names distinct."""
     parts = [folder.resolve().parts for folder in folders]
     return ["/".join(own[-_depth(own, parts) :]) for own in parts]
 
 
 def difference(first: Run, other: Run) -> Difference:
-    """What the best setting of `other` has over that of `first` in final test accuracy, paired by seed.
+    """Final test accuracy at the best setting of `other` minus that at the best setting of `first`, paired by seed.
 
-    Only runs on the same data and with the same base seed can be paired: there a seed stands for the same draws.
+    Only runs on the same data and with the same base seed can be paired, because only there does a seed give the same
+    draws.
     """
 
     def none(why: str) -> Difference:
@@ -165,7 +166,7 @@ def difference(first: Run, other: Run) -> Difference:
 
 
 def draw(runs: Sequence[Run]) -> list[ReportFigure]:
-    """Test loss and accuracy along training, of the best setting of each run."""
+    """Figures of test loss and test accuracy along training, for the best setting of each run."""
     data = best_of_each(runs)
     if data is None:
         return []
@@ -208,7 +209,7 @@ def best_of_each(runs: Sequence[Run]) -> xr.Dataset | None:
 
 
 def _depth(own: tuple[str, ...], parts: Sequence[tuple[str, ...]]) -> int:
-    """How many of its last parts tell a path from the others; all of them if nothing does."""
+    """The number of last parts by which a path differs from all others; all its parts if there is no such number."""
     depth = 1
     while depth < len(own) and sum(own[-depth:] == other[-depth:] for other in parts) > 1:
         depth += 1
@@ -220,12 +221,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _answer(runs: Sequence[Run], same_data: bool) -> str:
-    """The best run on validation and what its best setting reaches on test."""
+    """The run that is best on validation, and the test accuracy of its best setting."""
     reached = [run for run in runs if run.best_row is not None]
     if not reached:
         return "Every member of every run diverged."
     if not same_data:
-        return "They learned from different data, so none is the best; each is shown by its own best setting."
+        return "The runs were trained on different data, so none is best; each is shown at its own best setting."
     run = max(reached, key=_on_validation)
     test = percent(*interval(run.best_row or {}, "final_test_accuracy"))
     n = int(run.results["final_test_accuracy"].sel(run.best).notnull().sum())
@@ -235,12 +236,12 @@ def _answer(runs: Sequence[Run], same_data: bool) -> str:
 
 
 def _on_validation(run: Run) -> float:
-    """What a run is chosen by: the validation accuracy of its best setting, NaN if it has none."""
+    """The validation accuracy by which runs are ranked, that of the best setting; NaN if there is none."""
     return np.nan if run.best_row is None else float(run.best_row["final_validation_accuracy_mean"])
 
 
 def _results(runs: Sequence[Run], same_data: bool) -> Table:
-    """A row per run: its best setting, the accuracies there, how many members diverged, what it cost."""
+    """A row per run: its best setting, the accuracies there, how many members diverged, and what it cost."""
     # A run without any value has empty cells.
     shown: list[Row] = [run.best_row or {"seeds": run.results.sizes["seed"]} for run in runs]
     columns = [
@@ -294,7 +295,7 @@ def _flags(runs: Sequence[Run]) -> tuple[str, Table | None]:
     """The flags that all runs share, as lines, and a table of those in which they differ."""
     usual = provenance.defaults()
     given = [provenance.flag_values(run.flags) for run in runs]
-    names = [name for name in dict.fromkeys(name for flags in given for name in flags) if name not in _BESIDE_THE_POINT]
+    names = [name for name in dict.fromkeys(name for flags in given for name in flags) if name not in _NOT_TRAINING]
     values = {name: [flags.get(name, usual.get(name, "not set")) for flags in given] for name in names}
     differing = {name: column for name, column in values.items() if len(set(column)) > 1}
     common = "\n".join(f"--{name}={column[0]}" for name, column in values.items() if name not in differing)

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal while a run goes on."""
+"""What the terminal shows while a run is in progress."""
 
 from __future__ import annotations
 

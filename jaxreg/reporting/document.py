@@ -1,4 +1,4 @@
-"""What all pages share: numbers for people, tables that sort, figures inlined, one self-contained HTML file."""
+"""What all pages share: formatted numbers, sortable tables, inlined figures, and the writing of one HTML file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,15 @@ class ReportFigure:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A table cell: the text people read, the key its column is sorted by, a remark below, a class for its look."""
+    """A cell of a table.
+
+    Attributes:
+      text: what the cell shows.
+      key: what the column is sorted by.
+      numeric: right-aligned.
+      remark: a second line in smaller type.
+      kind: a class of the style sheet, such as "verbatim".
+    """
 
     text: str
     key: str | float
@@ -56,7 +64,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of cells under named columns; the first `heads` columns name the row, row `best` is marked."""
+    """Rows of cells under named columns; the first `heads` columns head the row, and row `best` is marked."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -65,7 +73,7 @@ class Table:
 
 
 def write_page(path: str | Path, template: str, **content: Any) -> None:
-    """Writes the page that `template` makes of `content`; replaces an older one in one step."""
+    """Renders `template` with `content` into the file `path`, which is replaced atomically."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -76,16 +84,16 @@ def write_page(path: str | Path, template: str, **content: Any) -> None:
     write_atomically(Path(path), environment.get_template(template).render(**content))
 
 
-# Numbers for people
+# Formatted numbers
 
 
 def grouped(value: float, decimals: int = 0) -> str:
-    """12345.6 as `12 346`, thin spaces between groups of three digits and a true minus sign."""
+    """12345.6 as `12 346`: thin spaces between groups of three digits, and U+2212 for the minus sign."""
     return f"{value:,.{decimals}f}".replace(",", _THIN).replace("-", _MINUS)
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, without exponent between 1e-4 and 1e6."""
+    """A number with `digits` significant digits; an exponent is used below 1e-4 and from 1e6 on."""
     if not np.isfinite(value):
         return MISSING if np.isnan(value) else ("∞" if value > 0 else f"{_MINUS}∞")
     rounded = float(f"{value:.{digits - 1}e}")
@@ -123,7 +131,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def axis_cells(values: pd.Series[Any]) -> list[Cell]:
-    """The values of a swept hyperparameter."""
+    """A cell for each value of a swept hyperparameter."""
     numeric = pd.api.types.is_numeric_dtype(values)
     return [Cell(value_label(value), float(value) if numeric else value, numeric) for value in values.tolist()]
 
@@ -139,7 +147,7 @@ def loss_cells(rows: Sequence[Row], quantity: str) -> list[Cell]:
 
 
 def _mean_cells(rows: Sequence[Row], quantity: str, scale: float, unit: str, least: int) -> list[Cell]:
-    """Mean and half-width of the interval, sorted by the mean; a mean without interval says that it is of one seed."""
+    """Mean and half-width of the interval, sorted by the mean; a mean without interval carries a remark."""
     means = [tuple(scale * x for x in interval(row, quantity)) for row in rows]
     halves = [(high - low) / 2 for _, low, high in means]
     typical = pd.Series(halves).median()
@@ -160,7 +168,7 @@ def _mean_cells(rows: Sequence[Row], quantity: str, scale: float, unit: str, lea
 
 
 def inlined(figure: ReportFigure) -> dict[str, Any]:
-    """What a template shows of a figure; 100 px an inch brings its text near the size of the page's."""
+    """A figure as the templates take it. At 100 px an inch its text is about as large as that of the page."""
     width = round(100 * figure.figure.get_figwidth())
     text = alternative_text(figure.figure)
     moving = _data_uri("gif", figure.moving) if figure.moving else ""
@@ -174,12 +182,12 @@ def alternative_text(figure: Figure) -> str:
         x, y = axes.get_xlabel(), axes.get_ylabel()
         title = axes.get_title() or axes.get_title("left")
         plots.append(": ".join(filter(None, (title, f"{y} against {x}" if x and y else y or x))))
-    said = "; ".join(dict.fromkeys(" ".join(plot.split()) for plot in plots if plot.strip()))
-    return f"Plot: {said}." if said else "Plot, described in the caption."
+    text = "; ".join(dict.fromkeys(" ".join(plot.split()) for plot in plots if plot.strip()))
+    return f"Plot: {text}." if text else "Plot, described in the caption."
 
 
 def _image(figure: ReportFigure) -> str:
-    """The figure as a data URI, SVG on white; the same figure gives the same bytes. A large one is its saved PNG."""
+    """The figure as a data URI, the same bytes for the same figure: SVG on white, or the saved PNG of a large one."""
     if figure.files is not None and figure.files[1].stat().st_size > LARGE_SVG_BYTES:
         return _data_uri("png", figure.files[0].read_bytes())
     saved = functools.partial(_saved, figure.figure)

@@ -1,4 +1,4 @@
-"""Figures of the trained networks themselves: what they confuse, and what their first layer looks at."""
+"""Figures of the trained networks themselves: confusion matrix and first-layer weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report page: one HTML file that holds question, answer, claims, figures, tables and how to reproduce them."""
+"""The report page: one HTML file with question, answer, claims, figures, tables and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ def write_report(
     notes: Sequence[str] = (),
     judgements: Sequence[Judgement] = (),
 ) -> None:
-    """Writes report.html: complete in itself, without network or other files; replaces an older one in one step.
+    """Writes report.html, which needs neither the network nor other files; an older one is replaced atomically.
 
     Args:
       path: file to write.
       title: name of the experiment in words.
       question: what it asks, one sentence.
-      answer: what came out; an empty line starts a new paragraph.
-      source: the part and figures of the source that it stands for; may be empty.
+      answer: what the results show; an empty line starts a new paragraph.
+      source: the part and the figures of the source that the experiment repeats; may be empty.
       results: the labelled results of the run.
       meta: content of meta.json; what is missing is left out.
       figures: drawn in this order, as SVG.
-      comparison: result of `jaxreg.replication.compare`, or None where the source reports no number.
+      comparison: result of `jaxreg.claims.reported.compare`, or None where the source reports no number.
       flags: text of flags.cfg.
       notes: further remarks, one sentence each.
       judgements: the claims with their verdicts, in this order.
@@ -111,7 +111,7 @@ def write_report(
 def _status(meta: Mapping[str, Any]) -> str:
     """A warning if the numbers are not those of a finished run."""
     status = meta.get("status", "done")
-    return "" if status == "done" else f"This run is not finished ({status}): the numbers are those so far."
+    return "" if status == "done" else f"This run is not finished ({status}): the numbers are those measured so far."
 
 
 def _facts(results: xr.Dataset, table: pd.DataFrame, meta: Mapping[str, Any]) -> list[str]:
@@ -136,7 +136,7 @@ def _tally(judgements: Sequence[Judgement]) -> list[tuple[str, int]]:
 
 
 def _claim(judgement: Judgement) -> dict[str, Any]:
-    """A claim as the page shows it: verdict, words, n, and its evidence as a table."""
+    """A claim as the template takes it: verdict, statement, n, and its evidence as a table."""
     units = "" if judgement.units == "1" else f" ({judgement.units})"
     columns = ("compared", f"difference{units}", "95 % interval", "p, Holm", "test", "n", "seeds needed")
     return {
@@ -150,7 +150,7 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
 
 
 def _evidence(part: Evidence) -> list[Cell]:
-    """A row of evidence; what there is none of is a dash, and a difference without interval says why."""
+    """A row of evidence: a missing number is a dash, and a missing interval is replaced by the reason."""
     no_interval = "one seed, no interval" if part.n == 1 else "no interval"
     half = (part.high - part.low) / 2
     if np.isnan(half):
@@ -256,7 +256,7 @@ def _comparison_row(row: Row) -> list[Cell]:
     remarks = [FITTED if row["fitted"] else "", row["note"]]
     return [
         Cell(row["setting"], row["setting"], numeric=False, remark=row["id"]),
-        Cell(row["quantity"], row["quantity"], numeric=False, kind="whole"),
+        Cell(row["quantity"], row["quantity"], numeric=False, kind="unbroken"),
         cell(row["reported"]),
         cell(mean),
         Cell(MISSING if np.isnan(low) else f"{number(low)} to {number(high)}{unit}", low),

@@ -1,4 +1,4 @@
-"""Where results come from, in words: what was configured, on what it ran, what it cost."""
+"""Where results come from, in words: the configuration, the machine, and the cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxreg.reporting.document import counted, grouped, seconds, size
 
 Meta = Mapping[str, Any]  # content of meta.json
 
-# What decides where a flag is not given.
+# What decides the value of a flag that is not given.
 _SET_BY = {
     "init_variance": "set by init, 0.01 for normal",
     "num_steps": "set by num_epochs, else 1000",
@@ -37,7 +37,7 @@ def flag_values(flags: str) -> dict[str, str]:
 
 
 def defaults() -> dict[str, str]:
-    """What each flag is where it is not given, as a flagfile spells it; `set by …` where something else decides."""
+    """The default of each flag, as a flagfile spells it; `set by …` where another flag or the dataset decides."""
     fields = list(FIELDS.values())
     fields += [field for part in (Experiment, DataConfig, RunConfig) for field in dataclasses.fields(part)]
     return {
@@ -58,7 +58,7 @@ def differences(flags: str) -> list[tuple[str, str, str]]:
 
 
 def wall_seconds(meta: Meta) -> float | None:
-    """Seconds from start to end of every session together; one that was killed has no end and does not count."""
+    """Seconds from start to end, summed over the sessions; a session that was killed has no end and does not count."""
     *earlier, last = meta.get("sessions") or [meta]
     spans = [(session.get("started"), session.get("ended")) for session in earlier]
     spans.append((last.get("started"), last.get("ended") or meta.get("ended")))
@@ -67,13 +67,13 @@ def wall_seconds(meta: Meta) -> float | None:
 
 
 def commands(meta: Meta) -> str:
-    """The command line of every session, one below the other."""
-    said = [session.get("command") for session in meta.get("sessions") or [meta]]
-    return "\n".join(dict.fromkeys(filter(None, said)))
+    """The command lines of the sessions, one a line, without repeats."""
+    lines = [session.get("command") for session in meta.get("sessions") or [meta]]
+    return "\n".join(dict.fromkeys(filter(None, lines)))
 
 
 def receipt(results: xr.Dataset, meta: Meta) -> list[tuple[str, str]]:
-    """What a run cost, as (name, value); what meta does not hold is left out."""
+    """What a run cost, as rows (name, value); quantities that meta.json does not hold are left out."""
     spent = meta.get("seconds") or {}
     lines: list[tuple[str, str]] = []
     if "members" in meta:
@@ -139,7 +139,7 @@ def layout(group: Mapping[str, Any]) -> str:
 
 
 def commit(meta: Meta) -> str:
-    """The commit of the code, and whether it had changes that are in no commit."""
+    """The commit of the code, and whether there were uncommitted changes."""
     git = meta.get("git") or {}
     name = git.get("commit") or ""
     return f"{name}{', with uncommitted changes' if git.get('dirty') else ''}" if name else "unknown"

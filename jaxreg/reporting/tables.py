@@ -1,4 +1,4 @@
-"""The summary of a sweep as people read it: numbers with intervals, the printed table."""
+"""The summary of a sweep as text: numbers with intervals, the printed table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown_rows(table: pd.DataFrame, at_most: int, best: int, worst: int) -> tupl
 
 
 def percent(mean: float, low: float = np.nan, high: float = np.nan, decimals: int = 2) -> str:
-    """A fraction for people: `91.23 % ± 0.15`, with the half-width of its interval if there is one."""
+    """A fraction in percent: `91.23 % ± 0.15`, with the half-width of its interval if there is one."""
     if np.isnan(mean):
         return "-"
     half = "" if np.isnan(high - low) else f" ± {50 * (high - low):.{decimals}f}"
@@ -88,12 +88,12 @@ def print_table(results: xr.Dataset, console: Console) -> None:
 
 
 def print_verdicts(judgements: Sequence[Judgement], console: Console) -> None:
-    """Prints each claim that the run holds something about, with its verdict and why."""
+    """Prints each claim on which the run has evidence, with its verdict and the reason."""
     judgements = [judgement for judgement in judgements if judgement.n]
     printed = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for judgement in judgements:
-        said = Text.assemble(judgement.statement, "\n", (judgement.reason, "dim"))
-        printed.add_row(Text(judgement.verdict, style="bold"), said)
+        text = Text.assemble(judgement.statement, "\n", (judgement.reason, "dim"))
+        printed.add_row(Text(judgement.verdict, style="bold"), text)
     if judgements:
         console.print(printed)
 

@@ -187,7 +187,7 @@ def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -
     assert "not in this run" in text
     assert len([element for element in plain.all("div") if element.has_class("evidence")]) == 3
     assert "Claimed by: report 000, part 5." in text
-    assert "A claim of ours." in text
+    assert "A claim of this study." in text
 
 
 @pytest.mark.parametrize(

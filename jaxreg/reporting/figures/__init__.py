@@ -1,4 +1,4 @@
-"""Figures from labelled results: each function draws one message and returns a matplotlib Figure.
+"""Figures from labelled results: each function draws one figure with one message and returns it (matplotlib).
 
 Means over seeds carry a 95 % Student t interval (a band or bars), from two seeds on. Seeds that diverged are left out
 of the means and always shown or counted. Values of an axis are coloured in order (viridis without its palest end),

@@ -1,4 +1,4 @@
-"""The verdicts on the claims of a study, at a glance."""
+"""An overview of the verdicts on the claims of a study."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMN = 80  # characters of a statement in a line
 
 @styled
 def evidence(judgements: Sequence[Judgement], *, title: str | None = None) -> Figure:
-    """One row per claim: its verdict, told by shape and colour, the number of seeds behind it, and its statement.
+    """One row per claim: its verdict, shown by shape and colour, the number of seeds behind it, and its statement.
 
     Args:
       judgements: at least one, drawn in this order.

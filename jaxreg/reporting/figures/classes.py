@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SMALLEST = 0.0005  # shares that are written
 
 @styled
 def confusion(counts: xr.DataArray, *, title: str | None = None) -> Figure:
-    """The confusion matrix: of the examples of each class the share that is taken for each class, counts / row sum.
+    """The confusion matrix: the share of the examples of each class that is assigned to each class, counts / row sum.
 
     Only errors are coloured, on a scale of their own; the diagonal is grey. The shares are written in per cent where
     there are at most 12 classes, those below 0.05 % left blank. Rows of classes without examples are white.

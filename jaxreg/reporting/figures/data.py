@@ -20,7 +20,21 @@ X_LABELS = {
 
 
 def curve_data(results: xr.Dataset, variable: str, x: X, max_points: int) -> xr.Dataset:
-    """The variable along step (thinned) or check, with the `position` of each point on the x axis."""
+    """A variable along step (thinned) or check, as the figures of curves draw it.
+
+    Args:
+      results: labelled results.
+      variable: a variable [..., seed, step] or [..., seed, check].
+      x: what training is measured in.
+      max_points: consecutive steps are averaged until no more points than these are left.
+
+    Returns:
+      `values` and `diverged` [..., seed, point], `mean`, `low`, `high` and `n` [..., point], and `position`, the place
+      of each point on the x axis; the attribute `thinned` describes the averaging.
+
+    Raises:
+      ValueError: the variable is no curve, or `x` is unknown.
+    """
     if x not in X_LABELS:
         raise ValueError(f"x={x}: must be one of {', '.join(X_LABELS)}")
     results = _sorted(results)
@@ -60,7 +74,7 @@ def _at_steps(results: xr.Dataset, step: xr.DataArray, x: str) -> xr.DataArray:
 
 
 def value_data(results: xr.Dataset | xr.DataArray, variable: str, axes: Sequence[str]) -> xr.Dataset:
-    """The value of each setting, with each of `axes` as a dimension."""
+    """One value per member, [..., seed], each of `axes` a dimension: `values`, `diverged`, mean and interval."""
     if isinstance(results, xr.DataArray):
         results, variable = results.to_dataset(name="values"), "values"
     for axis in axes:

@@ -55,7 +55,7 @@ def histograms_over_time(
         (its attribute `units` is that of the values), and `check_step` along check.
       bin_edges: [bins + 1], ascending; midway between the centres if not given. Infinite ends are drawn as bins as wide
         as their neighbours.
-      value: what is counted, as people read it; by default the name of `counts` without "_counts" or "_histogram".
+      value: what is counted, in words; by default the name of `counts` without "_counts" or "_histogram".
       value_scale: that of the axis of the values. symlog is linear up to the edge that is closest to zero.
       log: logarithmic colours (heat map only).
       ridge: draws the ridge plot.

@@ -41,7 +41,7 @@ class Key:
 
 
 def make_key(data: xr.Dataset, dims: Sequence[str], *, styled: bool = True) -> Key:
-    """The look of each setting along `dims`; where `styled`, a second dimension of few values is told by line style."""
+    """The look of each setting along `dims`; where `styled`, line style shows a second dimension of few values."""
     if not dims:
         return Key([OKABE_ITO[0]], ["-"], [])
     is_number = any(data[dim].dtype.kind in "iuf" for dim in dims)

@@ -17,7 +17,7 @@ MAX_ANNOTATED = 100  # cells of a heat map
 
 @styled
 def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str | None = None) -> Figure:
-    """The mean over seeds of a value per setting over two axes, as colours; at most 100 cells say it in numbers.
+    """The mean over seeds of a value per setting over two axes, as colours; up to 100 cells also carry the number.
 
     These are the mean and, below it, the half-width of its 95 % t interval.
 

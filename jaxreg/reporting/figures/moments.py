@@ -1,4 +1,4 @@
-"""Ratios of moments against the number of steps, beside what theory expects of them."""
+"""Ratios of moments against the number of steps, with the values that theory predicts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def moment_ratios(
       values: [..., seed, t], named as the y axis shall be; a dimension besides `colour` becomes panels, an even choice
         of at most 4.
       expected: what is expected by its words in the legend, [..., t], at most four.
-      colour: the dimension that is told by colour.
+      colour: the dimension that is shown by colour.
       first_steps: t = 1 ... first_steps only, on linear axes, each panel to its own scale; 0 for all on a log axis.
       log_y: logarithmic y, unless `first_steps` is given.
       title: first line of the title, in place of the usual one.
@@ -51,7 +51,7 @@ def moment_ratios(
       ValueError: more than one further dimension (select one value of each), or more than four expectations.
     """
     if len(expected) > len(LINE_STYLES):
-        raise ValueError(f"expected: {len(expected)} lines; at most {len(LINE_STYLES)} can be told apart")
+        raise ValueError(f"expected: {len(expected)} lines; at most {len(LINE_STYLES)} can be distinguished")
     dims = () if colour is None else (colour,)
     within = {"t": slice(first_steps or None)}
     panels, panel_note = multiples(values.isel(within), (*dims, "seed", "t"), "moment_ratios")
@@ -86,14 +86,14 @@ def moment_ratios(
 
 
 def _at(line: xr.DataArray, setting: Mapping[str, Any]) -> xr.DataArray:
-    """The part of an expectation that holds at a setting."""
+    """The expectation at one setting."""
     return line.sel({dim: value for dim, value in setting.items() if dim in line.dims}, drop=True)
 
 
 def _draw(
     axes: Axes, t: np.ndarray, cell: xr.Dataset, lines: Sequence[xr.DataArray], colour: str, aside: float
 ) -> None:
-    """One setting, and what is expected of it."""
+    """One setting, with its expectations."""
     for line, style in zip(lines, LINE_STYLES, strict=False):
         axes.plot(t, line.values, color=colour, linestyle=style, linewidth=1.2, label="_expected")
     chosen = np.unique(np.searchsorted(t, np.geomspace(t[0], t[-1], _POINTS) * (1 - 1e-9)))

@@ -46,7 +46,7 @@ def signal_propagation(results: xr.Dataset, axis: str, *, check: int = 0, title:
 
     Args:
       results: labelled results with mean and standard deviation of weights and signals, […, seed, check, layer].
-      axis: the hyperparameter that is told by colour.
+      axis: the hyperparameter that is shown by colour.
       check: the check drawn.
       title: first line of the title, in place of the usual one.
 

@@ -1,4 +1,4 @@
-"""Several quantities beside each other, a row for each value of an axis: for categories with long names."""
+"""Several quantities side by side, a row for each value of an axis; for categories with long names."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def value_rows(
 ) -> Figure:
     """Means over seeds with 95 % t bars, single seeds as faint dots: a plot per quantity, a row per value of an axis.
 
-    Seeds without a value (infinite, or NaN) are left out; so are those that diverged, if the array tells which.
+    Seeds without a value (infinite, or NaN) are left out; so are those that diverged, if the array has `diverged_step`.
 
     Args:
       quantities: named arrays [axis, seed]; `attrs["units"]` are their units.
       axis: the hyperparameter of the rows, first value on top.
       baseline: a value of the axis whose mean is drawn through all rows.
-      reported: the result of `replication.compare`; its numbers for the first quantity are drawn beside ours.
+      reported: the result of `claims.reported.compare`; its numbers for the first quantity are drawn beside ours.
       title: first line of the title, in place of the usual one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Early stopping: where it would have stopped, what that costs and saves, and what halted members no longer cost."""
+"""Early stopping: where training would stop, what that saves and gives up, and the time that halted members save."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def stopping_points(
       ValueError: an axis has several values (select one first), or there are more than four values of patience.
     """
     if len(patience) > len(_STOPS):
-        raise ValueError(f"patience={', '.join(map(str, patience))}: at most {len(_STOPS)} values can be told apart")
+        raise ValueError(f"patience={', '.join(map(str, patience))}: at most {len(_STOPS)} values can be distinguished")
     results = _one_setting(results, "stopping_points")
     data = {name: curve_data(results, name, "step", max(1, results.sizes["check"] - 1)) for name in _LOSSES}
     looks = looks_of([_LOSSES])
@@ -149,7 +149,7 @@ def stopping_cost(results: xr.Dataset, patience: Sequence[int], *, title: str | 
 
 @styled
 def cost_of_steps(results: xr.Dataset, *, title: str | None = None) -> Figure:
-    """Training time per step of a whole program against step, and the share of its members that still train.
+    """Training time per step of a program against step, and the share of its members that still train.
 
     A line for each program (group of members), from the time between one check and the next. Members that are halted,
     by patience or because they diverged, no longer have a loss; they cost nothing once they are taken out of the

@@ -23,7 +23,7 @@ _COLUMNS = 3
 def strengths(values: xr.DataArray, *, log_y: bool = False, title: str | None = None) -> Figure:
     """Means over seeds in 95 % t bars against strength, a panel for each method, y in common.
 
-    Each panel shows the first strength that acts in its method and is swept; others that are swept with it are named.
+    The x axis of a panel is the first swept strength that its method uses; strengths swept along with it are named.
     x is logarithmic where the strengths are positive and span more than a decade. A strength of 0, or an infinite
     bound, switches the method off: its mean and interval are a dashed line and a band through the panel.
 

@@ -1,4 +1,4 @@
-"""The look that all figures share, their titles, and how they are saved."""
+"""The style that all figures share, their titles, and how they are saved."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
 
 
 def set_title(figure: Figure, title: str, notes: Sequence[str]) -> None:
-    """The message at the upper left and what the marks mean, small, below it."""
+    """Writes the title at the upper left, and below it, in small type, what the marks mean."""
     points = 72 * figure.get_size_inches()[0]
     title = textwrap.fill(title, int(points / 6.3))
     small = textwrap.fill("; ".join(filter(None, notes)), int(points / 4.4))
@@ -86,5 +86,5 @@ def figure_of(axes: Axes) -> Figure:
 
 
 def evenly(count: int, at_most: int) -> np.ndarray:
-    """At most so many of the indices below `count`, evenly, ends included."""
+    """An even choice of at most `at_most` of the indices below `count`, the first and the last included."""
     return np.unique(np.linspace(0, count - 1, min(count, at_most)).round().astype(int))

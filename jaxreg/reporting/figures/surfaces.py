@@ -1,4 +1,4 @@
-"""What networks say over the plane: decision surfaces, at the end of training or at any check."""
+"""Decision surfaces of networks with two inputs, at the end of training or at any check."""
 
 from __future__ import annotations
 
@@ -36,13 +36,21 @@ class _Panel(NamedTuple):
 
 
 class SurfaceFigure(Figure):
-    """Panels of decision surfaces that can be moved to another check; made by `decision_surfaces`."""
+    """Panels of decision surfaces that can be redrawn at another check; made by `decision_surfaces`.
+
+    Attributes:
+      panels: one per member that is drawn.
+    """
 
     panels: list[_Panel]
-    _lines: list[ContourSet]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.panels = []
+        self._lines: list[ContourSet] = []
 
     def move_to(self, check: int) -> None:
-        """Shows each member as it was at a check; one that has been halted by patience, as it is kept."""
+        """Shows each member at a check, counted from 0; one that patience has halted, with the parameters it keeps."""
         for line in self._lines:
             line.remove()
         self._lines = [line for panel in self.panels for line in _show(panel, check)]
@@ -56,7 +64,7 @@ def decision_surfaces(
 
     All panels are of the first seed of the run. The line is where the probability is 1/2, dots are the training points.
     Members that were halted by patience are shown with the parameters that they keep. Settings that differ only in
-    strengths which their method leaves out are one member, and have one panel.
+    strengths that their method does not use train alike, and share one panel.
 
     Args:
       results: of a run with --surfaces, with `cols` and `rows` as its only axes.
@@ -82,14 +90,13 @@ def decision_surfaces(
     size = (max(width * _WIDTH + 1.2, 4.6), height * (_WIDTH * aspect + 0.5) + 1.1)
     figure = SurfaceFigure(figsize=size, layout="constrained")
     grid = figure.subplots(height, width, squeeze=False)
-    figure.panels, figure._lines = [], []
     drawn: set[tuple[tuple[str, Any], ...]] = set()
     for axes, (setting, member) in zip(grid.flat, settings(shown, dims), strict=True):
-        label, acts = _label(setting), tuple(acting_setting(setting).items())
-        if acts in drawn:
+        label, effective = _label(setting), tuple(acting_setting(setting).items())
+        if effective in drawn:
             axes.remove()
         else:
-            drawn.add(acts)
+            drawn.add(effective)
             figure.panels.append(_Panel(axes, _draw(axes, member), member, label))
     _label_outer([panel.axes for panel in figure.panels])
     figure.move_to(results.sizes["check"] - 1)
@@ -104,10 +111,10 @@ def decision_surfaces(
 
 
 def _label(setting: dict[str, Any]) -> str:
-    """What tells a member from the others: its method, and each strength that acts."""
-    acting = acting_setting(setting)
-    parts = [str(acting.pop("method"))] if "method" in acting else []
-    return ", ".join([*parts, *(f"{name}={value_label(value, 3)}" for name, value in acting.items())])
+    """What distinguishes a member: its method, and each strength that the method uses."""
+    effective = acting_setting(setting)
+    parts = [str(effective.pop("method"))] if "method" in effective else []
+    return ", ".join([*parts, *(f"{name}={value_label(value, 3)}" for name, value in effective.items())])
 
 
 def _draw(axes: Axes, member: xr.Dataset) -> AxesImage:
@@ -141,7 +148,7 @@ def _label_outer(panels: Sequence[Axes]) -> None:
 
 
 def _show(panel: _Panel, check: int) -> list[ContourSet]:
-    """Brings a panel to a check, and returns its line of probability 1/2, if there is one."""
+    """Draws a panel at a check, and returns its line of probability 1/2, if there is one."""
     axes, image, member, label = panel
     measured = member["surface"].notnull().all(("x1", "x2")).values
     stopped = int(member["stopped_check"])
@@ -150,10 +157,10 @@ def _show(panel: _Panel, check: int) -> list[ContourSet]:
     probability = member["surface"].isel(check=shown).values
     image.set_data(probability)
     error = 100 * (1 - float(member["test_accuracy"].isel(check=shown)))
-    told = f"test error {error:.1f} %"
-    told += f", as after step {int(member['check_step'].isel(check=shown))}" if halted else ""
-    told += f"\ndiverged in step {int(member['diverged_step'])}" if int(member["diverged_step"]) >= 0 else ""
-    axes.set_title(f"{textwrap.fill(label, 34)}\n{told}", fontsize=8)
+    description = f"test error {error:.1f} %"
+    description += f", as after step {int(member['check_step'].isel(check=shown))}" if halted else ""
+    description += f"\ndiverged in step {int(member['diverged_step'])}" if int(member["diverged_step"]) >= 0 else ""
+    axes.set_title(f"{textwrap.fill(label, 34)}\n{description}", fontsize=8)
     if not np.nanmin(probability) < 0.5 < np.nanmax(probability):
         return []
     at = [member[name].values for name in ("x1", "x2")]

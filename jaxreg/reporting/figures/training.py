@@ -43,7 +43,7 @@ def curves(
 ) -> Figure:
     """One variable along training, all settings in one plot: means over seeds in 95 % t bands.
 
-    Colours follow the settings in order; a second axis of at most four values is told by line style. Members that
+    Colours follow the settings in order; a second axis of at most four values is shown by line style. Members that
     diverged are thin lines that end in a cross.
 
     Args:

@@ -1,4 +1,4 @@
-"""Diagnoses, such as of layers along training, over two axes."""
+"""Maps of categories over two axes, such as the diagnoses of layers along training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLOURS = (PALE, *OKABE_ITO)
 
 @styled
 def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = None) -> Figure:
-    """Categories over two dimensions, told by colour, and by a letter too in panels of at most 150 cells.
+    """Categories over two dimensions, shown by colour, and by a letter too in panels of at most 150 cells.
 
     Integer codes with the attributes of the CF conventions (section 3.5, Flags): `flag_values`, the codes, and
     `flag_meanings`, their names in one blank-separated string, as they go into netCDF. The first category is the
@@ -69,8 +69,8 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
     figure.legend(handles=patches, loc="outside right center")
     notes = [f"the most frequent verdict of {seeds} seeds" if seeds > 1 else "1 seed", part_note]
     notes += [f"seeds differ in {divided} of {common.size} cells" if seeds > 1 else ""]
-    said = ["training" if dim == "check" else dim for dim in (x, y)]
-    set_title(figure, title or f"{capital(words(name))} over {' and '.join(said)}", notes)
+    dims = ["training" if dim == "check" else dim for dim in (x, y)]
+    set_title(figure, title or f"{capital(words(name))} over {' and '.join(dims)}", notes)
     return figure
 
 
@@ -82,7 +82,7 @@ def _flags(verdicts: xr.DataArray, name: str) -> tuple[np.ndarray, list[str]]:
     if len(codes) != len(names):
         raise ValueError(f"{name}: {len(codes)} flag_values but {len(names)} flag_meanings")
     if len(names) > len(_COLOURS):
-        raise ValueError(f"{name}: at most {len(_COLOURS)} categories can be told apart by colour, not {len(names)}")
+        raise ValueError(f"{name}: at most {len(_COLOURS)} categories can be distinguished by colour, not {len(names)}")
     return codes, names
 
 

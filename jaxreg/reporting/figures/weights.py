@@ -1,4 +1,4 @@
-"""What hidden units of the first layer look at."""
+"""The incoming weights of the hidden units of the first layer, as images."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has 
 
 
 def words(name: str) -> str:
-    """A name as people read it: "test loss" of "test_loss"."""
+    """A name in words: "test loss" for "test_loss"."""
     return name.replace("_", " ")
 
 

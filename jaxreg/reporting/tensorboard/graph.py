@@ -61,8 +61,8 @@ def graph_event(jaxpr: jex.ClosedJaxpr, inputs: Sequence[str]) -> Event:
     body of a scan) becomes a scope of its name, or one node where it is a single equation: `layer_1/relu`. Equations
     that no output depends on are left out.
 
-    Each node tells the shapes and the type of its outputs, the parameters of its equation, and operands that are plain
-    numbers (`operand_1: 0.0`).
+    Each node carries the shapes and the type of its outputs, the parameters of its equation, and operands that are
+    plain numbers (`operand_1: 0.0`).
 
     Args:
       jaxpr: from `jax.make_jaxpr`.

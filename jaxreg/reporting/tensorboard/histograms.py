@@ -9,7 +9,7 @@ import numpy as np
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import HistogramProto, Summary
 
-MAX_HISTOGRAMS = 100  # per run and tag: slices that a chart tells apart
+MAX_HISTOGRAMS = 100  # per run and tag: slices that can be distinguished in a chart
 
 
 def shown_checks(num_checks: int) -> np.ndarray:

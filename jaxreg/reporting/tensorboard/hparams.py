@@ -28,7 +28,7 @@ def metric_tag(name: str) -> str:
 def as_hparams(settings: Sequence[Mapping[str, Any]]) -> list[Setting]:
     """The settings with values as the tab takes them: all of an axis finite numbers, all truth values, or all text.
 
-    Text stands for what JSON has no number for (`max_norm=inf`), and then for the whole axis.
+    A value that JSON has no number for (`max_norm=inf`) is written as text, and then so is every value of its axis.
     """
     names = settings[0] if settings else ()
     columns = [_one_kind([setting[name] for setting in settings]) for name in names]

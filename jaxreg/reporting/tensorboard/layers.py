@@ -1,4 +1,4 @@
-"""What diagnostics tell of every layer, where the results hold them: scalars and histograms by `layer_1/NAME`."""
+"""The diagnostics of every layer, where the results hold them, as scalars and histograms named `layer_1/NAME`."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def _layers(results: xr.Dataset) -> list[str]:
 
 
 def _quantities(results: xr.Dataset) -> list[str]:
-    ending = "_histogram"
-    return [str(name).removesuffix(ending) for name in results.data_vars if str(name).endswith(ending)]
+    suffix = "_histogram"
+    return [str(name).removesuffix(suffix) for name in results.data_vars if str(name).endswith(suffix)]

@@ -31,7 +31,7 @@ def scalar_events(steps: np.ndarray, scalars: Mapping[tuple[str, ...], np.ndarra
 
     Args:
       steps: [point].
-      scalars: for some tags their values, [tag, point]. The first of the tags says by a finite value which points are
+      scalars: for some tags their values, [tag, point]. A finite value of the first tag marks the points that are
         written; the others are written at the same points, finite or not, because charts that join them want them all.
     """
     now, events = time.time(), []

@@ -182,9 +182,9 @@ def _metrics(results: xr.Dataset) -> dict[str, str]:
 
 
 def _graphs(results: xr.Dataset, settings: Sequence[Mapping[str, Any]]) -> list[Event]:
-    """The network of each setting; none where the results do not tell which it was."""
-    told = "input_shape" in results.attrs and "label" in results.sizes and set(_DRAWN) <= set(results.coords)
-    if results.attrs.get("own_model") or not told:
+    """The graph of each setting's network; none where the results do not determine it."""
+    determined = "input_shape" in results.attrs and "label" in results.sizes and set(_DRAWN) <= set(results.coords)
+    if results.attrs.get("own_model") or not determined:
         return []
     input_shape = tuple(np.atleast_1d(results.attrs["input_shape"]).tolist())
 
