@@ -25,6 +25,7 @@ from jaxreg.errors import RunFolderError
 from jaxreg.reporting.console import progress_bar
 from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
+from jaxreg.runs import provenance
 from jaxreg.runs.fingerprint import fingerprint
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
@@ -99,9 +100,9 @@ def execute(
                     _log.info("going on from the checkpoint at step %d", found.step)
         folder.start(
             command=_command(),
-            git=runfolder.git_state(),
-            versions=runfolder.package_versions(),
-            device=runfolder.device_description(),
+            git=provenance.git_state(),
+            versions=provenance.package_versions(),
+            device=provenance.device_description(),
             members=sum(trained.sweep.num_members for trained in runners),
             own=list(own),
         )
@@ -129,7 +130,7 @@ def execute(
             folder.update(**_cost(runners), **_counts(dataset))
             folder.delete("report.html", "figures")  # of fewer seeds
             if settings.report:
-                _report(folder.path, study, folder.meta | {"status": "done", "ended": runfolder.utc_stamp()})
+                _report(folder.path, study, folder.meta | {"status": "done", "ended": provenance.utc_stamp()})
         except OSError as error:
             raise RunFolderError(
                 f"{folder.path}: could not be written ({error.strerror or error}); the checkpoints that are there are "
@@ -250,7 +251,7 @@ def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
         ],
         "seconds": seconds,
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,
-        "peak_memory_bytes": runfolder.peak_memory_bytes(),
+        "peak_memory_bytes": provenance.peak_memory_bytes(),
     }
 
 

@@ -1,32 +1,24 @@
-"""The folder of one run: who may write into it, what it holds already, and what is noted of how the run came to be."""
+"""The folder of one run: whether this run may use it, and what is kept in it."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import fcntl
 import itertools
 import json
 import logging
 import logging.handlers
-import os
-import platform
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple
-
-import jax
+from typing import Any, NamedTuple
 
 from jaxreg.config.flagfile import NOT_COMPARED
 from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import strict_json, write_atomically
+from jaxreg.runs.lock import LOCK, FolderLock, unusable
+from jaxreg.runs.provenance import utc_stamp
 
 # All that a run writes, and so all that --overwrite deletes.
 WRITTEN = (
@@ -41,10 +33,8 @@ WRITTEN = (
     "log.txt",
 )
 STATUSES = ("running", "done", "interrupted", "failed")
-PACKAGES = ("jaxreg", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "xarray")
 
-_LOCK = ".lock"
-_TRACES = {_LOCK, ".meta.json.partial"}  # what a run killed in its first moment leaves
+_TRACES = {LOCK, ".meta.json.partial"}  # what a run killed in its first moment leaves
 _log = logging.getLogger("jaxreg")
 
 
@@ -90,16 +80,18 @@ def open_run_folder(
     if workdir is None and resume:
         raise RunFolderError("--resume needs --workdir=FOLDER, the run to go on with")
     while True:
-        folder = RunFolder(workdir or default_workdir(experiment), flags_text, configuration, experiment, seeds)
+        lock = FolderLock(workdir or default_workdir(experiment))
+        _refuse_foreign(lock.folder)
         try:
-            folder._lock(new=workdir is None)
+            lock.acquire(new=workdir is None)
             break
         except FileExistsError:  # another run took the same default a moment ago
             continue
+    folder = RunFolder(lock, flags_text, configuration, experiment, seeds)
     try:
-        folder._settle(resume=resume, overwrite=overwrite)
+        folder.compare(resume=resume, overwrite=overwrite)
     except BaseException:
-        folder._unlock()
+        lock.release()
         raise
     return folder
 
@@ -112,13 +104,12 @@ class RunFolder:
     were trained together, the last ones being those to train now.
     """
 
-    def __init__(self, path: Path, flags_text: str, configuration: str, experiment: str, seeds: Part) -> None:
-        self.path, self.flags_text, self.configuration = path.absolute(), flags_text, configuration
+    def __init__(self, lock: FolderLock, flags_text: str, configuration: str, experiment: str, seeds: Part) -> None:
+        self.path, self.flags_text, self.configuration = lock.folder, flags_text, configuration
         self.meta: dict[str, Any] = {"experiment": experiment}
         self.parts = [seeds]
         self.resumed = self.finished = self.started = False
-        self._lock_file: IO[str] | None = None
-        self._made: list[Path] = []  # folders that this call made, innermost first
+        self._lock = lock
         self._early_log = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=sys.maxsize, flushOnClose=False)
         self._log_file: logging.Handler | None = None
 
@@ -179,7 +170,7 @@ class RunFolder:
                 if handler is not None:
                     _log.removeHandler(handler)
                     handler.close()
-            self._unlock()
+            self._lock.release(keep_folder=self.started)
 
     def _open_log(self) -> None:
         """log.txt, beginning with what was said before there was a folder to say it in."""
@@ -200,50 +191,12 @@ class RunFolder:
         write_atomically(self.path / "meta.json", strict_json(there | {"status": "interrupted"}))
         self.delete(*(name for name in WRITTEN if name != "meta.json"))
 
-    def _lock(self, *, new: bool) -> None:
-        """Makes the folder where it is missing and takes its lock; `new`: the folder must not be there yet."""
-        try:
-            self._refuse_foreign()
-            lock = self.path / _LOCK
-            self._made = [path for path in (lock, self.path, *self.path.parents) if not path.exists()]
-            self.path.mkdir(parents=True, exist_ok=not new)
-            self._lock_file = lock.open("a", encoding="utf-8")
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not lock.exists() or not os.path.samestat(os.fstat(self._lock_file.fileno()), lock.stat()):
-                raise BlockingIOError  # the one who held it has just removed it, and a third may hold the next
-        except OSError as error:
-            if isinstance(error, BlockingIOError | FileExistsError):
-                self._made = []  # by the other run
-            self._unlock()
-            if isinstance(error, FileExistsError) and new:
-                raise
-            if isinstance(error, BlockingIOError):
-                raise RunFolderError(f"--workdir={self.path}: in use by another run; choose another folder") from error
-            reason = (error.strerror or str(error)).lower()
-            raise RunFolderError(
-                f"--workdir={self.path}: cannot be used ({reason}); give a folder that can be written"
-            ) from error
+    def compare(self, *, resume: bool, overwrite: bool) -> None:
+        """Compares the run that is in the folder with the one that is asked for, as `open_run_folder` does.
 
-    def _refuse_foreign(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise RunFolderError(f"--workdir={self.path}: is a file; give a folder")
-        names = {path.name for path in self.path.iterdir()} - _TRACES if self.path.exists() else set()
-        if names and _read_meta(self.path) is None:
-            raise RunFolderError(
-                f"--workdir={self.path}: holds {min(names)} but no meta.json of a jaxreg run; choose another folder"
-            )
-
-    def _unlock(self) -> None:
-        """Removes what this call made, unless training started, and releases the lock."""
-        for path in [] if self.started else self._made:
-            with contextlib.suppress(OSError):  # not made after all, or somebody else put something into it
-                path.unlink() if path.name == _LOCK else path.rmdir()
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
-
-    def _settle(self, *, resume: bool, overwrite: bool) -> None:
-        """Compares the run that is there with the one that is asked for."""
+        Raises:
+          RunFolderError: it is another run, or nothing was said of what to do with it.
+        """
         there = _read_meta(self.path)
         if there is None:
             if resume:
@@ -287,6 +240,20 @@ class RunFolder:
         self.finished = there["status"] == "done" and not more
         added = Part(self.parts[0].first_seed + seeds_there, seeds - seeds_there)
         self.parts = [*parts_there, added] if more else parts_there
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuses a file, and a folder that holds something else than a run."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise RunFolderError(f"--workdir={folder}: is a file; give a folder")
+        names = {path.name for path in folder.iterdir()} - _TRACES if folder.exists() else set()
+    except OSError as error:
+        raise unusable(folder, error) from error
+    if names and _read_meta(folder) is None:
+        raise RunFolderError(
+            f"--workdir={folder}: holds {min(names)} but no meta.json of a jaxreg run; choose another folder"
+        )
 
 
 def checkpoint_folder(run: Path, parts: Sequence[Part]) -> Path:
@@ -352,61 +319,3 @@ def _read_meta(folder: Path) -> dict[str, Any] | None:
         return None
     ours = isinstance(meta, dict) and "experiment" in meta and meta.get("status") in STATUSES
     return meta if ours else None
-
-
-# Provenance -----------------------------------------------------------------------------------------------------------
-
-
-def utc_stamp() -> str:
-    """Now, as in 2031-05-28T09:30:00Z."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def git_state(root: Path | None = None) -> dict[str, Any] | None:
-    """`{commit, dirty}` of the checkout that jaxreg (or `root`) is; None without git, a commit or an answer in 2 s.
-
-    A checkout that merely has jaxreg installed somewhere inside it is not meant.
-    """
-    root = (root or Path(__file__).parents[2]).resolve()
-
-    def git(*arguments: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=2).stdout
-
-    try:
-        top, commit = git("rev-parse", "--show-toplevel", "HEAD").split("\n")[:2]
-        if Path(top).resolve() != root:
-            return None
-        return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what a run computes, for those that are installed."""
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
-
-
-def device_description() -> dict[str, Any]:
-    """What JAX computes on: platform and kind of the devices, how many, in how many processes, CPU cores here."""
-    devices = jax.devices()
-    return {
-        "platform": devices[0].platform,
-        "kind": devices[0].device_kind,
-        "count": len(devices),
-        "processes": jax.process_count(),
-        "cpu_cores": os.cpu_count(),
-        "machine": platform.machine(),
-    }
-
-
-def peak_memory_bytes() -> int:
-    """Peak memory so far: that of the fullest device where devices count it, else of this process on the host."""
-    peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
-    counted = [int(peak) for peak in peaks if peak is not None]
-    unit = 1 if sys.platform == "darwin" else 1024
-    return max(counted) if counted else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -10,12 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import pytest
 
 from jaxreg.errors import RunFolderError, Stopped
-from jaxreg.files import strict_json, write_atomically
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs.folder import Part, RunFolder, default_workdir, flag_differences, open_run_folder
 
@@ -287,52 +284,3 @@ def test_flag_differences() -> None:
         "zip": ("a,b", "absent"),
         "momentum": ("absent", "0.9"),
     }
-
-
-def test_strict_json_and_atomic_writes(tmp_path: Path) -> None:
-    value = {"nan": [float("nan"), -np.inf], "scalar": np.float32(0.5), 3: (np.int64(1), True, None), "path": Path("a")}
-    expected = {"nan": [None, None], "scalar": 0.5, "3": [1, True, None], "path": "a"}
-    assert json.loads(strict_json(value), parse_constant=pytest.fail) == expected
-    assert json.loads(strict_json(np.array([1.0, np.nan]))) == [1.0, None]
-    with pytest.raises(TypeError, match="no JSON form"):
-        strict_json({"set": {1}})
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "\ud800")
-    assert path.read_text() == "old"
-    assert names(tmp_path) == {"file"}
-
-
-def test_git_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def git(*arguments: str) -> str:
-        identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
-        command = ["git", "-C", str(tmp_path), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    assert runfolder.git_state(tmp_path) is None
-    git("init")
-    assert runfolder.git_state(tmp_path) is None  # no commit yet
-    (tmp_path / "file").write_text("a")
-    git("add", "file")
-    git("commit", "-m", "first")
-    commit = git("rev-parse", "HEAD").strip()
-    assert runfolder.git_state(tmp_path) == {"commit": commit, "dirty": False}
-    (tmp_path / "file").write_text("b")
-    assert runfolder.git_state(tmp_path) == {"commit": commit, "dirty": True}
-    (tmp_path / "inside").mkdir()
-    assert runfolder.git_state(tmp_path / "inside") is None
-    monkeypatch.setenv("PATH", "")
-    assert runfolder.git_state(tmp_path) is None
-
-
-def test_provenance_is_plain(tmp_path: Path) -> None:
-    assert runfolder.package_versions()["jax"] == jax.__version__
-    device = runfolder.device_description()
-    assert device["count"] == jax.device_count()
-    assert device["platform"] == jax.default_backend()
-    strict_json(device)
-    before = runfolder.peak_memory_bytes()
-    assert 10**7 < before < 10**13
-    write_atomically(tmp_path / "a", "b" * 10)
-    assert runfolder.peak_memory_bytes() >= before
