@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.config import sweeps
-from jaxreg.config.flagfile import flag_lines
 from jaxreg.config.hparams import Experiment, validate
 from jaxreg.data import Data, load
 from jaxreg.errors import RunFolderError
@@ -26,7 +25,6 @@ from jaxreg.reporting.console import progress_bar
 from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance
-from jaxreg.runs.fingerprint import fingerprint
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.study import Study
@@ -71,17 +69,7 @@ def execute(
     from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax, like what draws and counts, is slow to import
 
     settings = experiment.run
-    remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
-    flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
-    with runfolder.open_run_folder(
-        None if settings.workdir is None else Path(settings.workdir),
-        flags_text,
-        fingerprint(experiment, own),
-        experiment=experiment.name,
-        seeds=runfolder.Part(experiment.first_seed, experiment.seeds),
-        resume=settings.resume,
-        overwrite=settings.overwrite,
-    ) as folder:
+    with runfolder.open_run_folder(experiment, own) as folder:
         kept = folder.path / "results.nc"
         if folder.finished and kept.exists():
             if settings.report and not (folder.path / "report.html").exists():

@@ -9,14 +9,16 @@ import logging.handlers
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from jaxreg.config.flagfile import NOT_COMPARED
+from jaxreg.config.flagfile import flag_lines
+from jaxreg.config.hparams import Experiment
 from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import strict_json, write_atomically
+from jaxreg.runs.identity import Identity
 from jaxreg.runs.lock import LOCK, FolderLock, unusable
 from jaxreg.runs.provenance import utc_stamp
 
@@ -49,69 +51,69 @@ class Part(NamedTuple):
         return f"seeds {self.first_seed}+{self.seeds}"
 
 
-def open_run_folder(
-    workdir: Path | None,
-    flags_text: str,
-    configuration: str,
-    *,
-    experiment: str,
-    seeds: Part,
-    resume: bool = False,
-    overwrite: bool = False,
-) -> RunFolder:
-    """Locks `workdir` (None: a new `runs/<experiment>/<UTC stamp>`) once it is clear that this run may use it.
+def open_run_folder(experiment: Experiment, own: Mapping[str, Any] | None = None) -> RunFolder:
+    """Locks the folder of a run once it is clear that this run may use it.
 
     To be used as `with open_run_folder(…) as folder:`; nothing but the lock is written, and nothing deleted, before
     `folder.start()`.
 
     Args:
-      flags_text: what becomes flags.cfg, lines `--name=value` and `#` comments.
-      configuration: hash of what has to agree for a run to be resumed, seeds apart.
-      seeds: all that the run shall have.
-      resume: go on with the run in the folder. It must have the same configuration; to a finished one seeds are added.
-      overwrite: delete what the run in the folder wrote, and start over.
+      experiment: what is to be trained. Of `experiment.run`, `workdir` names the folder (None: a new
+        `runs/<name>/<UTC stamp>`); with `resume` the run in the folder is gone on with, which must be the same one, and
+        seeds are added where it is finished and more are asked for; with `overwrite` it is deleted.
+      own: parts of the user's own by name, which flags do not tell.
 
     Raises:
       RunFolderError: the folder is in use, not writable, holds something else than a jaxreg run or a run that was not
         asked for; or there is nothing to resume.
     """
-    if resume and overwrite:
+    settings, identity = experiment.run, Identity(experiment, own or {})
+    if settings.resume and settings.overwrite:
         raise RunFolderError("--resume goes on with a run, --overwrite deletes it: give one of them")
-    if workdir is None and resume:
+    if settings.workdir is None and settings.resume:
         raise RunFolderError("--resume needs --workdir=FOLDER, the run to go on with")
     while True:
-        lock = FolderLock(workdir or default_workdir(experiment))
+        lock = FolderLock(default_workdir(experiment.name) if settings.workdir is None else Path(settings.workdir))
         _refuse_foreign(lock.folder)
         try:
-            lock.acquire(new=workdir is None)
+            lock.acquire(new=settings.workdir is None)
             break
         except FileExistsError:  # another run took the same default a moment ago
             continue
-    folder = RunFolder(lock, flags_text, configuration, experiment, seeds)
     try:
-        folder.compare(resume=resume, overwrite=overwrite)
+        return RunFolder(lock, experiment, identity)
     except BaseException:
         lock.release()
         raise
-    return folder
 
 
 class RunFolder:
     """An open run folder. On leaving the `with` block its status is noted and its lock released.
 
-    `path`: the folder. `meta`: what meta.json holds, of the run so far where one is resumed. `resumed`: whether there
-    is a run to go on with. `finished`: whether that run is done, so that nothing is left to do. `parts`: the seeds that
-    were trained together, the last ones being those to train now.
+    Attributes:
+      path: the folder.
+      flags_text: what becomes flags.cfg.
+      configuration: the hash that the checkpoints of the run carry.
+      meta: what meta.json holds, of the run so far where one is resumed.
+      resumed: whether there is a run to go on with.
+      finished: whether that run is done, so that nothing is left to do.
+      started: whether `start` was called.
+      parts: the seeds that were trained together, the last ones being those to train now.
     """
 
-    def __init__(self, lock: FolderLock, flags_text: str, configuration: str, experiment: str, seeds: Part) -> None:
-        self.path, self.flags_text, self.configuration = lock.folder, flags_text, configuration
-        self.meta: dict[str, Any] = {"experiment": experiment}
-        self.parts = [seeds]
+    def __init__(self, lock: FolderLock, experiment: Experiment, identity: Identity) -> None:
+        """Compares the run that is in the locked folder with the one that is asked for; see `open_run_folder`."""
+        self.path = lock.folder
+        remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in identity.own]
+        self.flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
+        self.configuration = identity.configuration
+        self.meta: dict[str, Any] = {"experiment": experiment.name}
+        self.parts = [Part(experiment.first_seed, experiment.seeds)]
         self.resumed = self.finished = self.started = False
-        self._lock = lock
+        self._lock, self._identity = lock, identity
         self._early_log = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=sys.maxsize, flushOnClose=False)
         self._log_file: logging.Handler | None = None
+        self._compare(resume=experiment.run.resume, overwrite=experiment.run.overwrite)
 
     def start(self, **meta: Any) -> None:
         """Training begins: what is overwritten is deleted, flags.cfg, log.txt and meta.json (status running) written.
@@ -124,7 +126,8 @@ class RunFolder:
         now = utc_stamp()
         session = {"command": meta.get("command"), "git": meta.get("git"), "started": now, "ended": None}
         sessions = [*self.meta.get("sessions", ()), session]
-        known = {"configuration": self.configuration, "parts": self.parts, "sessions": sessions}
+        known = {"configuration": self.configuration, "identity": self._identity.record()}
+        known |= {"parts": self.parts, "sessions": sessions}
         self.meta = {"started": now} | self.meta | known | meta
         self.update(status="running", ended=None)
         write_atomically(self.path / "flags.cfg", self.flags_text)
@@ -191,12 +194,8 @@ class RunFolder:
         write_atomically(self.path / "meta.json", strict_json(there | {"status": "interrupted"}))
         self.delete(*(name for name in WRITTEN if name != "meta.json"))
 
-    def compare(self, *, resume: bool, overwrite: bool) -> None:
-        """Compares the run that is in the folder with the one that is asked for, as `open_run_folder` does.
-
-        Raises:
-          RunFolderError: it is another run, or nothing was said of what to do with it.
-        """
+    def _compare(self, *, resume: bool, overwrite: bool) -> None:
+        """Goes on with the run that is in the folder, if it is the one that is asked for."""
         there = _read_meta(self.path)
         if there is None:
             if resume:
@@ -210,21 +209,20 @@ class RunFolder:
                 "choose another folder, or --overwrite to delete that run"
             )
         flags_file = self.path / "flags.cfg"
-        flags_there = flags_file.read_text("utf-8", "replace") if flags_file.exists() else self.flags_text
-        differing = flag_differences(flags_there, self.flags_text)
+        flags_there = flags_file.read_text("utf-8", "replace") if flags_file.exists() else None
+        differing = self._identity.differences(there, flags_there)
         parts_there = [Part(*part) for part in there.get("parts", ())]
         seeds_there, seeds = sum(part.seeds for part in parts_there), self.parts[0].seeds
-        same = there.get("configuration") == self.configuration
-        more = same and seeds > seeds_there > 0
-        if not same or (seeds != seeds_there and not (more and resume)):
-            hashes = f"hash {there.get('configuration')} there, {self.configuration} here"
-            shown = _in_words(differing) or hashes
+        more = not differing and seeds > seeds_there > 0
+        if differing or (seeds != seeds_there and not (more and resume)):
             if there.get("status") == "done" and not parts_there:
-                shown = "written by an older jaxreg"
+                differing = ["written by an older jaxreg"]
+            elif seeds != seeds_there:
+                differing.append(f"--seeds={seeds_there} there, {seeds} here")
             adds = "--resume to add the seeds, " if more else ""
             raise RunFolderError(
-                f"--workdir={self.path}: holds another configuration ({shown}); {adds}choose another folder, or "
-                "--overwrite to delete that run"
+                f"--workdir={self.path}: holds another configuration ({_shortened(differing)}); {adds}choose another "
+                "folder, or --overwrite to delete that run"
             )
         if more and there["status"] != "done":
             raise RunFolderError(
@@ -236,7 +234,7 @@ class RunFolder:
                 f"--workdir={self.path}: holds this very run (status {there['status']}); --resume to go on with it, or "
                 "--overwrite to delete it"
             )
-        self.meta, self.resumed = there, True
+        self.meta, self.resumed, self.configuration = there, True, str(there["configuration"])
         self.finished = there["status"] == "done" and not more
         added = Part(self.parts[0].first_seed + seeds_there, seeds - seeds_there)
         self.parts = [*parts_there, added] if more else parts_there
@@ -269,29 +267,9 @@ def default_workdir(experiment: str, root: Path = Path("runs")) -> Path:
     return next(path for path in names if not path.exists())
 
 
-def flag_differences(there: str, here: str) -> dict[str, tuple[str, str]]:
-    """Flags that differ between two flags.cfg texts, name -> (there, here); `absent` where one has no such line.
-
-    Comments, order and the flags that only say how a run is kept and shown do not count.
-    """
-    old, new = _flags(there), _flags(here)
-    return {
-        name: (old.get(name, "absent"), new.get(name, "absent"))
-        for name in old | new
-        if old.get(name) != new.get(name) and name not in NOT_COMPARED
-    }
-
-
-def _flags(text: str) -> dict[str, str]:
-    lines = (line.strip() for line in text.splitlines())
-    parts = [line.lstrip("-").partition("=") for line in lines if line.startswith("-")]
-    return {name.strip(): value.strip() if equals else "true" for name, equals, value in parts}
-
-
-def _in_words(differing: dict[str, tuple[str, str]], most: int = 5) -> str:
-    shown = [f"--{name}={old} there, {new} here" for name, (old, new) in differing.items()]
-    more = [f"{len(shown) - most} more"] if len(shown) > most else []
-    return "; ".join(shown[:most] + more)
+def _shortened(differing: Sequence[str], most: int = 5) -> str:
+    more = [f"{len(differing) - most} more"] if len(differing) > most else []
+    return "; ".join([*differing[:most], *more])
 
 
 def read_finished(folder: Path) -> dict[str, Any]:
