@@ -24,7 +24,7 @@ from jaxreg.errors import RunFolderError
 from jaxreg.reporting.console import progress_bar
 from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
-from jaxreg.runs import provenance
+from jaxreg.runs import provenance, study_source
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.study import Study
@@ -93,6 +93,7 @@ def execute(
             device=provenance.device_description(),
             members=sum(trained.sweep.num_members for trained in runners),
             own=list(own),
+            study=study_source.locate(study),
         )
         try:
             measured = functools.partial(_dataset, runners, data, experiment, about)

@@ -126,7 +126,7 @@ class RunFolder:
         now = utc_stamp()
         session = {"command": meta.get("command"), "git": meta.get("git"), "started": now, "ended": None}
         sessions = [*self.meta.get("sessions", ()), session]
-        known = {"configuration": self.configuration, "identity": self._identity.record()}
+        known: dict[str, Any] = {"configuration": self.configuration, "identity": self._identity.record()}
         known |= {"parts": self.parts, "sessions": sessions}
         self.meta = {"started": now} | self.meta | known | meta
         self.update(status="running", ended=None)
