@@ -12,10 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.config.hparams import Experiment
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
 from jaxreg.measures.learning import setting_label
 from jaxreg.results.members import Member, load_member, refuse_taken, save_member
+from jaxreg.runs import study_source
+from jaxreg.runs.folder import read_finished
 
 
 def parse_select(text: str) -> dict[str, str]:
@@ -40,13 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     values = absl_flags.FlagValues()
     absl_flags.DEFINE_string("select", "", "The member: learning_rate=0.1,seed=3.", flag_values=values)
     absl_flags.DEFINE_string("out", "", "The folder to write, new or empty.", flag_values=values)
+    absl_flags.DEFINE_string(
+        "study",
+        None,
+        "MODULE_OR_FILE that defines parts of the run, if it is not found by itself.",
+        flag_values=values,
+    )
     absl_flags.DEFINE_bool("help", False, "Show this help.", short_name="?", flag_values=values)
     log, handler = logging.getLogger("jaxreg"), logging.StreamHandler(sys.stderr)
     log.addHandler(handler)
     try:
         runs = values(list(sys.argv if argv is None else argv))[1:]
         if values["help"].value:
-            print(f"{__doc__}\n" + "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out")))
+            print(f"{__doc__}\n" + "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out", "study")))
             return 0
         if len(runs) != 1:
             raise RunFolderError(f"give the folder of one run, not {len(runs)}: python -m jaxreg.extract RUN --out=DIR")
@@ -54,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError("out", "", "give a new folder to write to")
         folder = Path(values["out"].value)
         refuse_taken(folder)
+        _import_parts(Path(runs[0]), values["study"].value)
         member = load_member(runs[0], parse_select(values["select"].value or ""))
         paths = save_member(member, folder)
     except absl_flags.Error as error:
@@ -74,6 +84,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(f"Train it alone, with {bits}:\n  {_training_command(member, paths[-1])}")
     return 0
+
+
+def _import_parts(run: Path, study: str | None) -> None:
+    """Imports the module of the run's study, which may register parts that the flags of the run name."""
+    problem = study_source.import_parts(read_finished(run), study)
+    if problem is None:
+        return
+    if study is not None:
+        raise ConfigError("study", study, f"cannot be imported ({problem})")
+    try:
+        experiment_from_flags((run / "flags.cfg").read_text(encoding="utf-8"))
+    except ConfigError as error:
+        raise RunFolderError(
+            f"{error}; nor is the module found that may define it ({problem}): give it by --study=MODULE_OR_FILE"
+        ) from error
 
 
 def _training_command(member: Member, flagfile: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -10,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
+from jaxreg.runs import study_source
 from jaxreg.runs.folder import read_finished
 
 if TYPE_CHECKING:
     from jaxreg.reporting.comparison import Run
-    from jaxreg.study import Study
 
-USAGE = """python -m jaxreg.report RUN [RUN ...] [--out=comparison.html]
+USAGE = """python -m jaxreg.report RUN [--study=MODULE_OR_FILE[:ATTRIBUTE]]
+python -m jaxreg.report RUN RUN [RUN ...] [--out=comparison.html]
 
-Of one run folder, rebuilds figures/ and report.html in place, from results.nc, meta.json and flags.cfg.
+Of one run folder, rebuilds figures/ and report.html in place, from results.nc, meta.json and flags.cfg. Words, claims
+and figures are those of the run's study, which is found by what meta.json tells of it, or by --study; of a run without
+a study they are the default ones, as with --study=default.
 Of several, writes one page that compares them with the first."""
 
 _log = logging.getLogger("jaxreg")
@@ -33,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.DEFINE_string(
         "out", None, "The page that compares several runs (default comparison.html).", flag_values=values
     )
+    flags.DEFINE_string("study", None, "Where the study of the run is found.", flag_values=values)
     flags.DEFINE_flag(flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values)
     handler = logging.StreamHandler(sys.stderr)
     _log.addHandler(handler)
@@ -44,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if not folders:
             return _refuse("no run folder given: python -m jaxreg.report RUN [RUN ...]")
-        print(_write(folders, values["out"].value))
+        print(_write(folders, values["out"].value, values["study"].value))
     except (flags.Error, JaxregError) as error:
         return _refuse(" ".join(str(error).split()))
     except OSError as error:
@@ -54,26 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         _log.removeHandler(handler)
     return 0
-
-
-def find_study(name: str) -> Study:
-    """The study `experiments.NAME.STUDY`; the default one, and a line that says so, where there is none."""
-    from jaxreg.config.hparams import Experiment
-    from jaxreg.study import Study
-
-    try:
-        if name.isidentifier():
-            study = getattr(importlib.import_module(f"experiments.{name}"), "STUDY", None)
-            if isinstance(study, Study):
-                return study
-    except ModuleNotFoundError as error:
-        if error.name not in ("experiments", f"experiments.{name}"):
-            raise
-    if name == Experiment.name:  # from Python: the study that `jaxreg.run` was given, if any, is not kept
-        _log.warning("the page goes without words and figures of a study given to jaxreg.run")
-    else:
-        _log.warning("experiments.%s was not found: the page goes without its own words and figures", name)
-    return Study()
 
 
 def load_runs(folders: Sequence[Path]) -> list[Run]:
@@ -97,16 +80,19 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
     ]
 
 
-def _write(folders: Sequence[Path], out: str | None) -> Path:
+def _write(folders: Sequence[Path], out: str | None, study: str | None) -> Path:
     """Writes the report of one run, or the comparison of several, and returns its path."""
     if len(folders) == 1:
         if out is not None:
             raise ConfigError("out", out, "is for several runs; the report of one is written into its folder")
         meta = read_finished(folders[0])
+        found, certain = study_source.find(meta, folders[0], study)
         from jaxreg.reporting.assemble import write_report  # what draws is slow to import, and not needed to refuse
 
-        return write_report(folders[0], find_study(str(meta.get("experiment", ""))))
+        return write_report(folders[0], found, keep_figures=not certain)
 
+    if study is not None:
+        raise ConfigError("study", study, "is for the report of one run; give one")
     path = Path("comparison.html" if out is None else out)
     _refuse_foreign(path)
     runs = load_runs(folders)

@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.config import sweeps
-from jaxreg.config.flagfile import flag_lines
 from jaxreg.config.hparams import Experiment, validate
 from jaxreg.data import Data, load
 from jaxreg.diagnostics.watch import Watch
@@ -27,9 +26,9 @@ from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
 from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
+from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.estimate import estimate
-from jaxreg.runs.fingerprint import fingerprint
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
@@ -105,17 +104,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
     """Trains in a run folder: resumes what is there, keeps checkpoints, writes results and report."""
     experiment = plan.experiment
     settings = experiment.run
-    remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
-    flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
-    with runfolder.open_run_folder(
-        None if settings.workdir is None else Path(settings.workdir),
-        flags_text,
-        fingerprint(experiment, own),
-        experiment=experiment.name,
-        seeds=runfolder.Part(experiment.first_seed, experiment.seeds),
-        resume=settings.resume,
-        overwrite=settings.overwrite,
-    ) as folder:
+    with runfolder.open_run_folder(experiment, own) as folder:
         kept = folder.path / "results.nc"
         if folder.finished and kept.exists():
             if settings.report and not (folder.path / "report.html").exists():
@@ -125,11 +114,12 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
         parts = _restored_parts(plan, folder)
         folder.start(
             command=_command(),
-            git=runfolder.git_state(),
-            versions=runfolder.package_versions(),
-            device=runfolder.device_description(),
+            git=provenance.git_state(),
+            versions=provenance.package_versions(),
+            device=provenance.device_description(),
             members=sum(runner.plan.sweep.num_members for runner, _ in parts),
             own=list(own),
+            study=study_source.locate(study),
         )
         try:
             return Outcome(_train_and_write(parts, plan, study, folder, about), folder.path)
@@ -203,7 +193,7 @@ def _train_and_write(
     folder.update(**_cost(runners), **_counts(dataset))
     folder.delete("report.html", "figures")  # of fewer seeds
     if settings.report:
-        _report(folder.path, study, folder.meta | {"status": "done", "ended": runfolder.utc_stamp()})
+        _report(folder.path, study, folder.meta | {"status": "done", "ended": provenance.utc_stamp()})
     return dataset
 
 
@@ -286,7 +276,7 @@ def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
         ],
         "seconds": seconds,
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,
-        "peak_memory_bytes": runfolder.peak_memory_bytes(),
+        "peak_memory_bytes": provenance.peak_memory_bytes(),
     }
 
 

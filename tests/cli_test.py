@@ -16,9 +16,10 @@ import jax
 import pytest
 
 from experiments import cli, lr_sweep
+from jaxreg.config.hparams import Experiment, RunConfig
 from jaxreg.errors import Stopped
 from jaxreg.results import dataset as results
-from jaxreg.runs.folder import Part, open_run_folder
+from jaxreg.runs.folder import open_run_folder
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from tests.training_run import assert_same_bits, assert_within_tolerance
@@ -395,7 +396,7 @@ def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:
 
 
 def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_run_folder(tmp_path / "run", "", "", experiment="lr_sweep", seeds=Part(0, 1)):
+    with open_run_folder(Experiment("lr_sweep", run=RunConfig(workdir=str(tmp_path / "run")))):
         assert run(*SMALL, "--workdir=run") == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1

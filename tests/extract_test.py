@@ -266,6 +266,32 @@ def test_the_command_refuses_in_one_line(train: Train, tmp_path: Path, capsys: p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]
 
 
+def test_the_module_of_the_study_is_needed_only_for_flags_that_it_defines(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(train(*BLOCKS[0]), run)
+    meta = json.loads((run / "meta.json").read_text())
+    assert meta["study"]["module"] == "experiments.lr_sweep"
+    meta["study"] = {"module": "no_such_module", "attribute": "STUDY", "file": None}
+    (run / "meta.json").write_text(json.dumps(meta))
+    command = ["extract", str(run), "--select=learning_rate=0.1,seed=3"]
+    assert extract.main([*command, f"--out={tmp_path / 'member'}"]) == 0
+    capsys.readouterr()
+    with (run / "flags.cfg").open("a") as flags:
+        flags.write("--my_strength=1\n")
+    for more, words in [
+        ((), ("--my_strength=1", "No module named 'no_such_module'", "--study=MODULE_OR_FILE")),
+        (("--study=also_missing",), ("--study=also_missing", "No module named 'also_missing'")),
+        (("--study=experiments.lr_sweep",), ("--my_strength=1",)),
+    ]:
+        assert extract.main([*command, f"--out={tmp_path / 'new'}", *more]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert all(word in err for word in words)
+    assert not (tmp_path / "new").exists()
+
+
 def test_unfinished_runs_and_lost_checkpoints_are_refused(train: Train, tmp_path: Path) -> None:
     run = tmp_path / "copy"
     shutil.copytree(train(*ZIPPED[0]), run)

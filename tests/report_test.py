@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from experiments import lr_sweep
 from jaxreg import report
 from jaxreg.errors import RunFolderError
 from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
+from jaxreg.runs import study_source
 from jaxreg.study import Study
 from tests.synthetic import make_meta, make_results
 
@@ -50,37 +52,162 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return line
 
 
-def test_the_report_of_one_run_is_rebuilt_in_place(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the default study's words and figures, and a line that says so, where the experiment is not known."""
-    folder = make_run("one", "somebody_elses")
-    (folder / "report.html").write_text("old", encoding="utf-8")
-    assert run(folder) == 0
-    said = capsys.readouterr()
-    assert said.out.strip() == str(folder / "report.html")
-    assert "experiments.somebody_elses was not found" in said.err
-    assert Study().question in (folder / "report.html").read_text(encoding="utf-8")
+def rebuilt(folder: Path, *arguments: str) -> str:
+    """The page that is written, with figures beside it."""
+    assert run(folder, *arguments) == 0
     assert list((folder / "figures").glob("*.svg"))
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_study_is_that_of_the_experiment() -> None:
-    assert report.find_study("lr_sweep").name == "lr_sweep"
+def note(folder: Path, **meta: object) -> None:
+    """Adds to meta.json."""
+    path = folder / "meta.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | meta), encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["", "no_such_experiment", "flags", "../lr_sweep", "cli"])
-def test_what_is_no_experiment_has_the_default_study(name: str) -> None:
-    assert report.find_study(name) == Study()
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_an_experiment_that_lacks_a_module_is_not_mistaken_for_a_missing_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_report_of_one_run_is_rebuilt_in_place(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the words and figures of its study; what it no longer has goes, what is not of the report stays."""
+    folder = make_run("one")
+    (folder / "report.html").write_text("old", encoding="utf-8")
+    (folder / "figures").mkdir()
+    for name in ("of_earlier.svg", "notes.txt", "fig36_test_loss.gif"):
+        (folder / "figures" / name).write_text("old", encoding="utf-8")
+    page = rebuilt(folder)
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert lr_sweep.STUDY.question in page
+    assert all(claim.statement in page for claim in lr_sweep.CLAIMS)
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert "fig36_test_loss.svg" in names
+    assert "notes.txt" in names
+    assert not {"of_earlier.svg", "fig36_test_loss.gif"} & names
+    assert not list(folder.glob(".figures*"))
+
+
+def test_a_run_without_a_study_has_the_default_one(make_run: MakeRun) -> None:
+    folder = make_run("one", "run")
+    note(folder, study=study_source.locate(Study()))
+    assert Study().question in rebuilt(folder)
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ({"experiment": "somebody_elses"}, "experiments.somebody_elses:STUDY, is not found (No module named"),
+        ({"experiment": "../lr_sweep"}, "is not found"),
+        ({"experiment": "flags"}, "experiments.flags has no study STUDY"),
+        ({"study": None}, "made inside a function"),
+        ({"study": {"module": "no_such", "attribute": "STUDY", "file": "/no/such.py"}}, "/no/such.py is missing"),
+        ({"study": {"module": "experiments.cli", "attribute": "MINE", "file": None}}, "has no study MINE"),
+        (
+            {"study": {"module": "experiments.lr_sweep", "attribute": "STUDY", "name": "mine", "file": None}},
+            "is the study lr_sweep, not mine",
+        ),
+    ],
+    ids=["missing", "path", "no study", "unlocated", "no file", "no attribute", "another study"],
+)
+def test_a_study_that_is_not_found_is_asked_for_and_nothing_changes(
+    meta: dict[str, object], words: str, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "broken.py").write_text("import no_such_module\n", encoding="utf-8")
-    import experiments
+    folder = make_run("one")
+    note(folder, **meta)
+    (folder / "figures").mkdir()
+    (folder / "figures" / "fig36_test_loss.svg").write_text("earlier", encoding="utf-8")
+    (folder / "report.html").write_text("earlier", encoding="utf-8")
+    before = contents(folder)
+    line = refused(capsys, folder)
+    assert words in line
+    assert "--study=MODULE_OR_FILE[:ATTRIBUTE]" in line
+    assert contents(folder) == before
 
-    monkeypatch.setattr(experiments, "__path__", [str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "experiments.broken", raising=False)
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        report.find_study("broken")
+
+MINE = """
+import dataclasses, {other}
+from matplotlib.figure import Figure
+from jaxreg.reporting.document import ReportFigure
+from jaxreg.study import Study
+@dataclasses.dataclass
+class Words:
+    text: "str"
+def one(results): return [ReportFigure("one", "One.", Figure(figsize=(1, 1)))]
+def fail(results): raise ZeroDivisionError
+STUDY = Study("mine", "Mine", {other}.QUESTION, figures=one)
+OTHER = Study("other", "Other", "Another question?", figures=one)
+BROKEN = dataclasses.replace(STUDY, figures=fail)
+FAILS = dataclasses.replace(STUDY, answer=fail)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a study, which imports a module beside it; neither can be imported by name from here."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / f"words_{tmp_path.name}.py").write_text("QUESTION = 'Is it mine?'\n", encoding="utf-8")
+    file = folder / f"study_{tmp_path.name}.py"
+    file.write_text(MINE.format(other=f"words_{tmp_path.name}"), encoding="utf-8")
+    return file
+
+
+def test_a_study_is_found_by_its_file_where_its_module_cannot_be_imported(make_run: MakeRun, mine: Path) -> None:
+    folder = make_run("one", "run")
+    for module in (mine.stem, "__main__"):
+        note(folder, study={"module": module, "attribute": "STUDY", "name": "mine", "file": str(mine)})
+        assert "Is it mine?" in rebuilt(folder)
+    assert "Another question?" in rebuilt(folder, f"--study={mine}:OTHER")
+    note(folder, study=None)
+    assert "Is it mine?" in rebuilt(folder, f"--study={mine}")
+
+
+def test_a_study_given_by_hand_that_is_none_is_refused(
+    make_run: MakeRun, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run("one")
+    before = contents(folder)
+    (mine.parent / "leaves.py").write_text("import sys; sys.exit('leaving')", encoding="utf-8")
+    for given, words in [
+        ("no_such_module", "No module named 'no_such_module'"),
+        ("experiments.lr_sweep:CLAIMS", "experiments.lr_sweep has no study CLAIMS"),
+        (f"{mine}:Words", "has no study Words"),
+        (f"{mine.parent}/missing.py", "missing.py is missing"),
+        (f"{mine.parent}/leaves.py", "leaving"),
+    ]:
+        line = refused(capsys, folder, f"--study={given}")
+        assert line.startswith(f"--study={given}: ")
+        assert words in line
+    assert "is for the report of one run" in refused(capsys, folder, make_run("b"), "--study=experiments.lr_sweep")
+    assert contents(folder) == before
+
+
+def test_earlier_runs_from_python_keep_figures_and_words_that_only_a_study_can_have_drawn(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run("one", "run")
+    assert Study().question in rebuilt(folder)
+    (folder / "figures" / "my_figure.png").write_text("mine", encoding="utf-8")
+    before = contents(folder)
+    capsys.readouterr()
+    assert "would lose the figures my_figure" in refused(capsys, folder)
+    assert contents(folder) == before
+    (folder / "figures" / "my_figure.png").unlink()
+    (folder / "report.html").write_text("<title>My question · jaxreg</title>", encoding="utf-8")
+    assert "would lose its title" in refused(capsys, folder)
+    assert Study().question in rebuilt(folder, "--study=default"), "as asked for"
+    assert Study().question in rebuilt(folder), "nothing of a study is left to lose"
+
+
+def test_figures_stay_where_new_ones_cannot_be_drawn(make_run: MakeRun, mine: Path) -> None:
+    folder = make_run("one")
+    rebuilt(folder, f"--study={mine}:OTHER")
+    before = contents(folder)
+    for attribute in ("BROKEN", "FAILS"):
+        with pytest.raises(ZeroDivisionError):
+            run(folder, f"--study={mine}:{attribute}")
+        assert contents(folder) == before
 
 
 def test_several_runs_are_compared_on_one_page(

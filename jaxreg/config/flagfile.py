@@ -50,11 +50,6 @@ def flag_lines(experiment: Experiment) -> list[str]:
     return lines
 
 
-def compared_lines(experiment: Experiment) -> list[str]:
-    """The lines that must be equal for a run to be resumed; seeds can be added, so they are compared by themselves."""
-    return [line for line in flag_lines(experiment) if line[2:].partition("=")[0] not in NOT_COMPARED | {"seeds"}]
-
-
 def experiment_from_flags(text: str, name: str = "run") -> Experiment:
     """The experiment that lines `--name=value` spell: the inverse of `flag_lines`.
 

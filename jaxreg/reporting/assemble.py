@@ -3,56 +3,97 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxreg.claims.judgement import judge
 from jaxreg.claims.reported import compare
+from jaxreg.errors import RunFolderError
 from jaxreg.reporting import figures, page
+from jaxreg.reporting.document import ReportFigure
 from jaxreg.reporting.networks import network_figures
 from jaxreg.results import dataset as labelled
 from jaxreg.study import Study
 
 
-def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = None) -> Path:
+def write_report(
+    folder: Path, study: Study, meta: Mapping[str, Any] | None = None, *, keep_figures: bool = False
+) -> Path:
     """Draws the figures of a study into `folder`/figures and writes `folder`/report.html, whose path it returns.
+
+    Earlier figures are replaced once all new ones are drawn and the text is known.
 
     Args:
       folder: a run folder with results.nc and flags.cfg.
       study: question, claims and figures.
       meta: what the page says of the run; by default what is in meta.json.
+      keep_figures: refuse to replace an earlier report that has figures or a title which this study does not have.
+
+    Raises:
+      RunFolderError: results.nc cannot be read, or `keep_figures` and there is such a report; nothing has changed then.
     """
     if meta is None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     results = labelled.load(folder)
     drawn = [*study.figures(results), *network_figures(results, folder)]
-    for old in (folder / "figures").glob("*.*"):
-        moving = old.suffix == ".gif"
-        kept = {figure.name for figure in drawn if figure.moving or not moving}
-        if old.stem not in kept and old.suffix in (".png", ".svg", ".gif"):
-            old.unlink()
-    drawn = [
-        dataclasses.replace(figure, files=figures.save(figure.figure, folder / "figures", figure.name))
-        for figure in drawn
-    ]
-    for figure in drawn:
-        if figure.moving:
-            (folder / "figures" / f"{figure.name}.gif").write_bytes(figure.moving)
+    answer, judgements = study.answer(results), judge(study.claims, results)
+    comparison = compare(results, study.reported) if study.reported else None
+    if keep_figures:
+        _refuse_loss(folder, study, drawn)
+    drawn = _replace_figures(folder / "figures", drawn)
     path = folder / "report.html"
     page.write_report(
         path,
         title=study.title,
         question=study.question,
-        answer=study.answer(results),
+        answer=answer,
         source=study.source,
         results=results,
         meta=meta,
         figures=drawn,
-        judgements=judge(study.claims, results),
-        comparison=compare(results, study.reported) if study.reported else None,
+        judgements=judgements,
+        comparison=comparison,
         flags=(folder / "flags.cfg").read_text(encoding="utf-8"),
         notes=study.notes,
     )
     return path
+
+
+def _replace_figures(folder: Path, drawn: Sequence[ReportFigure]) -> list[ReportFigure]:
+    """Puts the figures in place of earlier ones, and says in each which files it has."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".figures-", dir=folder.parent) as saving:
+        saved = []
+        for figure in drawn:
+            png, svg = figures.save(figure.figure, Path(saving), figure.name)
+            if figure.moving:
+                (Path(saving) / f"{figure.name}.gif").write_bytes(figure.moving)
+            saved.append(dataclasses.replace(figure, files=(folder / png.name, folder / svg.name)))
+        folder.mkdir(exist_ok=True)
+        made = {path.name for path in Path(saving).iterdir()}
+        for old in _figure_files(folder):
+            if old.name not in made:
+                old.unlink()
+        for new in Path(saving).iterdir():
+            new.replace(folder / new.name)
+    return saved
+
+
+def _refuse_loss(folder: Path, study: Study, drawn: Sequence[ReportFigure]) -> None:
+    lost = {path.stem for path in _figure_files(folder / "figures")} - {figure.name for figure in drawn}
+    report = folder / "report.html"
+    named = not report.exists() or f"<title>{html.escape(study.title)} " in report.read_text("utf-8", "replace")
+    if lost or not named:
+        what = f"the figures {', '.join(sorted(lost))}" if lost else "its title"
+        raise RunFolderError(
+            f"{folder}: its study is not known, and without it the report would lose {what}; give it by "
+            "--study=MODULE_OR_FILE[:ATTRIBUTE], or --study=default for a report without it"
+        )
+
+
+def _figure_files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.*") if path.suffix in (".png", ".svg", ".gif")]

@@ -1,32 +1,26 @@
-"""The folder of one run: who may write into it, what it holds already, and what is noted of how the run came to be."""
+"""The folder of one run: whether this run may use it, and what is kept in it."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import fcntl
 import itertools
 import json
 import logging
 import logging.handlers
-import os
-import platform
-import resource
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import jax
-
-from jaxreg.config.flagfile import NOT_COMPARED
+from jaxreg.config.flagfile import flag_lines
+from jaxreg.config.hparams import Experiment
 from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import strict_json, write_atomically
+from jaxreg.runs.identity import Identity
+from jaxreg.runs.lock import LOCK, FolderLock, unusable
+from jaxreg.runs.provenance import utc_stamp
 
 # All that a run writes, and so all that --overwrite deletes.
 WRITTEN = (
@@ -41,10 +35,8 @@ WRITTEN = (
     "log.txt",
 )
 STATUSES = ("running", "done", "interrupted", "failed")
-PACKAGES = ("jaxreg", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "xarray")
 
-_LOCK = ".lock"
-_TRACES = {_LOCK, ".meta.json.partial"}  # what a run killed in its first moment leaves
+_TRACES = {LOCK, ".meta.json.partial"}  # what a run killed in its first moment leaves
 _log = logging.getLogger("jaxreg")
 
 
@@ -59,68 +51,69 @@ class Part(NamedTuple):
         return f"seeds {self.first_seed}+{self.seeds}"
 
 
-def open_run_folder(
-    workdir: Path | None,
-    flags_text: str,
-    configuration: str,
-    *,
-    experiment: str,
-    seeds: Part,
-    resume: bool = False,
-    overwrite: bool = False,
-) -> RunFolder:
-    """Locks `workdir` (None: a new `runs/<experiment>/<UTC stamp>`) once it is clear that this run may use it.
+def open_run_folder(experiment: Experiment, own: Mapping[str, Any] | None = None) -> RunFolder:
+    """Locks the folder of a run once it is clear that this run may use it.
 
     To be used as `with open_run_folder(…) as folder:`; nothing but the lock is written, and nothing deleted, before
     `folder.start()`.
 
     Args:
-      flags_text: what becomes flags.cfg, lines `--name=value` and `#` comments.
-      configuration: hash of what has to agree for a run to be resumed, seeds apart.
-      seeds: all that the run shall have.
-      resume: go on with the run in the folder. It must have the same configuration; to a finished one seeds are added.
-      overwrite: delete what the run in the folder wrote, and start over.
+      experiment: what is to be trained. Of `experiment.run`, `workdir` names the folder (None: a new
+        `runs/<name>/<UTC stamp>`); with `resume` the run in the folder is gone on with, which must be the same one, and
+        seeds are added where it is finished and more are asked for; with `overwrite` it is deleted.
+      own: parts of the user's own by name, which flags do not tell.
 
     Raises:
       RunFolderError: the folder is in use, not writable, holds something else than a jaxreg run or a run that was not
         asked for; or there is nothing to resume.
     """
-    if resume and overwrite:
+    settings, identity = experiment.run, Identity(experiment, own or {})
+    if settings.resume and settings.overwrite:
         raise RunFolderError("--resume goes on with a run, --overwrite deletes it: give one of them")
-    if workdir is None and resume:
+    if settings.workdir is None and settings.resume:
         raise RunFolderError("--resume needs --workdir=FOLDER, the run to go on with")
     while True:
-        folder = RunFolder(workdir or default_workdir(experiment), flags_text, configuration, experiment, seeds)
+        lock = FolderLock(default_workdir(experiment.name) if settings.workdir is None else Path(settings.workdir))
+        _refuse_foreign(lock.folder)
         try:
-            folder._lock(new=workdir is None)
+            lock.acquire(new=settings.workdir is None)
             break
         except FileExistsError:  # another run took the same default a moment ago
             continue
     try:
-        folder._settle(resume=resume, overwrite=overwrite)
+        return RunFolder(lock, experiment, identity)
     except BaseException:
-        folder._unlock()
+        lock.release()
         raise
-    return folder
 
 
 class RunFolder:
     """An open run folder. On leaving the `with` block its status is noted and its lock released.
 
-    `path`: the folder. `meta`: what meta.json holds, of the run so far where one is resumed. `resumed`: whether there
-    is a run to go on with. `finished`: whether that run is done, so that nothing is left to do. `parts`: the seeds that
-    were trained together, the last ones being those to train now.
+    Attributes:
+      path: the folder.
+      flags_text: what becomes flags.cfg.
+      configuration: the hash that the checkpoints of the run carry.
+      meta: what meta.json holds, of the run so far where one is resumed.
+      resumed: whether there is a run to go on with.
+      finished: whether that run is done, so that nothing is left to do.
+      started: whether `start` was called.
+      parts: the seeds that were trained together, the last ones being those to train now.
     """
 
-    def __init__(self, path: Path, flags_text: str, configuration: str, experiment: str, seeds: Part) -> None:
-        self.path, self.flags_text, self.configuration = path.absolute(), flags_text, configuration
-        self.meta: dict[str, Any] = {"experiment": experiment}
-        self.parts = [seeds]
+    def __init__(self, lock: FolderLock, experiment: Experiment, identity: Identity) -> None:
+        """Compares the run that is in the locked folder with the one that is asked for; see `open_run_folder`."""
+        self.path = lock.folder
+        remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in identity.own]
+        self.flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
+        self.configuration = identity.configuration
+        self.meta: dict[str, Any] = {"experiment": experiment.name}
+        self.parts = [Part(experiment.first_seed, experiment.seeds)]
         self.resumed = self.finished = self.started = False
-        self._lock_file: IO[str] | None = None
-        self._made: list[Path] = []  # folders that this call made, innermost first
+        self._lock, self._identity = lock, identity
         self._early_log = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=sys.maxsize, flushOnClose=False)
         self._log_file: logging.Handler | None = None
+        self._compare(resume=experiment.run.resume, overwrite=experiment.run.overwrite)
 
     def start(self, **meta: Any) -> None:
         """Training begins: what is overwritten is deleted, flags.cfg, log.txt and meta.json (status running) written.
@@ -133,7 +126,8 @@ class RunFolder:
         now = utc_stamp()
         session = {"command": meta.get("command"), "git": meta.get("git"), "started": now, "ended": None}
         sessions = [*self.meta.get("sessions", ()), session]
-        known = {"configuration": self.configuration, "parts": self.parts, "sessions": sessions}
+        known: dict[str, Any] = {"configuration": self.configuration, "identity": self._identity.record()}
+        known |= {"parts": self.parts, "sessions": sessions}
         self.meta = {"started": now} | self.meta | known | meta
         self.update(status="running", ended=None)
         write_atomically(self.path / "flags.cfg", self.flags_text)
@@ -179,7 +173,7 @@ class RunFolder:
                 if handler is not None:
                     _log.removeHandler(handler)
                     handler.close()
-            self._unlock()
+            self._lock.release(keep_folder=self.started)
 
     def _open_log(self) -> None:
         """log.txt, beginning with what was said before there was a folder to say it in."""
@@ -200,50 +194,8 @@ class RunFolder:
         write_atomically(self.path / "meta.json", strict_json(there | {"status": "interrupted"}))
         self.delete(*(name for name in WRITTEN if name != "meta.json"))
 
-    def _lock(self, *, new: bool) -> None:
-        """Makes the folder where it is missing and takes its lock; `new`: the folder must not be there yet."""
-        try:
-            self._refuse_foreign()
-            lock = self.path / _LOCK
-            self._made = [path for path in (lock, self.path, *self.path.parents) if not path.exists()]
-            self.path.mkdir(parents=True, exist_ok=not new)
-            self._lock_file = lock.open("a", encoding="utf-8")
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not lock.exists() or not os.path.samestat(os.fstat(self._lock_file.fileno()), lock.stat()):
-                raise BlockingIOError  # the one who held it has just removed it, and a third may hold the next
-        except OSError as error:
-            if isinstance(error, BlockingIOError | FileExistsError):
-                self._made = []  # by the other run
-            self._unlock()
-            if isinstance(error, FileExistsError) and new:
-                raise
-            if isinstance(error, BlockingIOError):
-                raise RunFolderError(f"--workdir={self.path}: in use by another run; choose another folder") from error
-            reason = (error.strerror or str(error)).lower()
-            raise RunFolderError(
-                f"--workdir={self.path}: cannot be used ({reason}); give a folder that can be written"
-            ) from error
-
-    def _refuse_foreign(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise RunFolderError(f"--workdir={self.path}: is a file; give a folder")
-        names = {path.name for path in self.path.iterdir()} - _TRACES if self.path.exists() else set()
-        if names and _read_meta(self.path) is None:
-            raise RunFolderError(
-                f"--workdir={self.path}: holds {min(names)} but no meta.json of a jaxreg run; choose another folder"
-            )
-
-    def _unlock(self) -> None:
-        """Removes what this call made, unless training started, and releases the lock."""
-        for path in [] if self.started else self._made:
-            with contextlib.suppress(OSError):  # not made after all, or somebody else put something into it
-                path.unlink() if path.name == _LOCK else path.rmdir()
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
-
-    def _settle(self, *, resume: bool, overwrite: bool) -> None:
-        """Compares the run that is there with the one that is asked for."""
+    def _compare(self, *, resume: bool, overwrite: bool) -> None:
+        """Goes on with the run that is in the folder, if it is the one that is asked for."""
         there = _read_meta(self.path)
         if there is None:
             if resume:
@@ -257,21 +209,20 @@ class RunFolder:
                 "choose another folder, or --overwrite to delete that run"
             )
         flags_file = self.path / "flags.cfg"
-        flags_there = flags_file.read_text("utf-8", "replace") if flags_file.exists() else self.flags_text
-        differing = flag_differences(flags_there, self.flags_text)
+        flags_there = flags_file.read_text("utf-8", "replace") if flags_file.exists() else None
+        differing = self._identity.differences(there, flags_there)
         parts_there = [Part(*part) for part in there.get("parts", ())]
         seeds_there, seeds = sum(part.seeds for part in parts_there), self.parts[0].seeds
-        same = there.get("configuration") == self.configuration
-        more = same and seeds > seeds_there > 0
-        if not same or (seeds != seeds_there and not (more and resume)):
-            hashes = f"hash {there.get('configuration')} there, {self.configuration} here"
-            shown = _in_words(differing) or hashes
+        more = not differing and seeds > seeds_there > 0
+        if differing or (seeds != seeds_there and not (more and resume)):
             if there.get("status") == "done" and not parts_there:
-                shown = "written by an older jaxreg"
+                differing = ["written by an older jaxreg"]
+            elif seeds != seeds_there:
+                differing.append(f"--seeds={seeds_there} there, {seeds} here")
             adds = "--resume to add the seeds, " if more else ""
             raise RunFolderError(
-                f"--workdir={self.path}: holds another configuration ({shown}); {adds}choose another folder, or "
-                "--overwrite to delete that run"
+                f"--workdir={self.path}: holds another configuration ({_shortened(differing)}); {adds}choose another "
+                "folder, or --overwrite to delete that run"
             )
         if more and there["status"] != "done":
             raise RunFolderError(
@@ -283,10 +234,24 @@ class RunFolder:
                 f"--workdir={self.path}: holds this very run (status {there['status']}); --resume to go on with it, or "
                 "--overwrite to delete it"
             )
-        self.meta, self.resumed = there, True
+        self.meta, self.resumed, self.configuration = there, True, str(there["configuration"])
         self.finished = there["status"] == "done" and not more
         added = Part(self.parts[0].first_seed + seeds_there, seeds - seeds_there)
         self.parts = [*parts_there, added] if more else parts_there
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuses a file, and a folder that holds something else than a run."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise RunFolderError(f"--workdir={folder}: is a file; give a folder")
+        names = {path.name for path in folder.iterdir()} - _TRACES if folder.exists() else set()
+    except OSError as error:
+        raise unusable(folder, error) from error
+    if names and _read_meta(folder) is None:
+        raise RunFolderError(
+            f"--workdir={folder}: holds {min(names)} but no meta.json of a jaxreg run; choose another folder"
+        )
 
 
 def checkpoint_folder(run: Path, parts: Sequence[Part]) -> Path:
@@ -302,29 +267,9 @@ def default_workdir(experiment: str, root: Path = Path("runs")) -> Path:
     return next(path for path in names if not path.exists())
 
 
-def flag_differences(there: str, here: str) -> dict[str, tuple[str, str]]:
-    """Flags that differ between two flags.cfg texts, name -> (there, here); `absent` where one has no such line.
-
-    Comments, order and the flags that only say how a run is kept and shown do not count.
-    """
-    old, new = _flags(there), _flags(here)
-    return {
-        name: (old.get(name, "absent"), new.get(name, "absent"))
-        for name in old | new
-        if old.get(name) != new.get(name) and name not in NOT_COMPARED
-    }
-
-
-def _flags(text: str) -> dict[str, str]:
-    lines = (line.strip() for line in text.splitlines())
-    parts = [line.lstrip("-").partition("=") for line in lines if line.startswith("-")]
-    return {name.strip(): value.strip() if equals else "true" for name, equals, value in parts}
-
-
-def _in_words(differing: dict[str, tuple[str, str]], most: int = 5) -> str:
-    shown = [f"--{name}={old} there, {new} here" for name, (old, new) in differing.items()]
-    more = [f"{len(shown) - most} more"] if len(shown) > most else []
-    return "; ".join(shown[:most] + more)
+def _shortened(differing: Sequence[str], most: int = 5) -> str:
+    more = [f"{len(differing) - most} more"] if len(differing) > most else []
+    return "; ".join([*differing[:most], *more])
 
 
 def read_finished(folder: Path) -> dict[str, Any]:
@@ -352,61 +297,3 @@ def _read_meta(folder: Path) -> dict[str, Any] | None:
         return None
     ours = isinstance(meta, dict) and "experiment" in meta and meta.get("status") in STATUSES
     return meta if ours else None
-
-
-# Provenance -----------------------------------------------------------------------------------------------------------
-
-
-def utc_stamp() -> str:
-    """Now, as in 2031-05-28T09:30:00Z."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def git_state(root: Path | None = None) -> dict[str, Any] | None:
-    """`{commit, dirty}` of the checkout that jaxreg (or `root`) is; None without git, a commit or an answer in 2 s.
-
-    A checkout that merely has jaxreg installed somewhere inside it is not meant.
-    """
-    root = (root or Path(__file__).parents[2]).resolve()
-
-    def git(*arguments: str) -> str:
-        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=2).stdout
-
-    try:
-        top, commit = git("rev-parse", "--show-toplevel", "HEAD").split("\n")[:2]
-        if Path(top).resolve() != root:
-            return None
-        return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what a run computes, for those that are installed."""
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
-
-
-def device_description() -> dict[str, Any]:
-    """What JAX computes on: platform and kind of the devices, how many, in how many processes, CPU cores here."""
-    devices = jax.devices()
-    return {
-        "platform": devices[0].platform,
-        "kind": devices[0].device_kind,
-        "count": len(devices),
-        "processes": jax.process_count(),
-        "cpu_cores": os.cpu_count(),
-        "machine": platform.machine(),
-    }
-
-
-def peak_memory_bytes() -> int:
-    """Peak memory so far: that of the fullest device where devices count it, else of this process on the host."""
-    peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
-    counted = [int(peak) for peak in peaks if peak is not None]
-    unit = 1 if sys.platform == "darwin" else 1024
-    return max(counted) if counted else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

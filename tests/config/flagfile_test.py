@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.flags import make_flags, to_experiment
-from jaxreg.config.flagfile import compared_lines, experiment_from_flags, flag_lines, parse_values
+from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
 from jaxreg.config.hparams import DataConfig, Experiment, Hparams, RunConfig, validate
 from jaxreg.errors import ConfigError
 
@@ -142,24 +141,6 @@ def test_where_a_run_is_kept_is_not_written() -> None:
     lines = flag_lines(Experiment(run=RunConfig(workdir="here", resume=True, overwrite=True)))
     assert lines == flag_lines(Experiment())
     assert not {line.partition("=")[0] for line in lines} & {"--workdir", "--resume", "--overwrite"}
-
-
-def test_how_a_run_is_kept_is_not_compared_and_all_else_is() -> None:
-    before = Experiment()
-    shown = RunConfig(
-        "here", True, True, checkpoint_every=5, max_minutes=1.0, tensorboard=False, report=False, progress="true"
-    )
-    assert compared_lines(dataclasses.replace(before, run=shown)) == compared_lines(before)
-    assert compared_lines(dataclasses.replace(before, seeds=2)) == compared_lines(before)  # seeds can be added
-    others: list[dict[str, Any]] = [
-        {"first_seed": 2},
-        {"eval_every": 3},
-        {"axes": {"learning_rate": (0.1, 0.2)}},
-        {"hparams": Hparams(learning_rate=0.10000000000000002)},
-        {"data": DataConfig(dataset="mnist")},
-    ]
-    for other in others:
-        assert compared_lines(dataclasses.replace(before, **other)) != compared_lines(before)
 
 
 def test_one_value_is_shared_and_several_make_an_axis() -> None:

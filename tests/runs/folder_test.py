@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
 import json
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
+from jaxreg.config.flagfile import experiment_from_flags
+from jaxreg.config.hparams import Experiment, Hparams, RunConfig
 from jaxreg.errors import RunFolderError, Stopped
-from jaxreg.files import strict_json, write_atomically
 from jaxreg.runs import folder as runfolder
-from jaxreg.runs.folder import Part, RunFolder, default_workdir, flag_differences, open_run_folder
+from jaxreg.runs.folder import RunFolder, default_workdir, open_run_folder
+from jaxreg.runs.identity import Identity
 
-FLAGS = "# a run\n--learning_rate=0.1\n--seeds=3\n--progress=auto\n"
+RUN = Experiment("lr_sweep", Hparams(learning_rate=0.2), seeds=3)
 
 
-def opened(workdir: Path | None, flags: str = FLAGS, configuration: str = "hash", **options: Any) -> RunFolder:
-    return open_run_folder(workdir, flags, configuration, **({"experiment": "lr_sweep", "seeds": Part(0, 3)} | options))
+def opened(
+    workdir: Path | None,
+    asked: Experiment = RUN,
+    own: Mapping[str, Any] | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    **changed: Any,
+) -> RunFolder:
+    settings = RunConfig(None if workdir is None else str(workdir), resume, overwrite)
+    return open_run_folder(dataclasses.replace(asked, run=settings, **changed), own)
 
 
 def write_run(workdir: Path, error: BaseException | None = None, **options: Any) -> None:
@@ -69,7 +82,8 @@ def test_fresh_run(tmp_path: Path, made: bool) -> None:
     assert started.endswith("Z")
     assert meta == {
         "experiment": "lr_sweep",
-        "configuration": "hash",
+        "configuration": Identity(RUN, {}).configuration,
+        "identity": Identity(RUN, {}).record(),
         "parts": [[0, 3]],
         "sessions": [
             {"command": "python -m experiments.lr_sweep", "git": None, "started": started, "ended": ended},
@@ -79,7 +93,7 @@ def test_fresh_run(tmp_path: Path, made: bool) -> None:
         "members": 21,
         "loss": None,
     }
-    assert (workdir / "flags.cfg").read_text() == FLAGS
+    assert experiment_from_flags((workdir / "flags.cfg").read_text(), "lr_sweep") == RUN
     assert names(workdir) == {".lock", "meta.json", "flags.cfg", "log.txt"}
 
 
@@ -114,27 +128,25 @@ def test_failure_before_training_spares_what_overwrite_would_delete(tmp_path: Pa
 def test_seeds_are_added_to_a_finished_run_part_by_part(tmp_path: Path) -> None:
     write_run(tmp_path)
     for total, parts in [(5, [(0, 3), (3, 2)]), (9, [(0, 3), (3, 2), (5, 4)])]:
-        flags = FLAGS.replace("--seeds=3", f"--seeds={total}")
         for interrupted in (True, False):
-            with contextlib.suppress(KeyError), opened(tmp_path, flags, resume=True, seeds=Part(0, total)) as folder:
+            with contextlib.suppress(KeyError), opened(tmp_path, resume=True, seeds=total) as folder:
                 assert (folder.resumed, folder.finished) == (True, False)
                 assert folder.parts == parts
                 folder.start()
                 if interrupted:
                     raise KeyError
-        with opened(tmp_path, flags, resume=True, seeds=Part(0, total)) as folder:
+        with opened(tmp_path, resume=True, seeds=total) as folder:
             assert folder.finished
 
 
 def test_seeds_are_not_added_unasked_nor_to_an_unfinished_run_nor_taken_away(tmp_path: Path) -> None:
     write_run(tmp_path, KeyError())
-    more, less = (FLAGS.replace("--seeds=3", f"--seeds={count}") for count in (5, 2))
-    assert "finished" in refusal(tmp_path, more, resume=True, seeds=Part(0, 5))
-    assert "--seeds=3 first" in refusal(tmp_path, more, resume=True, seeds=Part(0, 5))
+    assert "finished" in refusal(tmp_path, resume=True, seeds=5)
+    assert "--seeds=3 first" in refusal(tmp_path, resume=True, seeds=5)
     opened(tmp_path, resume=True).__exit__(None, None, None)
-    assert "--resume to add the seeds" in refusal(tmp_path, more, seeds=Part(0, 5))
+    assert "--resume to add the seeds" in refusal(tmp_path, seeds=5)
     for resume in (False, True):
-        assert "--seeds=3 there, 2 here" in refusal(tmp_path, less, seeds=Part(0, 2), resume=resume)
+        assert "--seeds=3 there, 2 here" in refusal(tmp_path, seeds=2, resume=resume)
 
 
 def test_in_use(tmp_path: Path) -> None:
@@ -149,9 +161,10 @@ def test_in_use(tmp_path: Path) -> None:
 
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from jaxreg.runs.folder import Part, open_run_folder\n"
-        f"folder = open_run_folder(Path(sys.argv[1]), {FLAGS!r}, 'hash', experiment='lr_sweep', seeds=Part(0, 3))\n"
-        "folder.start(); os._exit(9)"
+        "import os, sys; from jaxreg.runs.folder import open_run_folder\n"
+        "from jaxreg.config.hparams import Experiment, Hparams, RunConfig\n"
+        "run = Experiment('lr_sweep', Hparams(learning_rate=0.2), seeds=3, run=RunConfig(sys.argv[1]))\n"
+        "open_run_folder(run).start(); os._exit(9)"
     )
     child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=120, check=False)
     assert child.returncode == 9
@@ -182,11 +195,37 @@ def test_same_configuration_needs_a_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize("resume", [False, True])
 def test_another_configuration_is_shown(tmp_path: Path, resume: bool) -> None:
     write_run(tmp_path)
-    message = refusal(tmp_path, FLAGS.replace("0.1", "0.2"), "other", resume=resume)
-    assert "(--learning_rate=0.1 there, 0.2 here)" in message
+    message = refusal(tmp_path, hparams=Hparams(learning_rate=0.3), resume=resume)
+    assert "(--learning_rate=0.2 there, 0.3 here)" in message
     assert "--overwrite" in message
-    assert "hash hash there, other here" in refusal(tmp_path, FLAGS, "other", resume=resume)
-    assert "a run of lr_sweep, not of batch_size" in refusal(tmp_path, experiment="batch_size", resume=resume)
+    assert "(data of your own only here)" in refusal(tmp_path, own={"data": np.ones(3)}, resume=resume)
+    assert "a run of lr_sweep, not of batch_size" in refusal(tmp_path, name="batch_size", resume=resume)
+    many = dict.fromkeys(("first_seed", "base_seed", "eval_every", "record_every", "members_per_program"), 1)
+    other = refusal(tmp_path, **many, hparams=Hparams(), resume=resume)
+    assert other.count(" there, ") == 5
+    assert "; 1 more)" in other
+
+
+def test_a_run_from_before_a_flag_was_added_is_resumed_under_its_own_hash(tmp_path: Path) -> None:
+    """Such a run knows no `identity`, and lacks the flag in flags.cfg and in its hash, which its checkpoints carry."""
+    write_run(tmp_path)
+    lines = [line for line in (tmp_path / "flags.cfg").read_text().splitlines() if "--momentum=" not in line]
+    shown = {field.name for field in dataclasses.fields(RunConfig)} | {"seeds"}
+    compared = [line for line in lines if line[2:].partition("=")[0] not in shown]
+    configuration = hashlib.sha256("\n".join(compared).encode()).hexdigest()
+    meta = read_meta(tmp_path) | {"configuration": configuration}
+    del meta["identity"]
+    (tmp_path / "flags.cfg").write_text("\n".join(lines))
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+
+    changed = Hparams(learning_rate=0.2, momentum=0.5)
+    assert "(--momentum=0 there, 0.5 here)" in refusal(tmp_path, hparams=changed, resume=True)
+    for total in (5, 7):  # the second time it has an identity of its own
+        with opened(tmp_path, resume=True, seeds=total) as folder:
+            assert folder.configuration == configuration
+            folder.start()
+        assert read_meta(tmp_path)["configuration"] == configuration
+        assert "(--momentum=0 there, 0.5 here)" in refusal(tmp_path, hparams=changed, resume=True, seeds=total)
 
 
 def test_resume(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -216,21 +255,15 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
     assert not names(tmp_path)
 
 
-def test_another_number_of_seeds_is_another_configuration(tmp_path: Path) -> None:
-    write_run(tmp_path)
-    more = FLAGS.replace("seeds=3", "seeds=5")
-    assert "--seeds=3 there, 5 here" in refusal(tmp_path, more, "more", resume=True)
-
-
 def test_overwrite_deletes_what_a_run_writes_and_no_more(tmp_path: Path) -> None:
     write_run(tmp_path)
     (tmp_path / "checkpoints" / "000000000001").mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("mine")
-    with opened(tmp_path, FLAGS.replace("0.1", "0.2"), "other", overwrite=True) as folder:
+    with opened(tmp_path, eval_every=7, overwrite=True) as folder:
         assert not folder.resumed
         folder.start()
         assert names(tmp_path) == {".lock", "meta.json", "flags.cfg", "log.txt", "notes.txt"}
-    assert read_meta(tmp_path)["configuration"] == "other"
+    assert read_meta(tmp_path)["identity"]["flags"]["eval_every"] == "7"
 
 
 def test_unusable_workdirs_are_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,63 +309,3 @@ def test_default_workdir_never_collides(tmp_path: Path, monkeypatch: pytest.Monk
     with opened(None) as third:
         assert third.path == tmp_path / "free"
     assert names(tmp_path) == {"taken"}
-
-
-def test_flag_differences() -> None:
-    there = "# comment\n--learning_rate=0.1\n--seeds=3\n--workdir=a\n--tensorboard_max_runs=2\n--report\n--zip=a,b\n"
-    here = "--seeds=3\n\n# --seeds=4\n--learning_rate=0.2\n--momentum=0.9\n--tensorboard=false\n"
-    assert flag_differences(there, there) == {}
-    assert flag_differences(there, here) == {
-        "learning_rate": ("0.1", "0.2"),
-        "zip": ("a,b", "absent"),
-        "momentum": ("absent", "0.9"),
-    }
-
-
-def test_strict_json_and_atomic_writes(tmp_path: Path) -> None:
-    value = {"nan": [float("nan"), -np.inf], "scalar": np.float32(0.5), 3: (np.int64(1), True, None), "path": Path("a")}
-    expected = {"nan": [None, None], "scalar": 0.5, "3": [1, True, None], "path": "a"}
-    assert json.loads(strict_json(value), parse_constant=pytest.fail) == expected
-    assert json.loads(strict_json(np.array([1.0, np.nan]))) == [1.0, None]
-    with pytest.raises(TypeError, match="no JSON form"):
-        strict_json({"set": {1}})
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "\ud800")
-    assert path.read_text() == "old"
-    assert names(tmp_path) == {"file"}
-
-
-def test_git_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def git(*arguments: str) -> str:
-        identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid")
-        command = ["git", "-C", str(tmp_path), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    assert runfolder.git_state(tmp_path) is None
-    git("init")
-    assert runfolder.git_state(tmp_path) is None  # no commit yet
-    (tmp_path / "file").write_text("a")
-    git("add", "file")
-    git("commit", "-m", "first")
-    commit = git("rev-parse", "HEAD").strip()
-    assert runfolder.git_state(tmp_path) == {"commit": commit, "dirty": False}
-    (tmp_path / "file").write_text("b")
-    assert runfolder.git_state(tmp_path) == {"commit": commit, "dirty": True}
-    (tmp_path / "inside").mkdir()
-    assert runfolder.git_state(tmp_path / "inside") is None
-    monkeypatch.setenv("PATH", "")
-    assert runfolder.git_state(tmp_path) is None
-
-
-def test_provenance_is_plain(tmp_path: Path) -> None:
-    assert runfolder.package_versions()["jax"] == jax.__version__
-    device = runfolder.device_description()
-    assert device["count"] == jax.device_count()
-    assert device["platform"] == jax.default_backend()
-    strict_json(device)
-    before = runfolder.peak_memory_bytes()
-    assert 10**7 < before < 10**13
-    write_atomically(tmp_path / "a", "b" * 10)
-    assert runfolder.peak_memory_bytes() >= before
