@@ -19,13 +19,13 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config import Experiment, Hparams
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, from_arrays
 from jaxreg.hardware import use_all_cores
 from jaxreg.runs.runner import Runner
 from jaxreg.training.batches import Cursor
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 FEATURES, CLASSES, EXAMPLES = 784, 10, 55_000
 

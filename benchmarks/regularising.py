@@ -16,13 +16,13 @@ import numpy as np
 from absl import flags
 
 from benchmarks.engine import EXAMPLES, made_up_data, print_ratios
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config import Experiment, Hparams
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data
 from jaxreg.hardware import use_all_cores
 from jaxreg.runs.runner import Runner
 from jaxreg.training.batches import Cursor
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 STEPS = 500
 STRENGTHS = {

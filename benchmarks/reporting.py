@@ -22,8 +22,8 @@ from rich.table import Table
 
 from experiments.lr_sweep import STUDY
 from jaxreg.claims.judgement import judge
+from jaxreg.config import Experiment, Hparams
 from jaxreg.config.flagfile import flag_lines
-from jaxreg.config.hparams import Experiment, Hparams
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, from_arrays
 from jaxreg.measures.summary import write_summary

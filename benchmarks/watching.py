@@ -17,13 +17,13 @@ import numpy as np
 from absl import flags
 
 from benchmarks.engine import EXAMPLES, made_up_data, print_ratios
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config import Experiment, Hparams
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.hardware import use_all_cores
 from jaxreg.runs.history import Block
 from jaxreg.runs.runner import Crew, Runner
 from jaxreg.training.batches import Cursor
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 STEPS = 100
 NOW = Cursor(np.uint32(0), np.uint32(0))

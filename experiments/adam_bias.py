@@ -35,7 +35,7 @@ from jax import Array
 
 from experiments import cli
 from jaxreg.claims.judgement import Claim, Measure, Trend, Within
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config import Experiment, Hparams
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.data import Data
 from jaxreg.measures.learning import held_at, setting_label, settings
@@ -44,18 +44,9 @@ from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_figures
 from jaxreg.theory.adam import PROCESSES, expected_ratio, simulate, unrolled
 from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import (
-    DROPOUT,
-    INIT,
-    TRAIN_ORDER,
-    Problem,
-    TrainState,
-    init_state,
-    is_halted,
-    member_key,
-    update,
-    with_terms,
-)
+from jaxreg.training.member import is_halted, update
+from jaxreg.training.problem import Problem, with_terms
+from jaxreg.training.state import DROPOUT, INIT, TRAIN_ORDER, TrainState, init_state, member_key
 
 if TYPE_CHECKING:
     from jaxreg.reporting.document import ReportFigure

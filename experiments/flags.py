@@ -11,8 +11,8 @@ from typing import Any
 
 from absl import flags as absl_flags
 
+from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
 from jaxreg.config.flagfile import make_experiment
-from jaxreg.config.hparams import FIELDS, DataConfig, Experiment, RunConfig, describe
 
 FlagValues = absl_flags.FlagValues
 

@@ -41,7 +41,7 @@ import xarray as xr
 from experiments import cli
 from jaxreg.claims.judgement import Best, Claim, Higher, Lower, Measure, ReportedNumber
 from jaxreg.claims.reported import Reported, compare
-from jaxreg.config.hparams import strengths_of
+from jaxreg.config import strengths_of
 from jaxreg.measures.learning import (
     at_last_check,
     between_checks,

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxreg.config.hparams import Experiment
+from jaxreg.config import Experiment
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
 from jaxreg.measures.learning import setting_label
 from jaxreg.results.members import Member, load_member, refuse_taken, save_member

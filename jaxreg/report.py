@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def find_study(name: str) -> Study:
     """The study `experiments.NAME.STUDY`; the default one, and a line that says so, where there is none."""
-    from jaxreg.config.hparams import Experiment
+    from jaxreg.config import Experiment
     from jaxreg.study import Study
 
     try:

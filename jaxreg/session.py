@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from jaxreg.config import sweeps
+from jaxreg.config import Experiment, sweeps, validate
 from jaxreg.config.flagfile import flag_lines
-from jaxreg.config.hparams import Experiment, validate
+from jaxreg.config.remarks import remarks
 from jaxreg.data import Data, load
 from jaxreg.errors import RunFolderError
 from jaxreg.reporting.console import progress_bar
@@ -29,7 +29,7 @@ from jaxreg.runs.fingerprint import fingerprint
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.study import Study
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 if TYPE_CHECKING:
     from jaxreg.reporting.tensorboard import ScalarWriter
@@ -70,8 +70,8 @@ def execute(
     from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax, like what draws and counts, is slow to import
 
     settings = experiment.run
-    remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
-    flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
+    about_own = [f"# {name} is the user's own: flags alone do not repeat this run" for name in own]
+    flags_text = "\n".join([*about_own, *flag_lines(experiment)]) + "\n"
     with runfolder.open_run_folder(
         None if settings.workdir is None else Path(settings.workdir),
         flags_text,
@@ -153,7 +153,7 @@ def _prepare(experiment: Experiment, problem: Problem, data: Data | None) -> tup
     data = data or load(experiment.data)
     sweep = sweeps.make_sweep(experiment, len(data.train.labels))
     runner = Runner(experiment, sweep, data, problem)
-    for line in sweeps.remarks(experiment):
+    for line in remarks(experiment):
         _log.warning(line)
     if sweep.record_every > 1 and not experiment.record_every:
         _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", sweep.record_every)

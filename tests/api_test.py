@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import jaxreg
-from jaxreg.nn.penalties import Penalty
 from jaxreg.runs.fingerprint import fingerprint
+from jaxreg.training.problem import Penalty
 from tests.training_run import experiment
 
 

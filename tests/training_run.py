@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import xarray as xr
 
-from jaxreg.config.hparams import Experiment, Hparams, validate
+from jaxreg.config import Experiment, Hparams, validate
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, load
 from jaxreg.results.dataset import make_dataset
 from jaxreg.runs.runner import Runner, plan_layout
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 SHARED: dict[str, Any] = {"hidden_sizes": (8,), "num_steps": 60, "batch_size": 20}
 

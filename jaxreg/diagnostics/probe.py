@@ -16,14 +16,14 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
 from jaxreg.errors import ConfigError
-from jaxreg.nn import penalties
-from jaxreg.nn.losses import LOSSES
+from jaxreg.nn.activations import activation_named
 from jaxreg.nn.projections import unit_norms
-from jaxreg.training.member import Problem
-from jaxreg.training.models import Layers, Params
+from jaxreg.nn.trees import Layers, Params
+from jaxreg.training.member import loss_of
 from jaxreg.training.optimizers import make_optimizer
+from jaxreg.training.problem import Problem, total_penalty
 
 PROBE_SIZE = 1000  # training examples
 EPSILON = 0.05  # a sigmoid so close to 0 or 1 is saturated: its derivative is below 0.19 of its maximum
@@ -255,16 +255,16 @@ def _propagate(
     trace = problem.model.trace
     assert trace is not None
 
-    def mean_loss(params: Params, nudges: Layers) -> tuple[Array, tuple[Layers, Layers]]:
-        logits, *signals = trace(params, hparams, inputs, nudges)
-        return jnp.mean(LOSSES[hparams.loss](logits, labels)), tuple(signals)  # type: ignore[return-value]  # of two
+    def mean_loss(params: Params, perturbations: Layers) -> tuple[Array, tuple[Layers, Layers]]:
+        logits, *signals = trace(params, hparams, inputs, perturbations)
+        return jnp.mean(loss_of(hparams)(logits, labels)), tuple(signals)  # type: ignore[return-value]  # of two
 
     def penalty(params: Params) -> Array:
         activations = problem.model.forward(params, hparams, inputs)[1]
-        return penalties.total(problem.penalties, params, activations, hparams, jnp.asarray(step))
+        return total_penalty(problem.penalties, params, activations, hparams, jnp.asarray(step))
 
-    nudges = tuple(jnp.zeros((num_examples, layer["bias"].shape[0])) for layer in params)
-    (gradients, back), (pre_activations, activations) = jax.grad(mean_loss, (0, 1), has_aux=True)(params, nudges)
+    perturbations = tuple(jnp.zeros((num_examples, layer["bias"].shape[0])) for layer in params)
+    (gradients, back), (pre_activations, activations) = jax.grad(mean_loss, (0, 1), has_aux=True)(params, perturbations)
     penalised = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(params)) if problem.penalties else gradients
     of_examples = tuple(num_examples * signal for signal in back)
     return gradients, penalised, _Signals(pre_activations, activations, of_examples)
@@ -300,18 +300,20 @@ def _first_bins(edges: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def saturated_fraction(activations: Array, activation: str) -> Array:
     """The share of (example, unit) pairs [examples, units] that are saturated, 0 for functions without flat ends.
 
-    A sigmoid within EPSILON of 0 or 1, a tanh within 2 EPSILON of -1 or 1: the same pre-activations up to the factor 2
-    between the two.
+    They lie within EPSILON of a flat end, as a fraction of the distance between the two ends: a sigmoid within EPSILON
+    of 0 or 1, a tanh within 2 EPSILON of -1 or 1, the same pre-activations up to the factor 2 between the two.
     """
-    if activation not in ("sigmoid", "tanh"):
+    flat_ends = activation_named(activation).flat_ends
+    if flat_ends is None:
         return jnp.zeros(())
-    share = activations if activation == "sigmoid" else (activations + 1) / 2
+    low, high = flat_ends
+    share = activations if (low, high) == (0.0, 1.0) else (activations + -low) / (high - low)
     return jnp.mean((share <= EPSILON) | (share >= 1 - EPSILON))
 
 
 def dead_fraction(activations: Array, activation: str) -> Array:
-    """The share of ReLU units that are 0 for every example of [examples, units], 0 for other functions."""
-    if activation != "relu":
+    """The share of units that are 0 for every example of [examples, units]; 0 where such units are not dead."""
+    if not activation_named(activation).dies:
         return jnp.zeros(())
     return jnp.mean(jnp.all(activations == 0, axis=0))
 

@@ -18,29 +18,14 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
 from jaxreg.diagnostics import probe as diagnostics
 from jaxreg.diagnostics import surfaces
 from jaxreg.population.layout import Layout
 from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import (
-    DROPOUT,
-    INIT,
-    TEST_ORDER,
-    TRAIN_ORDER,
-    Metrics,
-    Problem,
-    StepMetrics,
-    TrainState,
-    after_check,
-    confusion,
-    evaluate,
-    init_state,
-    is_halted,
-    member_key,
-    update,
-    with_terms,
-)
+from jaxreg.training.member import Metrics, StepMetrics, after_check, confusion, evaluate, is_halted, update
+from jaxreg.training.problem import Problem, with_terms
+from jaxreg.training.state import DROPOUT, INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
 
 MAX_CONFUSED = 100  # classes: the table of a member has their square
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxreg.config.hparams import FIELDS, Experiment
+from jaxreg.config import FIELDS, Experiment
 from jaxreg.config.sweeps import Sweep, hyperparameter_table
 from jaxreg.data import Data
 from jaxreg.diagnostics import probe as diagnostics

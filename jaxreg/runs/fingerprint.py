@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxreg.config import Experiment
 from jaxreg.config.flagfile import compared_lines
-from jaxreg.config.hparams import Experiment
 from jaxreg.data import Data
 
 

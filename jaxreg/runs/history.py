@@ -13,7 +13,8 @@ from jaxreg.diagnostics import probe as diagnostics
 from jaxreg.diagnostics.surfaces import SIZE
 from jaxreg.population.layout import Layout
 from jaxreg.population.programs import MAX_CONFUSED, Check, Ending
-from jaxreg.training.member import StepMetrics, TrainState
+from jaxreg.training.member import StepMetrics
+from jaxreg.training.state import TrainState
 
 CHECK_VARIABLES = (
     "validation_loss",

@@ -18,20 +18,21 @@ import jax
 import numpy as np
 import psutil
 
-from jaxreg.config.hparams import Experiment, describe
+from jaxreg.config import Experiment, describe
 from jaxreg.config.sweeps import Group, Sweep
 from jaxreg.data import Data
 from jaxreg.diagnostics import probe as diagnostics
 from jaxreg.diagnostics import surfaces
 from jaxreg.errors import CheckpointError, ConfigError, Stopped
-from jaxreg.nn.penalties import TO_UNIT_INTERVAL
+from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population import compaction
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes, parse_layout
 from jaxreg.population.programs import Compiled, Examples, Population, Programs
 from jaxreg.runs.history import Block, History, block_name, make_blocks
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.training.batches import Cursor, cursor_at
-from jaxreg.training.member import Problem, TrainState, init_state
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import TrainState, init_state
 
 if TYPE_CHECKING:
     from jaxreg.runs.checkpoints.store import Checkpoints, Found
@@ -514,8 +515,8 @@ def _require_terms(layout: Layout, group: Group, data: Data, problem: Problem) -
         raise refusal("dropout_rate", "this model has no dropout_forward; do without dropout")
     if "kl" not in terms:
         return
-    if shared.activation not in TO_UNIT_INTERVAL:
-        known = ", ".join(TO_UNIT_INTERVAL)
+    if shared.activation not in with_unit_interval():
+        known = ", ".join(with_unit_interval())
         raise refusal("kl_strength", f"kl acts on --activation={known}, not on {shared.activation}; do without it")
     params = _state_shapes(group, data, problem).params
     example = jax.ShapeDtypeStruct((1, math.prod(data.input_shape)), np.float32)

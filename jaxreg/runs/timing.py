@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from jaxreg.config.hparams import MAX_STEPS, Experiment
-from jaxreg.config.sweeps import acting, make_sweep
+from jaxreg.config import MAX_STEPS, Experiment, effective_hparams
+from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data
 from jaxreg.population.layout import Layout
 from jaxreg.population.programs import Compiled, Programs
 from jaxreg.runs.runner import Runner
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 _DESCRIPTION = "training time of a member that trains alone, without compilation; with checks where patience needs them"
 
@@ -36,7 +36,7 @@ def training_time_alone(members: Mapping[str, Experiment], data: Data, repeats: 
 
     def train(method: str, seed: int) -> float:
         asked = members[method]
-        patient = acting(asked.hparams).patience > 0
+        patient = effective_hparams(asked.hparams).patience > 0
         alone = dataclasses.replace(
             asked,
             seeds=1,

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.flags import make_flags, to_experiment
+from jaxreg.config import DataConfig, Experiment, Hparams, RunConfig, validate
 from jaxreg.config.flagfile import compared_lines, experiment_from_flags, flag_lines, parse_values
-from jaxreg.config.hparams import DataConfig, Experiment, Hparams, RunConfig, validate
 from jaxreg.errors import ConfigError
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.config.hparams import FIELDS, DataConfig, Experiment, Hparams
+from jaxreg.config import FIELDS, DataConfig, Experiment, Hparams
 from jaxreg.config.sweeps import Sweep, make_sweep
 from jaxreg.data import Data, from_arrays
 from jaxreg.errors import RunFolderError
 from jaxreg.population.programs import Check, Ending
 from jaxreg.results.dataset import load, make_dataset, save
 from jaxreg.runs.history import CHECK_VARIABLES, Block, History
-from jaxreg.training.member import Metrics, StepMetrics, TrainState
+from jaxreg.training.member import Metrics, StepMetrics
+from jaxreg.training.state import TrainState
 
 RATES, SIZES, STEPS, SEEDS = (0.1, 0.2, 0.3), (5, 10), (10, 25), 4
 
