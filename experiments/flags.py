@@ -25,7 +25,9 @@ def make_flags() -> FlagValues:
     absl_flags.DEFINE_flag(absl_flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values, "run")
     for name, field in FIELDS.items():
         default = "" if field.default is None else describe(field.default)
-        _define(values, name, default, field.metadata["help"], field.metadata["subject"])
+        table = field.metadata["rule"].table
+        names = "" if table is None else f" One of {', '.join(table)}."
+        _define(values, name, default, field.metadata["help"] + names, field.metadata["subject"])
     _define(values, "zip", [], "Axes that advance together, comma between; repeatable.", "sweep")
     for part in (Experiment, DataConfig, RunConfig):
         for option in dataclasses.fields(part):

@@ -30,6 +30,7 @@ from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.study import Study
 from jaxreg.training.problem import Problem
+from jaxreg.training.reads import refuse_unread_axes
 
 if TYPE_CHECKING:
     from jaxreg.reporting.tensorboard import ScalarWriter
@@ -153,6 +154,7 @@ def _prepare(experiment: Experiment, problem: Problem, data: Data | None) -> tup
     data = data or load(experiment.data)
     sweep = sweeps.make_sweep(experiment, len(data.train.labels))
     runner = Runner(experiment, sweep, data, problem)
+    refuse_unread_axes(experiment, sweep, problem, data.input_shape, data.num_classes)
     for line in remarks(experiment):
         _log.warning(line)
     if sweep.record_every > 1 and not experiment.record_every:
