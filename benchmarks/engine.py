@@ -19,7 +19,8 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data, from_arrays
 from jaxreg.hardware import use_all_cores
 from jaxreg.population.blocks import make_blocks

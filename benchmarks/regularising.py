@@ -16,7 +16,8 @@ import numpy as np
 from absl import flags
 
 from benchmarks.engine import first_block, made_up_data, print_ratios
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data
 from jaxreg.hardware import use_all_cores
 from jaxreg.population.planning import make_plan

@@ -22,8 +22,9 @@ from rich.table import Table
 
 from experiments.lr_sweep import STUDY
 from jaxreg.claims.judgement import judge
+from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import flag_lines
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data, from_arrays
 from jaxreg.measures.summary import write_summary
 from jaxreg.population.planning import make_plan

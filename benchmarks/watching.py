@@ -17,7 +17,8 @@ import numpy as np
 from absl import flags
 
 from benchmarks.engine import first_block, made_up_data, print_ratios
-from jaxreg.config.hparams import Experiment, Hparams
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.hparams import Hparams
 from jaxreg.hardware import use_all_cores
 from jaxreg.population import compaction
 from jaxreg.population.blocks import Block, make_blocks

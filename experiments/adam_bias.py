@@ -33,8 +33,9 @@ import xarray as xr
 from jax import Array
 
 from experiments import cli
-from jaxreg.claims.judgement import Claim, Measure, Trend, Within
-from jaxreg.config.hparams import Experiment
+from jaxreg.claims.judgement import Claim, Trend, Within
+from jaxreg.claims.selection import Measure
+from jaxreg.config.experiment import Experiment
 from jaxreg.data import Data
 from jaxreg.diagnostics.moments import ADAM_MOMENTS
 from jaxreg.measures.learning import held_at, setting_label, settings
@@ -42,7 +43,7 @@ from jaxreg.measures.summary import best_setting
 from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_figures
 from jaxreg.theory.adam import PROCESSES, expected_ratio, simulate, unrolled
-from jaxreg.training.member import member_key
+from jaxreg.training.state import member_key
 
 if TYPE_CHECKING:
     from jaxreg.reporting.document import ReportFigure

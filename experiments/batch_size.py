@@ -36,9 +36,9 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Measure, ReportedNumber, Trend
+from jaxreg.claims.judgement import Best, Claim, ReportedNumber, Trend
 from jaxreg.claims.reported import Reported, compare
-from jaxreg.claims.selection import NotHeldError
+from jaxreg.claims.selection import Measure, NotHeldError
 from jaxreg.measures.learning import (
     best_value,
     fluctuation,

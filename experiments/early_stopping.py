@@ -30,8 +30,9 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Claim, Measure, ReportedNumber, Within
+from jaxreg.claims.judgement import Claim, ReportedNumber, Within
 from jaxreg.claims.reported import Reported
+from jaxreg.claims.selection import Measure
 from jaxreg.measures.learning import best_step, halted_by_patience, held_at, stopping
 from jaxreg.measures.summary import best_setting, halted
 from jaxreg.statistics.intervals import mean_interval

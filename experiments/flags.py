@@ -11,8 +11,8 @@ from typing import Any
 
 from absl import flags as absl_flags
 
+from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
 from jaxreg.config.flagfile import make_experiment
-from jaxreg.config.hparams import FIELDS, DataConfig, Experiment, RunConfig, describe
 
 FlagValues = absl_flags.FlagValues
 
@@ -25,7 +25,9 @@ def make_flags() -> FlagValues:
     absl_flags.DEFINE_flag(absl_flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values, "run")
     for name, field in FIELDS.items():
         default = "" if field.default is None else describe(field.default)
-        _define(values, name, default, field.metadata["help"], field.metadata["subject"])
+        table = field.metadata["rule"].table
+        names = "" if table is None else f" One of {', '.join(table)}."
+        _define(values, name, default, field.metadata["help"] + names, field.metadata["subject"])
     _define(values, "zip", [], "Axes that advance together, comma between; repeatable.", "sweep")
     for part in (Experiment, DataConfig, RunConfig):
         for option in dataclasses.fields(part):

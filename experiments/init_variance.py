@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Judgement, Measure, Trend, Within
+from jaxreg.claims.judgement import Best, Claim, Judgement, Trend, Within
 from jaxreg.claims.reported import agree
+from jaxreg.claims.selection import Measure
 from jaxreg.measures.learning import held_at, value_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.statistics.intervals import mean_interval

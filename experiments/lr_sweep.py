@@ -24,8 +24,9 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Measure, Trend
+from jaxreg.claims.judgement import Trend
 from jaxreg.claims.reported import Reported, compare
+from jaxreg.claims.selection import Measure
 from jaxreg.measures.learning import fluctuation, held_at, steps_to_train, value_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.statistics.intervals import mean_interval

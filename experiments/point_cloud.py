@@ -35,9 +35,10 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Judgement, Measure
-from jaxreg.config.hparams import REGULARISERS, Experiment, Hparams
-from jaxreg.config.sweeps import acting, make_sweep
+from jaxreg.claims.judgement import Best, Claim, Judgement
+from jaxreg.claims.selection import Measure
+from jaxreg.config import Experiment, Hparams, effective_hparams
+from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data
 from jaxreg.measures.learning import (
     acting_setting,
@@ -51,6 +52,7 @@ from jaxreg.measures.learning import (
     time_per_member,
 )
 from jaxreg.measures.summary import best_setting, member_dims
+from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.runs.timing import training_time_alone
 from jaxreg.statistics.intervals import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
@@ -100,8 +102,8 @@ def measure(experiment: Experiment, data: Data, results: xr.Dataset) -> xr.Datas
     settings = make_sweep(experiment, len(data.train.labels)).settings
 
     def strengths_on(hparams: Hparams) -> int:
-        acts = acting(hparams)
-        return sum(getattr(acts, field) != off for field, off in set(REGULARISERS.values()))
+        acts = effective_hparams(hparams)
+        return sum(getattr(acts, field) != off for field, off in {(r.strength, r.off) for r in REGULARISERS.values()})
 
     def member(method: str) -> Experiment:
         hparams = max((each for each in settings if each.method == method), key=strengths_on)

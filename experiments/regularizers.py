@@ -39,9 +39,10 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Higher, Lower, Measure, ReportedNumber
+from jaxreg.claims.judgement import Best, Claim, Higher, Lower, ReportedNumber
 from jaxreg.claims.reported import Reported, compare
-from jaxreg.config.hparams import strengths_of
+from jaxreg.claims.selection import Measure
+from jaxreg.config import strengths_of
 from jaxreg.measures.learning import (
     at_last_check,
     between_checks,

@@ -36,8 +36,9 @@ import xarray as xr
 
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
-from jaxreg.claims.judgement import Claim, Higher, Measure, Trend, Within
+from jaxreg.claims.judgement import Claim, Higher, Trend, Within
 from jaxreg.claims.reported import agree
+from jaxreg.claims.selection import Measure
 from jaxreg.diagnostics.thresholds import MOST_SATURATED, SMALLEST_CHANGE
 from jaxreg.diagnostics.verdicts import VERDICTS
 from jaxreg.measures.learning import held_at, setting_dims, setting_values, value_label

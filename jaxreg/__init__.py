@@ -1,7 +1,7 @@
 """Whole sweeps of small networks as one compiled JAX program: see README.md for a tour."""
 
 from jaxreg.api import run
-from jaxreg.config.hparams import DataConfig, Experiment, Hparams, RunConfig
+from jaxreg.config import DataConfig, Experiment, Hparams, RunConfig, add_hyperparameter
 from jaxreg.data import Data, from_arrays
 from jaxreg.data import load as load_data
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
@@ -28,6 +28,7 @@ __all__ = [
     "RunFolderError",
     "Stopped",
     "Study",
+    "add_hyperparameter",
     "from_arrays",
     "from_linen",
     "keep_compilations",

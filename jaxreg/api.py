@@ -7,17 +7,15 @@ from typing import Any
 
 import xarray as xr
 
-from jaxreg.config.hparams import Experiment
+from jaxreg.config import Experiment
 from jaxreg.data import Data
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import ConfigError
 from jaxreg.nn.initializers import Initializer
-from jaxreg.nn.penalties import Penalty
-from jaxreg.nn.projections import Constraint
 from jaxreg.session import execute
 from jaxreg.study import Study
 from jaxreg.training import models
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Constraint, Penalty, Problem
 
 
 def run(

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import experiment_from_flags
-from jaxreg.config.hparams import Experiment
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
 from jaxreg.measures.learning import setting_label
 from jaxreg.results.members import Member, load_member, refuse_taken, save_member

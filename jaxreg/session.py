@@ -18,7 +18,9 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.config import sweeps
-from jaxreg.config.hparams import Experiment, validate
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.remarks import remarks
+from jaxreg.config.validation import validate
 from jaxreg.data import Data, load
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
@@ -33,7 +35,7 @@ from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.study import Study
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 if TYPE_CHECKING:
     from jaxreg.reporting.tensorboard import ScalarWriter
@@ -66,7 +68,7 @@ def prepare(
     validate(experiment)
     data = data or load(experiment.data)
     plan = make_plan(experiment, data, problem, watches)
-    for line in sweeps.remarks(experiment):
+    for line in remarks(experiment):
         _log.warning(line)
     if plan.sweep.record_every > 1 and not experiment.record_every:
         _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", plan.sweep.record_every)

@@ -14,7 +14,7 @@ from jaxreg.measures.learning import setting_dims, setting_label
 if TYPE_CHECKING:
     from jaxreg.claims.judgement import Claim
     from jaxreg.claims.reported import Reported
-    from jaxreg.config.hparams import Experiment
+    from jaxreg.config import Experiment
     from jaxreg.data import Data
     from jaxreg.reporting.document import ReportFigure
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxreg
-from jaxreg.nn.penalties import Penalty
+from jaxreg.training.problem import Penalty
 from tests.training_run import experiment
 
 

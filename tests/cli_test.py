@@ -16,7 +16,7 @@ import jax
 import pytest
 
 from experiments import cli, lr_sweep
-from jaxreg.config.hparams import Experiment, RunConfig
+from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.errors import Stopped
 from jaxreg.results import dataset as results
 from jaxreg.runs.folder import open_run_folder

@@ -16,15 +16,17 @@ import xarray as xr
 
 from experiments import cli, lr_sweep
 from jaxreg import extract
+from jaxreg.config import DataConfig, Hparams
 from jaxreg.config.flagfile import experiment_from_flags
-from jaxreg.config.hparams import DataConfig, Hparams
 from jaxreg.data import load
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
 from jaxreg.measures.tidy import to_frame
+from jaxreg.nn.trees import Params
 from jaxreg.results import dataset as results
 from jaxreg.results import members
-from jaxreg.training.member import Problem, evaluate
-from jaxreg.training.models import Params, mlp
+from jaxreg.training.member import evaluate
+from jaxreg.training.models import mlp
+from jaxreg.training.problem import Problem
 from tests.training_run import assert_same_bits
 
 QUIET = ("--report=false", "--tensorboard=false", "--progress=false")

@@ -9,7 +9,9 @@ import jax
 import numpy as np
 import xarray as xr
 
-from jaxreg.config.hparams import Experiment, Hparams, validate
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.hparams import Hparams
+from jaxreg.config.validation import validate
 from jaxreg.data import Data, load
 from jaxreg.population.blocks import make_blocks
 from jaxreg.population.placement import Placements, place_block, put_data
@@ -17,7 +19,7 @@ from jaxreg.population.planning import Plan, make_plan
 from jaxreg.results.dataset import make_dataset
 from jaxreg.runs.runner import Runner
 from jaxreg.training.batches import Cursor
-from jaxreg.training.member import Problem
+from jaxreg.training.problem import Problem
 
 SHARED: dict[str, Any] = {"hidden_sizes": (8,), "num_steps": 60, "batch_size": 20}
 

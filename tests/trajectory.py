@@ -9,20 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg.config.hparams import DataConfig, Hparams
+from jaxreg.config import DataConfig, Hparams
 from jaxreg.data import load
 from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import (
-    DROPOUT,
-    INIT,
-    TRAIN_ORDER,
-    Problem,
-    TrainState,
-    init_state,
-    member_key,
-    update,
-    with_terms,
-)
+from jaxreg.training.member import update
+from jaxreg.training.problem import Problem, with_terms
+from jaxreg.training.state import DROPOUT, INIT, TRAIN_ORDER, TrainState, init_state, member_key
 
 FEATURES, CLASSES = 64, 10
 

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.config.hparams import FIELDS, DataConfig, Experiment, Hparams, RunConfig, describe
+from jaxreg.config.experiment import DataConfig, Experiment, RunConfig
+from jaxreg.config.fields import describe
+from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.errors import ConfigError
 
 # Flags that may differ between a run and its resumption.
 NOT_COMPARED = frozenset(field.name for field in dataclasses.fields(RunConfig))
+_UNKNOWN = "not a flag of this jaxreg; see --help, or declare it with jaxreg.add_hyperparameter first"
 _MOST_VALUES = 100_000  # of a range
 # Flags of one call only, which a flagfile that repeats the run leaves out.
 _NOT_WRITTEN = ("workdir", "resume", "overwrite", "dry_run")
@@ -70,7 +73,11 @@ def experiment_from_flags(text: str, name: str = "run") -> Experiment:
         elif flag in known and line.startswith("--"):
             values[flag] = value
         else:
-            raise ConfigError(flag, value, "not a flag of this jaxreg; see --help of an experiment")
+            raise ConfigError(
+                flag,
+                value,
+                _UNKNOWN,
+            )
     return make_experiment(name, values, zipped)
 
 

@@ -1,150 +1,50 @@
-"""The vocabulary: what a member is trained with (`Hparams`) and what a run does (`Experiment` and its parts).
+"""The hyperparameters: what a member is trained with.
 
-`Hparams` is the one list of hyperparameters. A field is either *traced*, a number that every member has for itself
-inside one compiled program, or *static*, a choice that decides array shapes or code and so splits a sweep into groups.
-Flags, axes, groups, result coordinates and their documentation are derived from these fields: a new hyperparameter is
-one more field.
+A hyperparameter is either *traced*, a number that every member has for itself inside one compiled program, or
+*static*, a choice that decides array shapes or code and so splits a sweep into groups. Flags, axes, groups, result
+coordinates and their documentation are derived from the declarations in `FIELDS`: a new hyperparameter of the package
+is one more field of `Hparams`, a user's own is one call of `add_hyperparameter`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import flax.struct
-import numpy as np
+from flax.core import FrozenDict
 
+from jaxreg.config.fields import (
+    MAX_FLOAT_COUNT,
+    METHOD,
+    RADIUS,
+    SIZES,
+    Rule,
+    hyperparameter,
+    number,
+    one_of,
+    whole_number,
+)
 from jaxreg.errors import ConfigError
+from jaxreg.nn.activations import ACTIVATIONS
+from jaxreg.nn.initializers import INITIAL_SCHEMES, default_variance
+from jaxreg.nn.losses import LOSSES
+from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "gelu", "elu", "silu", "softplus", "identity")
-INITS = ("zeros", "normal", "uniform", "lecun", "glorot", "he", "orthogonal", "torch")
-LOSSES = ("cross_entropy", "cross_entropy_on_probabilities")
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop")
 AFTER_STOP = ("halt", "continue")
-SCHEDULES = ("constant", "inverse_time", "exponential", "cosine")
-MATMUL_PRECISIONS = ("default", "high", "highest")
-
-# What a method may be made of: the field that holds its strength, and the value at which it is off.
-REGULARISERS: dict[str, tuple[str, float]] = {
-    "l1": ("l1_strength", 0.0),
-    "late_l1": ("l1_strength", 0.0),
-    "l2": ("l2_strength", 0.0),
-    "kl": ("kl_strength", 0.0),
-    "max_norm": ("max_norm", math.inf),
-    "dropout": ("dropout_rate", 0.0),
-    "weight_decay": ("weight_decay", 0.0),
-    "early_stopping": ("patience", 0),
-}
-
-
-def strengths_of(method: str) -> dict[str, float]:
-    """The fields that hold the strengths of a method, in its order, with the values at which they are off.
-
-    Empty for all and none, which name no regulariser.
-    """
-    return dict(REGULARISERS[name] for name in method.split("+") if name in REGULARISERS)
-
-
-TERMS = ("l1", "l2", "kl", "max_norm", "dropout")  # of these: compiled in only where a member needs them
 
 DEFAULT_NUM_STEPS = 1000
-MAX_STEPS = 2**31 - 1  # steps are int32 on the device
-MAX_FLOAT_COUNT = 2**24  # counts up to here are exact as float32, which traced hyperparameters are
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """What values a field may take: a test, and the words for it."""
-
-    holds: Callable[[Any], bool]
-    allowed: str
-
-
-def _float32(value: float) -> float:
-    """The number as the device will see it: 1e39 is infinite there and 1e-50 zero."""
-    with np.errstate(over="ignore", under="ignore"):
-        return float(np.float32(value))
-
-
-def number(lowest: float = -math.inf, highest: float = math.inf, *, above: bool = False, below: bool = False) -> Rule:
-    """Finite float32 numbers in [lowest, highest]; `above` and `below` leave the ends out."""
-    words = [f"{'>' if above else '>='} {lowest:g}"] if lowest > -math.inf else []
-    words += [f"{'<' if below else '<='} {highest:g}"] if highest < math.inf else []
-
-    def holds(value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        x = _float32(value)
-        return math.isfinite(x) and (x > lowest if above else x >= lowest) and (x < highest if below else x <= highest)
-
-    return Rule(holds, f"must be a finite number {' and '.join(words)}".rstrip())
-
-
-def whole(lowest: int, highest: int = MAX_STEPS) -> Rule:
-    """Whole numbers in [lowest, highest]."""
-    return Rule(
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest,
-        f"must be a whole number from {lowest} to {highest}",
-    )
-
-
-def one_of(names: Sequence[str]) -> Rule:
-    """One of the names."""
-    return Rule(lambda value: value in names, f"must be one of {', '.join(names)}")
-
-
-def _is_method(text: Any) -> bool:
-    parts = text.split("+") if isinstance(text, str) else [text]
-    if len(set(parts)) < len(parts) or {"l1", "late_l1"} <= set(parts):
-        return False
-    return text in ("all", "none") or set(parts) <= set(REGULARISERS)
-
-
-METHOD = Rule(
-    _is_method,
-    f"must be one of all, none, {', '.join(REGULARISERS)}, or several of them joined by +, each once, "
-    "all and none alone, l1 not beside late_l1",
-)
-RADIUS = Rule(lambda value: value == math.inf or number(0, above=True).holds(value), "must be a number > 0, or inf")
-
-SIZES = Rule(
-    lambda value: isinstance(value, tuple) and all(isinstance(size, int) and size >= 1 for size in value),
-    "must be layer sizes >= 1, `x` between layers and a comma between axis values (32,64x64), or none",
-)
-
-
-def hyperparameter(
-    default: Any,
-    kind: type,
-    rule: Rule,
-    subject: str,
-    help: str,
-    *,
-    static: bool = False,
-    label: bool = False,
-    used_by: str = "",
-) -> Any:
-    """A field of `Hparams`; `used_by="optimizer=momentum,nesterov"` names the only choices in which it acts.
-
-    A `label` is neither traced nor static: text that is spelled out in other fields before anything is compiled.
-    """
-    metadata = {"kind": kind, "rule": rule, "subject": subject, "help": help, "used_by": used_by}
-    metadata |= {"static": static, "label": label}
-    return flax.struct.field(pytree_node=not (static or label), default=default, metadata=metadata)
-
-
-def option(default: Any, kind: type, subject: str, help: str, rule: Rule | None = None) -> Any:
-    """A field of the configurations around `Hparams`: set once per run, never an axis."""
-    metadata = {"kind": kind, "rule": rule, "subject": subject, "help": help}
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 @flax.struct.dataclass
 class Hparams:
-    """The hyperparameters of one member; stacked along a leading axis they are those of a population."""
+    """The hyperparameters of one member; stacked along a leading axis they are those of a population.
+
+    Those that `add_hyperparameter` declares are given and read like the fields: `Hparams(l4_strength=0.5)`,
+    `hparams.l4_strength`, `dataclasses.replace(hparams, l4_strength=1.0)`.
+    """
 
     hidden_sizes: tuple[int, ...] = hyperparameter(
         (32,), tuple, SIZES, "model", "Units of each hidden layer; none for softmax regression.", static=True
@@ -152,7 +52,14 @@ class Hparams:
     activation: str = hyperparameter(
         "sigmoid", str, one_of(ACTIVATIONS), "model", "Activation of the hidden layers.", static=True
     )
-    init: str = hyperparameter("normal", str, one_of(INITS), "model", "Scheme of the initial weights.", static=True)
+    init: str = hyperparameter(
+        "normal",
+        str,
+        one_of(INITIAL_SCHEMES),
+        "model",
+        "Scheme of the initial weights.",
+        static=True,
+    )
     init_variance: float | None = hyperparameter(
         None,
         float,
@@ -160,7 +67,7 @@ class Hparams:
         "model",
         "Variance of the initial weights for normal and uniform (default 0.01); "
         "a factor on the scheme's own variance for the others (default 1).",
-        used_by="init=normal,uniform,lecun,glorot,he,orthogonal,torch",
+        read_by_parts=True,
     )
     loss: str = hyperparameter(
         "cross_entropy", str, one_of(LOSSES), "training", "What is minimised, in nats.", static=True
@@ -173,10 +80,10 @@ class Hparams:
         number(0, 1, below=True),
         "optimizer",
         "Decay of the gradient trace.",
-        used_by="optimizer=momentum,nesterov,rmsprop",
+        read_by_parts=True,
     )
     beta1: float = hyperparameter(
-        0.9, float, number(0, 1, below=True), "optimizer", "First-moment decay of Adam.", used_by="optimizer=adam,adamw"
+        0.9, float, number(0, 1, below=True), "optimizer", "First-moment decay of Adam.", read_by_parts=True
     )
     beta2: float = hyperparameter(
         0.999,
@@ -184,7 +91,7 @@ class Hparams:
         number(0, 1, below=True),
         "optimizer",
         "Second-moment decay of Adam and RMSProp.",
-        used_by="optimizer=adam,adamw,rmsprop",
+        read_by_parts=True,
     )
     weight_decay: float = hyperparameter(
         0.0,
@@ -202,7 +109,7 @@ class Hparams:
         number(0),
         "optimizer",
         "Time constant of the schedule in steps; 0 for the steps that follow the warm-up.",
-        used_by="schedule=inverse_time,exponential,cosine",
+        read_by_parts=True,
     )
     decay_rate: float = hyperparameter(
         0.1,
@@ -210,14 +117,19 @@ class Hparams:
         number(0, 1, above=True),
         "optimizer",
         "Factor per decay_steps of the exponential schedule.",
-        used_by="schedule=exponential",
+        read_by_parts=True,
     )
     warmup_steps: float = hyperparameter(
         0.0, float, number(0), "optimizer", "Steps over which the learning rate rises linearly to its start."
     )
-    batch_size: int = hyperparameter(100, int, whole(1), "training", "Examples per step.", static=True)
+    batch_size: int = hyperparameter(100, int, whole_number(1), "training", "Examples per step.", static=True)
     num_steps: int | None = hyperparameter(
-        None, int, whole(1), "training", "Optimizer steps (default 1000, or what num_epochs asks for).", static=True
+        None,
+        int,
+        whole_number(1),
+        "training",
+        "Optimizer steps (default 1000, or what num_epochs asks for).",
+        static=True,
     )
     num_epochs: float = hyperparameter(
         0.0, float, number(0), "training", "Passes over the training set; > 0 sets num_steps.", static=True
@@ -225,7 +137,7 @@ class Hparams:
     patience: int = hyperparameter(
         0,
         int,
-        whole(0, MAX_FLOAT_COUNT),
+        whole_number(0, MAX_FLOAT_COUNT),
         "training",
         "Checks without a lower validation loss after which a member stops; 0 for never.",
     )
@@ -275,235 +187,131 @@ class Hparams:
     dropout_rate: float = hyperparameter(
         0.0, float, number(0, 1, below=True), "regularisation", "Probability that a hidden unit is dropped in a step."
     )
+    own_traced: Mapping[str, Any] = flax.struct.field(default=FrozenDict(), repr=False)
+    own_static: tuple[tuple[str, Any], ...] = flax.struct.field(pytree_node=False, default=(), repr=False)
+
+    if not TYPE_CHECKING:  # a type checker knows the fields above, and their types
+
+        def __getattr__(self, name):
+            """The value of a declared hyperparameter; called for names that are no fields."""
+            values = self.__dict__
+            for own in (values.get("own_traced", {}), dict(values.get("own_static", ()))):
+                if name in own:
+                    return own[name]
+            if name in FIELDS:  # declared after this object was made
+                return FIELDS[name].default
+            raise AttributeError(f"no hyperparameter is named {name}; jaxreg.add_hyperparameter declares one")
 
 
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Which examples, and how they are split."""
+_OWN_FIELDS = ("own_traced", "own_static")  # hold the values of the declared ones
 
-    dataset: str = option(
-        "digits",
-        str,
-        "data",
-        "digits, mnist, fashion_mnist, or an image set that tfds has prepared; "
-        "or points in the plane: moons, circles, spirals, blobs, xor.",
-    )
-    data_dir: str | None = option(
-        None, str, "data", "Folder of tensorflow-datasets; falls back to TFDS_DATA_DIR, then to tfds's default."
-    )
-    downsample: int = option(1, int, "data", "Average-pooling factor: 4 turns 28x28 into 7x7.", whole(1))
-    validation_size: int | None = option(
-        None,
-        int,
-        "data",
-        "Examples held out of the training split (default 5000 for mnist, 300 for digits); of points, drawn besides "
-        "(default 500).",
-        whole(1),
-    )
-    num_points: int | None = option(
-        None, int, "data", "Training examples of a set of points (default 200).", whole(2, MAX_FLOAT_COUNT)
-    )
-    noise: float | None = option(
-        None,
-        float,
-        "data",
-        "Standard deviation of the Gaussian noise on a set of points (default 0.2 for moons, 0.7 for blobs, else 0.1).",
-        number(0),
-    )
+FIELDS: dict[str, dataclasses.Field[Any]] = {
+    field.name: field for field in dataclasses.fields(Hparams) if field.name not in _OWN_FIELDS
+}
+"""Every hyperparameter by name, those declared with `add_hyperparameter` last."""
+
+_SHIPPED = frozenset(FIELDS)
 
 
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """How a run is kept and shown. Nothing here changes a number in the results."""
+class _Names(Sequence[str]):
+    """The names of the hyperparameters of one kind, as FIELDS holds them now."""
 
-    workdir: str | None = option(None, str, "run", "Run folder (default runs/NAME/UTC stamp).")
-    resume: bool = option(False, bool, "run", "Go on from the last complete checkpoint in --workdir.")
-    overwrite: bool = option(False, bool, "run", "Start over in --workdir, deleting the run that is there.")
-    checkpoint_every: int = option(
-        0, int, "run", "Steps between checkpoints; 0: at checks, at most one a minute.", whole(0)
-    )
-    max_minutes: float = option(
-        0.0, float, "run", "Stop in order after so many minutes, resumable (exit code 75); 0 for no limit.", number(0)
-    )
-    tensorboard: bool = option(True, bool, "run", "Write TensorBoard scalars.")
-    tensorboard_max_runs: int = option(20, int, "run", "At most so many settings in TensorBoard.", whole(0))
-    report: bool = option(True, bool, "run", "Draw the figures and write report.html.")
-    dry_run: bool = option(
-        False, bool, "run", "Print members, groups, memory and an estimate of the time, and stop (command line)."
-    )
-    progress: str = option(
-        "auto", str, "run", "Progress bar: auto (on a terminal), true or false.", one_of(("auto", "true", "false"))
-    )
+    def __init__(self, holds: Callable[[Mapping[str, Any]], bool]) -> None:
+        self._holds = holds
 
+    def _names(self) -> list[str]:
+        return [name for name, field in FIELDS.items() if self._holds(field.metadata)]
 
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """A sweep: `hparams` is what all members share, `axes` what they differ in, `seeds` how often each is repeated.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
 
-    `axes` maps a field of `Hparams` to its values; the sweep is their product. The names of each tuple in `zip` advance
-    together as one dimension, named after the first.
-    """
+    def __len__(self) -> int:
+        return len(self._names())
 
-    name: str = "run"
-    hparams: Hparams = Hparams()
-    axes: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
-    zip: tuple[tuple[str, ...], ...] = ()
-    data: DataConfig = DataConfig()
-    seeds: int = option(1, int, "sweep", "Replicates: seeds first_seed ... first_seed + seeds - 1.", whole(1))
-    first_seed: int = option(0, int, "sweep", "First seed.", whole(0, 2**32 - 1))
-    base_seed: int = option(0, int, "sweep", "Another base seed makes other replicates.", whole(0, 2**32 - 1))
-    eval_every: int = option(0, int, "training", "Steps between checks; 0 for num_steps/20.", whole(0))
-    record_every: int = option(
-        0, int, "training", "Steps between recorded batch losses; 0: 1, or as many as keep them under 256 MB.", whole(0)
-    )
-    members_per_program: int = option(
-        0, int, "sweep", "Members trained at once; 0: as many as fit in memory.", whole(0)
-    )
-    compaction: bool = option(
-        True,
-        bool,
-        "sweep",
-        "Halve the program once whole settings or seeds have been halted by patience: faster, and equal as far as "
-        "rounding does not grow, not to the bit.",
-    )
-    diagnostics: bool = option(
-        False,
-        bool,
-        "diagnostics",
-        "At every check, statistics of weights, signals and gradients per layer, and a verdict.",
-    )
-    histograms: bool = option(
-        False, bool, "diagnostics", "At every check, histograms of them too, for results.nc and TensorBoard."
-    )
-    surfaces: bool = option(
-        False,
-        bool,
-        "diagnostics",
-        "At every check, the probability of class 1 over the plane, for 2-D data; of the first seed.",
-    )
-    layout: str | None = option(
-        None,
-        str,
-        "sweep",
-        "Pins the shape of the one compiled program, as jaxreg.extract does: equal widths give equal bits.",
-    )
-    matmul_precision: str = option(
-        "default", str, "training", "Precision of matrix products on accelerators.", one_of(MATMUL_PRECISIONS)
-    )
-    run: RunConfig = RunConfig()
+    @overload
+    def __getitem__(self, index: int) -> str: ...
 
-    def __post_init__(self) -> None:
-        """Brings values that came as lists or NumPy numbers into the plain types of their fields."""
-        hparams = {name: _plain(name, getattr(self.hparams, name)) for name in FIELDS}
-        for name, values in self.axes.items():
-            if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-                raise ConfigError(name, describe(values), "an axis is a list of values; a single one goes into hparams")
-        axes = {name: tuple(_plain(name, value) for value in values) for name, values in self.axes.items()}
-        object.__setattr__(self, "hparams", Hparams(**hparams))
-        object.__setattr__(self, "axes", axes)
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._names()[index]
+
+    def __repr__(self) -> str:
+        return repr(self._names())
 
 
-FIELDS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(Hparams)}
-STATIC = tuple(name for name, field in FIELDS.items() if field.metadata["static"])
-LABELS = tuple(name for name, field in FIELDS.items() if field.metadata["label"])
-TRACED = tuple(name for name in FIELDS if name not in (*STATIC, *LABELS))
+STATIC = _Names(lambda metadata: metadata["static"])
+LABELS = _Names(lambda metadata: metadata["label"])
+TRACED = _Names(lambda metadata: not (metadata["static"] or metadata["label"]))
 
 
-def _plain(name: str, value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    kind = FIELDS[name].metadata["kind"] if name in FIELDS else None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(size.item() if isinstance(size, np.generic) else size for size in value)
-    return value
+def add_hyperparameter(
+    name: str,
+    default: float | int | str | tuple[int, ...],
+    rule: Rule,
+    help: str,
+    *,
+    subject: str = "own",
+    static: bool = False,
+) -> None:
+    """Declares a hyperparameter of the user's own, which is from then on given, swept and kept like the others.
 
+    It is a flag and may be an axis, a coordinate of the results, and what parts name as a parameter. Declare it before
+    the first experiment that uses it, in every process that trains, resumes or reads such a run.
 
-def describe(value: Any) -> str:
-    """The value as a flag spells it: 0.1, 64x64, relu."""
-    if isinstance(value, tuple):
-        return "x".join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def check_value(name: str, value: Any, rule: Rule | None) -> None:
-    """Raises ConfigError where the rule does not hold, with the nearest name for a mistyped one."""
-    if rule is None:
-        return
-    try:
-        holds = rule.holds(value)
-    except (TypeError, ValueError, OverflowError):
-        holds = False
-    if holds:
-        return
-    nearest = difflib.get_close_matches(str(value), rule.allowed.removeprefix("must be one of ").split(", "), n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else ""
-    raise ConfigError(name, describe(value), rule.allowed + hint)
-
-
-def validate(experiment: Experiment) -> None:
-    """Refuses every value that can be refused without the data.
+    Args:
+      name: a new name.
+      default: its value where none is given; its type is that of all values.
+      rule: which values it may take: `number(0)`, `whole_number(1)`, `one_of(...)`.
+      help: one sentence for --help and the results.
+      subject: the heading of its flag in --help.
+      static: whether it decides array shapes or code, and so splits a sweep into groups; text and sizes do.
 
     Raises:
-      ConfigError: naming the flag, the value and what is allowed.
+      ConfigError: the name is taken or is no name, or the default breaks the rule.
     """
-    for part in (experiment, experiment.data, experiment.run):
-        for field in dataclasses.fields(part):
-            value = getattr(part, field.name)
-            if not field.metadata or (value is None and field.default is None):
-                continue
-            if value is None:
-                raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
-            check_value(field.name, value, field.metadata["rule"])
-    following = {name for names in experiment.zip for name in names[1:]}  # the first one labels the dimension
-    for name, field in FIELDS.items():
-        values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
-        if name in experiment.axes and len(values) == 0:
-            raise ConfigError(name, "", "an empty list; give at least one value")
-        seen = set()
-        for value in values:
-            if value is None and field.default is None:
-                continue
-            check_value(name, value, field.metadata["rule"])
-            if value in seen and name not in following:
-                raise ConfigError(name, ",".join(map(describe, values)), f"{describe(value)} is in the list twice")
-            seen.add(value)
-    for name in experiment.axes:
-        if name not in FIELDS:
-            nearest = difflib.get_close_matches(name, FIELDS, n=1)
-            raise ConfigError(
-                name, "...", "not a hyperparameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
-            )
-    _validate_zip(experiment)
-    last = experiment.first_seed + experiment.seeds - 1
-    if last >= 2**32:
-        raise ConfigError("seeds", experiment.seeds, f"the last seed would be {last}; seeds end at {2**32 - 1}")
-    if experiment.run.resume and experiment.run.workdir is None:
-        raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
-    if experiment.run.resume and experiment.run.overwrite:
-        raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
+    kind = type(default)
+    if not name.isidentifier() or name in RESERVED or name in FIELDS or hasattr(Hparams, name):
+        raise ConfigError(name, "", "cannot be declared: the name is taken or is no name")
+    if kind not in (int, float, str, tuple) or (kind in (str, tuple) and not static):
+        raise ConfigError(name, default, "must default to a number, or to text or sizes if it is static")
+    if not rule.holds(default):
+        raise ConfigError(name, default, rule.allowed)
+    field: dataclasses.Field[Any] = hyperparameter(default, kind, rule, subject, help, static=static)
+    field.name = name
+    FIELDS[name] = field
 
 
-def _validate_zip(experiment: Experiment) -> None:
-    zipped: list[str] = []
-    for names in experiment.zip:
-        text = ",".join(names)
-        for name in names:
-            if name not in FIELDS:
-                nearest = difflib.get_close_matches(name, FIELDS, n=1)
-                hint = f"; did you mean {nearest[0]}?" if nearest else ""
-                raise ConfigError("zip", text, f"{name} is not a hyperparameter{hint}")
-            if name in zipped:
-                raise ConfigError("zip", text, f"{name} is zipped twice")
-            zipped.append(name)
-        for name in names:
-            if len(experiment.axes.get(name, ())) < 2:
-                raise ConfigError("zip", text, f"--{name} has one value; give it a list")
-        lengths = {name: len(experiment.axes[name]) for name in names}
-        if len(names) < 2:
-            raise ConfigError("zip", text, "give two or more names, comma between")
-        if len(set(lengths.values())) > 1:
-            counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise ConfigError("zip", text, f"the lists differ in length: {counts}")
+RESERVED = {"seed", "step", "check", "layer", "bin", "check_step", "examples_seen", "seconds", "zip", "select", "out"}
+RESERVED |= {"help", "flagfile", "undefok", *_OWN_FIELDS}
+"""Names that flags and results use otherwise; the options of an experiment are among them."""
+
+
+def resolved(hparams: Hparams, name: str) -> Any:
+    """The value of a hyperparameter, where it is None its default."""
+    value = getattr(hparams, name)
+    if value is None and name == "num_steps":
+        return DEFAULT_NUM_STEPS
+    return default_variance(hparams.init) if value is None and name == "init_variance" else value
+
+
+def _accept_own(init: Callable[..., None]) -> Callable[..., None]:
+    """The constructor that sorts declared hyperparameters into the fields that hold them."""
+
+    def __init__(self: Hparams, *args: Any, **fields: Any) -> None:  # noqa: N807 - the constructor
+        declared = [name for name in FIELDS if name not in _SHIPPED]
+        given = {name: fields.pop(name) for name in declared if name in fields}
+        if "own_traced" not in fields:
+            given = {name: FIELDS[name].default for name in declared} | given
+        if given:
+            static = {name: value for name, value in given.items() if FIELDS[name].metadata["static"]}
+            traced = {name: value for name, value in given.items() if name not in static}
+            fields["own_traced"] = FrozenDict({**fields.get("own_traced", {}), **traced})
+            fields["own_static"] = tuple((dict(fields.get("own_static", ())) | static).items())
+        init(self, *args, **fields)
+
+    return __init__
+
+
+Hparams.__init__ = _accept_own(Hparams.__init__)  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
 """A sweep: axes -> grid of settings -> groups that share array shapes and code.
 
-No JAX computation here: a sweep says who is trained, `jaxreg.population` trains them.
+No JAX computation here: a sweep says which members there are, `jaxreg.population` trains them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxreg.config.hparams import (
-    DEFAULT_NUM_STEPS,
-    FIELDS,
-    MAX_STEPS,
-    REGULARISERS,
-    STATIC,
-    TERMS,
-    Experiment,
-    Hparams,
-    describe,
-    strengths_of,
-)
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.fields import MAX_STEPS, describe
+from jaxreg.config.hparams import FIELDS, STATIC, Hparams, resolved
+from jaxreg.config.methods import effective_hparams, terms_of
 from jaxreg.errors import ConfigError
-from jaxreg.nn.initializers import default_variance
+from jaxreg.nn.regularisers import compiled_terms
 
 _RECORD_BYTES = 256e6  # for the two curves of batch losses
 _CHECKS = 20
@@ -57,7 +49,7 @@ class Group:
 
     Attributes:
       settings: positions in the flattened grid, one per config.
-      configs: the hyperparameters of each, complete, and as they act: without those that its method leaves out. Their
+      configs: the effective hyperparameters of each, complete: strengths that its method does not name are off. Their
         static fields are equal.
       eval_every: steps between checks.
     """
@@ -74,9 +66,8 @@ class Group:
     @property
     def terms(self) -> str:
         """The regularisers that any config needs, as `Layout.terms` names them."""
-        fields = {term: REGULARISERS[term] for term in TERMS}
-        needed = [t for t, (field, off) in fields.items() if any(getattr(c, field) != off for c in self.configs)]
-        return "+".join(needed) or "none"
+        needed = {term for config in self.configs for term in terms_of(config)}
+        return "+".join(term for term in compiled_terms() if term in needed) or "none"
 
     @property
     def num_steps(self) -> int:
@@ -151,7 +142,7 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
         members.setdefault(tuple(getattr(hparams, name) for name in STATIC), []).append(number)
     groups = []
     for numbers in members.values():
-        configs = tuple(acting(settings[number]) for number in numbers)
+        configs = tuple(effective_hparams(settings[number]) for number in numbers)
         num_steps = configs[0].num_steps
         assert num_steps is not None
         eval_every = min(experiment.eval_every or math.ceil(num_steps / _CHECKS), num_steps)
@@ -172,58 +163,10 @@ def resolve(hparams: Hparams, num_examples: int) -> Hparams:
         num_steps = max(1, math.ceil(round(hparams.num_epochs * num_examples / hparams.batch_size, 6)))
         if num_steps > MAX_STEPS:
             raise ConfigError("num_epochs", describe(hparams.num_epochs), f"{num_steps} steps; at most {MAX_STEPS}")
-    variance = hparams.init_variance
-    if variance is None:
-        variance = default_variance(hparams.init)
-    return dataclasses.replace(hparams, num_steps=num_steps or DEFAULT_NUM_STEPS, init_variance=variance)
-
-
-def acting(hparams: Hparams) -> Hparams:
-    """The hyperparameters with every strength off that the method does not name; what is left is all there is."""
-    if hparams.method == "all":
-        return hparams
-    kept = strengths_of(hparams.method)
-    left_out: dict[str, Any] = {field: off for field, off in REGULARISERS.values() if field not in kept}
-    if "late_l1" not in hparams.method.split("+"):
-        left_out["l1_start"] = 0.0
-    return dataclasses.replace(hparams, method="all", **left_out)
-
-
-def remarks(experiment: Experiment) -> list[str]:
-    """What a user should be told about this configuration, a line each: what has no effect, what wins over what."""
-    lines = []
-    values = {name: _values(experiment, name) for name in FIELDS}
-    for name in FIELDS:
-        chooser, _, choices = FIELDS[name].metadata["used_by"].partition("=")
-        changed = any(value != FIELDS[name].default for value in values[name])
-        if changed and choices and not set(choices.split(",")) & set(values[chooser]):
-            chosen = ",".join(map(str, values[chooser]))
-            lines.append(f"--{name} has no effect with --{chooser}={chosen}; it acts with {choices.replace(',', ', ')}")
-    if set(values["optimizer"]) & {"momentum", "nesterov"} and set(values["momentum"]) == {0.0}:
-        lines.append("--optimizer=momentum or nesterov with --momentum=0 is plain sgd; give --momentum, say 0.9")
-    named = {name for method in values["method"] for name in method.split("+")}
-    for name, (field, off) in REGULARISERS.items():
-        is_off = set(values[field]) == {off}
-        if name in named and is_off:
-            lines.append(f"--method={','.join(values['method'])}: {name} does nothing with --{field}={describe(off)}")
-        sharing = {other for other, (same, _) in REGULARISERS.items() if same == field}
-        if not is_off and not named & {"all", *sharing} and name == min(sharing):
-            lines.append(f"--{field} has no effect with --method={','.join(values['method'])}, which names no {name}")
-    lines += [
-        f"--{name} has no effect with --{strength}=0"
-        for name, strength in (("l1_start", "l1_strength"), ("kl_target", "kl_strength"))
-        if set(values[name]) != {FIELDS[name].default} and set(values[strength]) == {0.0}
-    ]
-    if "late_l1" in named and set(values["l1_start"]) == {0.0}:
-        lines.append(f"--method={','.join(values['method'])}: late_l1 is l1 with --l1_start=0")
-    if "l1" in named and not named & {"all", "late_l1"} and set(values["l1_start"]) != {0.0}:
-        lines.append(f"--l1_start has no effect with --method={','.join(values['method'])}; it acts with late_l1")
-    if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
-        lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
-    if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:
-        steps = ",".join(map(str, values["num_steps"]))
-        lines.append(f"--num_steps={steps} wins over --num_epochs")
-    return lines
+    with_steps = dataclasses.replace(hparams, num_steps=num_steps)
+    return dataclasses.replace(
+        with_steps, **{name: resolved(with_steps, name) for name in ("num_steps", "init_variance")}
+    )
 
 
 def hyperparameter_table(sweep: Sweep) -> dict[str, np.ndarray[Any, Any]]:
@@ -235,10 +178,6 @@ def hyperparameter_table(sweep: Sweep) -> dict[str, np.ndarray[Any, Any]]:
             column = [describe(value) for value in column]
         table[name] = np.array(column).reshape(sweep.shape)
     return table
-
-
-def _values(experiment: Experiment, name: str) -> list[Any]:
-    return list(experiment.axes.get(name, [getattr(experiment.hparams, name)]))
 
 
 def _dimensions(experiment: Experiment) -> tuple[Dimension, ...]:

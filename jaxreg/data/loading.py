@@ -8,7 +8,7 @@ import difflib
 import numpy as np
 import numpy.typing as npt
 
-from jaxreg.config.hparams import DataConfig, check_value, describe
+from jaxreg.config import DataConfig, check_value, describe
 from jaxreg.data import digits, points
 from jaxreg.data.arrays import Data, Split
 from jaxreg.data.images import Images, Pixels, input_shape, to_split

@@ -9,23 +9,26 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxreg.diagnostics.thresholds import EPSILON, TWIN_TOLERANCE
+from jaxreg.nn.activations import activation_named
 
 
 def saturated_fraction(activations: Array, activation: str) -> Array:
     """The share of (example, unit) pairs [examples, units] that are saturated, 0 for functions without flat ends.
 
-    A sigmoid within EPSILON of 0 or 1, a tanh within 2 EPSILON of -1 or 1: the same pre-activations up to the factor 2
-    between the two.
+    They lie within EPSILON of a flat end, as a fraction of the distance between the two ends: a sigmoid within EPSILON
+    of 0 or 1, a tanh within 2 EPSILON of -1 or 1, the same pre-activations up to the factor 2 between the two.
     """
-    if activation not in ("sigmoid", "tanh"):
+    flat_ends = activation_named(activation).flat_ends
+    if flat_ends is None:
         return jnp.zeros(())
-    share = activations if activation == "sigmoid" else (activations + 1) / 2
+    low, high = flat_ends
+    share = activations if (low, high) == (0.0, 1.0) else (activations + -low) / (high - low)
     return jnp.mean((share <= EPSILON) | (share >= 1 - EPSILON))
 
 
 def dead_fraction(activations: Array, activation: str) -> Array:
-    """The share of ReLU units that are 0 for every example of [examples, units], 0 for other functions."""
-    if activation != "relu":
+    """The share of units that are 0 for every example of [examples, units]; 0 where such units are not dead."""
+    if not activation_named(activation).dies:
         return jnp.zeros(())
     return jnp.mean(jnp.all(activations == 0, axis=0))
 

@@ -8,7 +8,7 @@ import optax
 from jax import Array
 
 from jaxreg.diagnostics.watch import Variable, View, Watch
-from jaxreg.training.member import TrainState
+from jaxreg.training.state import TrainState
 
 
 def adam_moments(view: View) -> dict[str, Array]:

@@ -33,12 +33,11 @@ from jaxreg.diagnostics.variables import VARIABLES
 from jaxreg.diagnostics.verdicts import diagnosis
 from jaxreg.diagnostics.watch import View, Watch
 from jaxreg.errors import ConfigError
-from jaxreg.nn import penalties
-from jaxreg.nn.losses import LOSSES
 from jaxreg.nn.projections import unit_norms
-from jaxreg.training.member import Problem
-from jaxreg.training.models import Layers, Params
+from jaxreg.nn.trees import Layers, Params
+from jaxreg.training.member import loss_of
 from jaxreg.training.optimizers import make_optimizer
+from jaxreg.training.problem import Problem, total_penalty
 
 PROBE_SIZE = 1000  # training examples
 
@@ -206,16 +205,16 @@ def _propagate(
     trace = problem.model.trace
     assert trace is not None
 
-    def mean_loss(params: Params, nudges: Layers) -> tuple[Array, tuple[Layers, Layers]]:
-        logits, *signals = trace(params, hparams, inputs, nudges)
-        return jnp.mean(LOSSES[hparams.loss](logits, labels)), tuple(signals)  # type: ignore[return-value]  # of two
+    def mean_loss(params: Params, perturbations: Layers) -> tuple[Array, tuple[Layers, Layers]]:
+        logits, *signals = trace(params, hparams, inputs, perturbations)
+        return jnp.mean(loss_of(hparams)(logits, labels)), tuple(signals)  # type: ignore[return-value]  # of two
 
     def penalty(params: Params) -> Array:
         activations = problem.model.forward(params, hparams, inputs)[1]
-        return penalties.total(problem.penalties, params, activations, hparams, jnp.asarray(step))
+        return total_penalty(problem.penalties, params, activations, hparams, jnp.asarray(step))
 
-    nudges = tuple(jnp.zeros((num_examples, layer["bias"].shape[0])) for layer in params)
-    (gradients, back), (pre_activations, activations) = jax.grad(mean_loss, (0, 1), has_aux=True)(params, nudges)
+    perturbations = tuple(jnp.zeros((num_examples, layer["bias"].shape[0])) for layer in params)
+    (gradients, back), (pre_activations, activations) = jax.grad(mean_loss, (0, 1), has_aux=True)(params, perturbations)
     penalised = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(params)) if problem.penalties else gradients
     of_examples = tuple(num_examples * signal for signal in back)
     return gradients, penalised, _Signals(pre_activations, activations, of_examples)

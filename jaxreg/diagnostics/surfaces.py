@@ -16,12 +16,12 @@ import numpy.typing as npt
 import xarray as xr
 from jax import Array
 
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
 from jaxreg.data import Data
 from jaxreg.diagnostics.watch import Variable, Watch
 from jaxreg.errors import ConfigError
-from jaxreg.training.member import Problem
-from jaxreg.training.models import Params
+from jaxreg.nn.trees import Params
+from jaxreg.training.problem import Problem
 
 SIZE = 41  # grid points along each coordinate
 MARGIN = 0.15  # of the extent of the training points

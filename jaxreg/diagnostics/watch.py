@@ -17,8 +17,9 @@ from jax import Array
 from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data
 from jaxreg.errors import ConfigError
-from jaxreg.training.member import Problem, TrainState
-from jaxreg.training.models import Params
+from jaxreg.nn.trees import Params
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import TrainState
 
 
 class Variable(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from jaxreg.config.hparams import REGULARISERS, strengths_of
+from jaxreg.config import suppressed_by
 
 WITHIN_SETTINGS = (
     *("seed", "step", "check", "layer", "bin", "label", "prediction", "repeat", "t"),
@@ -72,10 +72,8 @@ def acting_setting(setting: Mapping[str, Any]) -> dict[str, Any]:
     """A setting without the strengths that its method leaves out: method and l2_strength of a setting of method=l2."""
     if setting.get("method", "all") == "all":
         return dict(setting)
-    method = str(setting["method"])
-    acting = {*strengths_of(method), *(["l1_start"] if "late_l1" in method.split("+") else [])}
-    strengths = {field for field, _ in REGULARISERS.values()} | {"l1_start"}
-    return {name: value for name, value in setting.items() if name in acting or name not in strengths}
+    suppressed = suppressed_by(str(setting["method"]))
+    return {name: value for name, value in setting.items() if name not in suppressed}
 
 
 def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) -> tuple[xr.Dataset, str]:

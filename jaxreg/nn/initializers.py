@@ -1,4 +1,4 @@
-"""Initial weights: (key, shape, variance) -> weights.
+"""Initial weights: (key, shape, variance) -> weights [in, out].
 
 Every scheme scales one standard draw, so members that share a key differ in their scale only. `shape` is [in, out] and
 `variance` a number or a traced scalar: the variance of each weight for `normal` and `uniform`, a factor on the scheme's
@@ -7,6 +7,7 @@ own variance for the others.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -15,7 +16,22 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-Initializer = Callable[[Array, tuple[int, int], ArrayLike], Array]
+Initializer = Callable[..., Array]  # (key, shape [in, out], variance) -> array
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialScheme:
+    """How a layer [in, out] begins.
+
+    Attributes:
+      weights: (key, shape, variance) -> weights [in, out]; further parameters are hyperparameters by name.
+      bias: (key, shape, variance) -> biases [out]; None for zeros.
+      default_variance: what `variance` is where none is given; None for a scheme that has no variance and ignores it.
+    """
+
+    weights: Initializer
+    bias: Initializer | None = None
+    default_variance: float | None = 1.0
 
 
 def zeros(_key: Array, shape: tuple[int, int], _variance: ArrayLike) -> Array:
@@ -69,18 +85,26 @@ def _draw(values: Array) -> Array:
     return jax.lax.optimization_barrier(values)
 
 
-def default_variance(scheme: str) -> float:
-    """0.01 where `variance` is that of the weights, 1 where it is a factor on the scheme's own."""
-    return 0.01 if scheme in ("normal", "uniform") else 1.0
-
-
-INITIALIZERS: dict[str, Initializer] = {
-    "zeros": zeros,
-    "normal": normal,
-    "uniform": uniform,
-    "lecun": lecun,
-    "glorot": glorot,
-    "he": he,
-    "orthogonal": orthogonal,
-    "torch": torch,
+INITIAL_SCHEMES: dict[str, InitialScheme | Initializer] = {
+    "zeros": InitialScheme(zeros, default_variance=None),
+    "normal": InitialScheme(normal, default_variance=0.01),
+    "uniform": InitialScheme(uniform, default_variance=0.01),
+    "lecun": InitialScheme(lecun),
+    "glorot": InitialScheme(glorot),
+    "he": InitialScheme(he),
+    "orthogonal": InitialScheme(orthogonal),
+    "torch": InitialScheme(torch, bias=torch_bias),
 }
+"""By name; a plain function may stand for an `InitialScheme` with no more than weights."""
+
+
+def scheme_named(name: str) -> InitialScheme:
+    """The initial scheme of a name."""
+    entry = INITIAL_SCHEMES[name]
+    return entry if isinstance(entry, InitialScheme) else InitialScheme(entry)
+
+
+def default_variance(name: str) -> float:
+    """The variance that a scheme takes where none is given; 1 for one that ignores it."""
+    variance = scheme_named(name).default_variance
+    return 1.0 if variance is None else variance

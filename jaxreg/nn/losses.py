@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-Loss = Callable[[Array, Array], Array]
+Loss = Callable[..., Array]  # (logits, labels, hyperparameters) -> nats per example
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -34,3 +34,4 @@ LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "cross_entropy_on_probabilities": cross_entropy_on_probabilities,
 }
+"""By name; parameters after (logits, labels) are hyperparameters by name."""

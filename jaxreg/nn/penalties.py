@@ -1,8 +1,8 @@
-"""Terms of the objective besides the loss.
+"""Penalties: terms of the objective besides the loss, [] in the unit of the loss, each with its strength as a factor.
 
-A penalty is a function (params, activations, hparams, step) -> scalar, its strength included, so that a strength is a
-per-member number like any other. The objective is the loss plus the sum of the penalties; an empty list costs nothing.
-Those of `PENALTIES` act on the weights of all layers, the output layer included, and never on biases.
+They act on the weights of all layers, the output layer included, or on the activations of the hidden layers; never on
+biases. Their parameters are hyperparameters by name, besides `params` (a tree), `activations` (of the hidden layers
+before dropout, [batch, units] each) and `step` ([] int32, the number of steps taken).
 """
 
 from __future__ import annotations
@@ -12,29 +12,12 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
-from jaxreg.config.hparams import DEFAULT_NUM_STEPS, Hparams
-from jaxreg.training.models import Layers, Params, weights_of
-
-Penalty = Callable[[Params, Layers, Hparams, Array], Array]
+from jaxreg.nn.activations import activation_named
+from jaxreg.nn.trees import Layers, Params, weights_of
 
 MEAN_ACTIVATION_BOUND = 1e-4  # mean activations count as at least this, and at most 1 minus this
-
-# Activations mapped into (0, 1), so that their mean can be compared with a target there.
-TO_UNIT_INTERVAL: dict[str, Callable[[Array], Array]] = {
-    "sigmoid": lambda a: a,
-    "tanh": lambda a: (a + 1) / 2,
-    "relu": lambda a: a / (1 + a),
-    "softplus": lambda a: a / (1 + a),
-}
-
-
-def total(penalties: Sequence[Penalty], params: Params, activations: Layers, hparams: Hparams, step: Array) -> Array:
-    """The sum of all penalties, a scalar in the unit of the loss."""
-    result = jnp.zeros(())
-    for penalty in penalties:
-        result += penalty(params, activations, hparams, step)
-    return result
 
 
 def l1_norm(params: Params) -> Array:
@@ -60,7 +43,7 @@ def half_squared_l2_norm(params: Params) -> Array:
     return _sum([jnp.sum(jnp.square(w)) / 2 for w in weights_of(params)])
 
 
-def kl_sparsity(activations: Layers, target: Array | float, activation: str) -> Array:
+def kl_sparsity(activations: Layers, target: ArrayLike, unit_interval: Callable[[Array], Array]) -> Array:
     """Sum over hidden units of KL(target || mean activation) between Bernoulli variables, [] in nats.
 
       KL(p || q) = p log(p / q) + (1 - p) log((1 - p) / (1 - q)),   >= 0, and 0 where q = p
@@ -72,36 +55,39 @@ def kl_sparsity(activations: Layers, target: Array | float, activation: str) -> 
     Args:
       activations: of the hidden layers before dropout, [batch, units] each; 0 if there are none.
       target: p, in (0, 1).
-      activation: one of TO_UNIT_INTERVAL.
+      unit_interval: maps activations into (0, 1).
 
     References: Ng (2011), Sparse autoencoder, CS294A lecture notes.
     """
 
     def layer(a: Array) -> Array:
-        mean = jnp.mean(TO_UNIT_INTERVAL[activation](a), axis=0)
+        mean = jnp.mean(unit_interval(a), axis=0)
         q = jnp.clip(mean, MEAN_ACTIVATION_BOUND, 1 - MEAN_ACTIVATION_BOUND)
         return jnp.sum(target * jnp.log(target / q) + (1 - target) * jnp.log((1 - target) / (1 - q)))
 
     return _sum([layer(a) for a in activations])
 
 
-def l1(params: Params, _activations: Layers, hparams: Hparams, step: Array) -> Array:
+def l1(params: Params, step: Array, l1_strength: ArrayLike, l1_start: ArrayLike, num_steps: int) -> Array:
     """`l1_strength` times the L1 norm from step `l1_start` * num_steps on, 0 before."""
-    starts = hparams.l1_start * (hparams.num_steps or DEFAULT_NUM_STEPS)
-    return jnp.where(step >= starts, hparams.l1_strength, 0.0) * l1_norm(params)
+    return jnp.where(step >= l1_start * num_steps, l1_strength, 0.0) * l1_norm(params)
 
 
-def l2(params: Params, _activations: Layers, hparams: Hparams, _step: Array) -> Array:
+def l2(params: Params, l2_strength: ArrayLike) -> Array:
     """`l2_strength` times half the squared L2 norm."""
-    return hparams.l2_strength * half_squared_l2_norm(params)
+    return jnp.asarray(l2_strength * half_squared_l2_norm(params))
 
 
-def kl(_params: Params, activations: Layers, hparams: Hparams, _step: Array) -> Array:
-    """`kl_strength` times the divergence of mean activations from `kl_target`."""
-    return hparams.kl_strength * kl_sparsity(activations, hparams.kl_target, hparams.activation)
+def kl(activations: Layers, kl_strength: ArrayLike, kl_target: ArrayLike, activation: str) -> Array:
+    """`kl_strength` times the divergence of mean activations from `kl_target`; 0 without hidden layers.
 
-
-PENALTIES: dict[str, Penalty] = {"l1": l1, "l2": l2, "kl": kl}
+    Raises:
+      ValueError: the activation has no map into (0, 1).
+    """
+    unit_interval = activation_named(activation).unit_interval
+    if unit_interval is None:
+        raise ValueError(f"activation {activation} has no map into (0, 1), which KL sparsity needs")
+    return jnp.asarray(kl_strength * kl_sparsity(activations, kl_target, unit_interval))
 
 
 def _sum(terms: Sequence[Array]) -> Array:

@@ -1,25 +1,13 @@
-"""Projections of the parameters after the update: functions (params, hparams) -> params, applied in order."""
+"""Projections of the parameters after the update."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxreg.config.hparams import Hparams
-from jaxreg.training.models import Params, weights_mask
-
-Constraint = Callable[[Params, Hparams], Params]
-
-
-def project(constraints: Sequence[Constraint], params: Params, hparams: Hparams) -> Params:
-    """The parameters after all projections, first to last."""
-    for constraint in constraints:
-        params = constraint(params, hparams)
-    return params
+from jaxreg.nn.trees import Params, weights_mask
 
 
 def unit_norms(weights: Array) -> Array:
@@ -44,13 +32,10 @@ def project_on_ball(weights: Array, radius: ArrayLike) -> Array:
     return jnp.where(norms > radius, weights * (radius / norms), weights)
 
 
-def max_norm(params: Params, hparams: Hparams) -> Params:
+def max_norm(params: Params, max_norm: ArrayLike) -> Params:
     """The incoming weights of every unit of every layer, projected on |w| <= `max_norm`; biases are not part of it."""
     return jax.tree.map(
-        lambda leaf, is_weight: project_on_ball(leaf, hparams.max_norm) if is_weight else leaf,
+        lambda leaf, is_weight: project_on_ball(leaf, max_norm) if is_weight else leaf,
         params,
         weights_mask(params),
     )
-
-
-CONSTRAINTS: dict[str, Constraint] = {"max_norm": max_norm}

@@ -15,15 +15,9 @@ from jax import Array
 
 from jaxreg.config.hparams import Hparams
 from jaxreg.diagnostics.watch import View, Watch
-from jaxreg.training.member import (
-    Metrics,
-    Problem,
-    TrainState,
-    after_check,
-    confusion,
-    evaluate,
-    is_halted,
-)
+from jaxreg.training.member import Metrics, after_check, confusion, evaluate, is_halted
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import TrainState
 
 MAX_CONFUSED = 100  # classes: the confusion matrix of a member has their square
 

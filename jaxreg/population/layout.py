@@ -10,15 +10,14 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
 import jax
 import psutil
 
-from jaxreg.config.hparams import TERMS
 from jaxreg.errors import ConfigError
+from jaxreg.nn.regularisers import compiled_terms
 
 # What a chunk of steps should cost: long enough to hide its start, short enough for a signal to be heeded soon.
 _CHUNK_SECONDS = 2.0
@@ -69,16 +68,17 @@ def parse_layout(text: str) -> Layout:
       ConfigError: a field is missing, unknown, or has a value that no layout can have.
     """
     names = [field.name for field in dataclasses.fields(Layout)]
-    regularisers = ("none", *("+".join(terms) for n in range(len(TERMS)) for terms in combinations(TERMS, n + 1)))
-    choices = {"split": ("seeds", "configs"), "over_seeds": ("map", "vmap"), "terms": regularisers}
+    choices = {"split": ("seeds", "configs"), "over_seeds": ("map", "vmap")}
     remedy = f"must give {', '.join(f'{name}:...' for name in names)}, as meta.json shows them, whole numbers >= 1"
     parts = dict(part.partition(":")[::2] for part in text.replace(" ", "").split(","))
-    if list(parts) != names or any(parts[name] not in allowed for name, allowed in choices.items()):
+    terms = parts.get("terms", "").split("+")
+    known = terms == ["none"] or terms == [term for term in compiled_terms() if term in terms]
+    if list(parts) != names or not known or any(parts[name] not in allowed for name, allowed in choices.items()):
         raise ConfigError(
             "layout", text, f"{remedy}; split:seeds or configs, over_seeds:map or vmap, terms:none or l1+l2+..."
         )
-    numbers = {name: int(value) for name, value in parts.items() if value.isdecimal() and name not in choices}
-    if len(numbers) + len(choices) < len(names) or min(numbers.values()) < 1:
+    numbers = {name: int(value) for name, value in parts.items() if value.isdecimal()}
+    if len(numbers) + len(choices) + 1 < len(names) or min(numbers.values()) < 1:
         raise ConfigError("layout", text, remedy)
     layout = Layout(**(parts | numbers))  # type: ignore[arg-type]  # checked above
     if (layout.seeds if layout.split == "seeds" else layout.configs) % layout.devices:

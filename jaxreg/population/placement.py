@@ -24,7 +24,8 @@ from jaxreg.population.layout import Layout
 from jaxreg.population.planning import Plan
 from jaxreg.population.programs import Population, Programs, Watched
 from jaxreg.training.batches import Cursor, cursor_at
-from jaxreg.training.member import StepMetrics, TrainState
+from jaxreg.training.member import StepMetrics
+from jaxreg.training.state import TrainState
 
 
 class DeviceData(NamedTuple):

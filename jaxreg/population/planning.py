@@ -14,17 +14,20 @@ import jax
 import numpy as np
 import psutil
 
-from jaxreg.config.hparams import Experiment, describe
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.fields import describe
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.data import Data
 from jaxreg.diagnostics.probe import layer_watch
 from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import View, Watch, variables_of
 from jaxreg.errors import ConfigError
-from jaxreg.nn.penalties import TO_UNIT_INTERVAL
+from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
-from jaxreg.training.member import Problem, TrainState, init_state, with_terms
+from jaxreg.training.problem import Problem, with_terms
+from jaxreg.training.reads import refuse_unread_axes
+from jaxreg.training.state import TrainState, init_state
 
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
@@ -76,7 +79,7 @@ def make_plan(
     `watches` come besides those that the experiment's flags ask for.
 
     Raises:
-      ConfigError: a batch larger than the training set; a regulariser or a watch that the model gives nothing to work
+      ConfigError: a batch larger than the training set; an axis that no part of a member reads; a regulariser or a watch that the model gives nothing to work
         on; too large for the memory; a layout that does not fit the sweep.
     """
     problem = problem or Problem()
@@ -84,6 +87,7 @@ def make_plan(
     layouts = plan_layouts(experiment, sweep, data, problem, devices)
     for group, layout in zip(sweep.groups, layouts, strict=True):
         require_terms(layout, group, data, problem)
+    refuse_unread_axes(experiment, sweep, problem, data.input_shape, data.num_classes)
     plan = Plan(experiment, data, problem, sweep, (*_asked_for(experiment), *watches), layouts)
     _require_watches(plan)
     return plan
@@ -154,8 +158,8 @@ def require_terms(layout: Layout, group: Group, data: Data, problem: Problem) ->
         raise refusal("dropout_rate", "this model has no dropout_forward; do without dropout")
     if "kl" not in terms:
         return
-    if shared.activation not in TO_UNIT_INTERVAL:
-        known = ", ".join(TO_UNIT_INTERVAL)
+    if shared.activation not in with_unit_interval():
+        known = ", ".join(with_unit_interval())
         raise refusal("kl_strength", f"kl acts on --activation={known}, not on {shared.activation}; do without it")
     params = state_shapes(group, data, problem).params
     example = jax.ShapeDtypeStruct((1, math.prod(data.input_shape)), np.float32)

@@ -30,19 +30,9 @@ from jaxreg.population.evaluation import (
 )
 from jaxreg.population.layout import Layout
 from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import (
-    DROPOUT,
-    INIT,
-    TEST_ORDER,
-    TRAIN_ORDER,
-    Problem,
-    StepMetrics,
-    TrainState,
-    init_state,
-    member_key,
-    update,
-    with_terms,
-)
+from jaxreg.training.member import StepMetrics, update
+from jaxreg.training.problem import Problem, with_terms
+from jaxreg.training.state import DROPOUT, INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
 
 Watched = Mapping[str, Array]  # what watches measure, by the name in the results
 

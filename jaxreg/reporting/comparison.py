@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from jaxreg.config.hparams import DataConfig
+from jaxreg.config import DataConfig
 from jaxreg.measures.learning import setting_label
 from jaxreg.measures.summary import Row, best_row, member_dims, summary
 from jaxreg.reporting import figures, provenance

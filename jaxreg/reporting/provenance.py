@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from jaxreg.config.hparams import FIELDS, DataConfig, Experiment, RunConfig, describe
+from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
 from jaxreg.reporting.document import counted, grouped, seconds, size
 
 Meta = Mapping[str, Any]  # content of meta.json

@@ -17,19 +17,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.fields import describe
 from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
-from jaxreg.config.hparams import FIELDS, Experiment, Hparams, describe
+from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
 from jaxreg.files import write_atomically
 from jaxreg.measures.learning import value_label
 from jaxreg.measures.summary import axis_names
 from jaxreg.measures.tidy import to_frame
+from jaxreg.nn.trees import Params, parameter_name
 from jaxreg.population.blocks import block_name, make_blocks
 from jaxreg.population.layout import Layout
 from jaxreg.results import dataset as results
 from jaxreg.runs.folder import Part, checkpoint_folder, read_finished
-from jaxreg.training.models import Params, parameter_name
 
 if TYPE_CHECKING:
     from jaxreg.runs.checkpoints.store import Found

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import flag_lines
-from jaxreg.config.hparams import Experiment
 from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import strict_json, write_atomically
 from jaxreg.runs.identity import Identity

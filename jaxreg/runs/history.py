@@ -13,7 +13,8 @@ from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import Block
 from jaxreg.population.evaluation import MAX_CONFUSED, Check, FinalMetrics
 from jaxreg.population.planning import Plan
-from jaxreg.training.member import StepMetrics, TrainState
+from jaxreg.training.member import StepMetrics
+from jaxreg.training.state import TrainState
 
 CHECK_VARIABLES = (
     "validation_loss",

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import NOT_COMPARED, experiment_from_flags, flag_lines
-from jaxreg.config.hparams import Experiment
 from jaxreg.data import Data
 from jaxreg.errors import ConfigError
 from jaxreg.files import strict_json

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jaxreg.config.hparams import Experiment
+from jaxreg.config.experiment import Experiment
 from jaxreg.errors import ConfigError, RunFolderError
 from jaxreg.study import Study
 

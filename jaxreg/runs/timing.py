@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from jaxreg.config.hparams import MAX_STEPS, Experiment
-from jaxreg.config.sweeps import acting
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.fields import MAX_STEPS
+from jaxreg.config.methods import effective_hparams
 from jaxreg.data import Data
 from jaxreg.population.placement import Placements
 from jaxreg.population.planning import make_plan
@@ -35,7 +36,7 @@ def training_time_alone(members: Mapping[str, Experiment], data: Data, repeats: 
 
     def train(method: str, seed: int) -> float:
         asked = members[method]
-        patient = acting(asked.hparams).patience > 0
+        patient = effective_hparams(asked.hparams).patience > 0
         alone = dataclasses.replace(
             asked,
             seeds=1,

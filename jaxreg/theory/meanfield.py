@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxreg.training.models import ACTIVATIONS
+from jaxreg.nn.activations import activation_named
 
 Values = np.ndarray[Any, Any]
 
@@ -57,7 +57,7 @@ def predict(
         more exact where examples differ in size. The prediction is the mean over examples.
       widths: N_0 ... N_L.
       variances: v_1 ... v_L, of one weight.
-      activation: of the hidden layers, a name of `jaxreg.training.models.ACTIVATIONS`.
+      activation: of the hidden layers, a name of `jaxreg.nn.activations.ACTIVATIONS`.
       output_backpropagated: E[d_L^2], one number or [examples].
 
     Raises:
@@ -87,5 +87,5 @@ def _second_moments(activation: str, variances: Values) -> tuple[Values, Values]
 
     with jax.enable_x64(True):
         z = jnp.asarray(np.sqrt(variances)[:, None] * _NODES)
-        value, slope = jax.jvp(ACTIVATIONS[activation], (z,), (jnp.ones_like(z),))
+        value, slope = jax.jvp(activation_named(activation).function, (z,), (jnp.ones_like(z),))
         return np.asarray(value) ** 2 @ _DENSITY, np.asarray(slope) ** 2 @ _DENSITY

@@ -1,4 +1,4 @@
-"""One member: its state, one step of training, its evaluation. Whoever understands `update` understands the program.
+"""One member: one step of training, its evaluation, its checks. If you understand `update` you understand the program.
 
 Everything here is written for a single member and a single seed; `jaxreg.population` maps it over members.
 """
@@ -13,41 +13,18 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from jaxreg.config.hparams import Hparams
-from jaxreg.nn import penalties
-from jaxreg.nn import projections as constraints
-from jaxreg.nn.losses import LOSSES, correct
+from jaxreg.config import Hparams
+from jaxreg.nn.losses import LOSSES, Loss, correct
+from jaxreg.nn.trees import Layers, Params
 from jaxreg.training import stopping
-from jaxreg.training.models import Layers, Model, Params, mlp
+from jaxreg.training.binding import bind
 from jaxreg.training.optimizers import make_optimizer
-
-# Random numbers of one member are drawn from keys that depend on (base_seed, seed, purpose) only.
-INIT, TRAIN_ORDER, TEST_ORDER, DROPOUT = range(4)
-
-
-class Problem(NamedTuple):
-    """The functions that a member is made of; what may be replaced by the user's own."""
-
-    model: Model = mlp()
-    penalties: tuple[penalties.Penalty, ...] = ()
-    constraints: tuple[constraints.Constraint, ...] = ()
-    dropout: bool = False  # whether units are dropped in training, at a rate that may be 0
-
-
-class TrainState(NamedTuple):
-    """What changes while a member trains. There is no key in it: (seed, step) gives every random number."""
-
-    params: Params
-    opt_state: Any
-    best_params: Params  # of the check with the lowest validation loss
-    best_loss: Array  # [] float32, nats; inf before the first check
-    best_check: Array  # [] int32, -1 before the first check
-    stopped_check: Array  # [] int32, at which patience ran out; -1 while it has not
-    diverged_step: Array  # [] int32, -1 while the member is well
+from jaxreg.training.problem import Problem, project, total_penalty
+from jaxreg.training.state import TrainState
 
 
 class StepMetrics(NamedTuple):
-    """What a step tells: means over the batch before the update, NaN once the member is halted."""
+    """Means over the batch before the update, NaN once the member is halted."""
 
     loss: Array  # [] nats, without penalties
     objective: Array  # [] with penalties
@@ -60,29 +37,9 @@ class Metrics(NamedTuple):
     accuracy: Array  # [] in [0, 1]
 
 
-def member_key(base_seed: Array | int, seed: Array | int, purpose: int) -> Array:
-    """The key of one seed for one purpose (INIT, TRAIN_ORDER, ...); nothing else in a sweep touches it."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(base_seed), seed), purpose)
-
-
-def with_terms(problem: Problem, terms: str) -> Problem:
-    """The problem with the regularisers that `terms` names, as `Layout.terms` does, compiled in before the own ones."""
-    named = terms.split("+")
-    return problem._replace(
-        penalties=(*(term for name, term in penalties.PENALTIES.items() if name in named), *problem.penalties),
-        constraints=(*(term for name, term in constraints.CONSTRAINTS.items() if name in named), *problem.constraints),
-        dropout="dropout" in named,
-    )
-
-
-def init_state(
-    key: Array, hparams: Hparams, problem: Problem, input_shape: tuple[int, ...], num_classes: int
-) -> TrainState:
-    """The state before the first step."""
-    params = jax.tree.map(_strong, problem.model.init(key, hparams, input_shape, num_classes))
-    opt_state = jax.tree.map(_strong, make_optimizer(hparams).init(params))
-    never = jnp.int32(-1)
-    return TrainState(params, opt_state, params, jnp.float32(jnp.inf), never, never, never)
+def loss_of(hparams: Hparams) -> Loss:
+    """The loss of a member: (logits [batch, classes], labels [batch]) -> [batch], in nats."""
+    return bind(LOSSES[hparams.loss], hparams, 2)
 
 
 def update(
@@ -109,8 +66,12 @@ def update(
       step: [] int32, the number of steps taken before this one.
       active: [] bool, False to leave the member as it is.
       key: of this seed, for dropout; needed where `problem.dropout` asks for it.
+
+    Returns:
+      The state after the step, and the means over the batch before it, [] float32 in nats; NaN where the member is
+      halted or not `active`.
     """
-    per_example = LOSSES[hparams.loss]
+    per_example = loss_of(hparams)
 
     def forward(params: Params) -> tuple[Array, Layers]:
         if not problem.dropout:
@@ -122,11 +83,11 @@ def update(
     def objective(params: Params) -> tuple[Array, Array]:
         logits, activations = forward(params)
         loss = jnp.mean(per_example(logits, labels))
-        return loss + penalties.total(problem.penalties, params, activations, hparams, step), loss
+        return loss + total_penalty(problem.penalties, params, activations, hparams, step), loss
 
     (value, loss), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
     updates, opt_state = make_optimizer(hparams).update(grads, state.opt_state, state.params)
-    params = constraints.project(problem.constraints, optax.apply_updates(state.params, updates), hparams)
+    params = project(problem.constraints, optax.apply_updates(state.params, updates), hparams)
 
     running = active & ~is_halted(state, hparams)
     diverged = running & stopping.diverges(loss, value, params)
@@ -144,7 +105,7 @@ def update(
 def evaluate(
     params: Params, hparams: Hparams, problem: Problem, inputs: Array, labels: Array, block_size: int
 ) -> Metrics:
-    """Mean loss and accuracy over a whole set, read in blocks of `block_size` examples.
+    """Mean loss and accuracy over all examples of a set, read in blocks of `block_size` examples.
 
     Args:
       params: the member's parameters.
@@ -152,11 +113,16 @@ def evaluate(
       problem: only the model is used: no penalties.
       inputs, labels: [examples, features] and [examples].
       block_size: static; the last block overlaps the one before it, and no example counts twice.
+
+    Returns:
+      Mean loss, [] in nats, and accuracy, [] in [0, 1].
     """
+
+    per_example = loss_of(hparams)
 
     def block(x: Array, y: Array, new: Array) -> Metrics:
         logits, _ = problem.model.forward(params, hparams, x)
-        loss = jnp.sum(jnp.where(new, LOSSES[hparams.loss](logits, y), 0.0))
+        loss = jnp.sum(jnp.where(new, per_example(logits, y), 0.0))
         return Metrics(loss, jnp.sum(new & correct(logits, y)))
 
     totals = _sum_over_blocks(block, Metrics(jnp.float32(0), jnp.int32(0)), inputs, labels, block_size)
@@ -188,7 +154,7 @@ def confusion(
 
 
 def is_halted(state: TrainState, hparams: Hparams) -> Array:
-    """Whether the member no longer trains."""
+    """Whether the member no longer trains, [] bool: it diverged, or patience ran out under `after_stop=halt`."""
     return stopping.is_halted(hparams, state.stopped_check, state.diverged_step)
 
 
@@ -196,6 +162,15 @@ def after_check(state: TrainState, hparams: Hparams, validation: Metrics, check:
     """The state after a check: a strictly lower validation loss makes its parameters the best ones; patience may end.
 
     A halted member does not change.
+
+    Args:
+      state: the member at the check.
+      hparams: its hyperparameters; `patience` is counted in checks, and 0 is without end.
+      validation: its loss and accuracy on the validation set, [] each; a loss that is NaN is never lower.
+      check: [] int32, the number of this check, from 0.
+
+    Returns:
+      The state with the best parameters so far, their loss and check, and, where patience ran out, `stopped_check`.
     """
     running = ~is_halted(state, hparams)
     better = running & stopping.improves(validation.loss, state.best_loss)
@@ -222,8 +197,3 @@ def _sum_over_blocks(block: Callable[..., Any], zero: Any, inputs: Array, labels
         return jax.tree.map(jnp.add, totals, block(x, y, new)), None
 
     return jax.lax.scan(add, zero, jnp.arange(0, num_examples, size))[0]
-
-
-def _strong(leaf: Array) -> Array:
-    """Without JAX's weak type, which a checkpoint does not keep and which would cost another compilation."""
-    return jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype)

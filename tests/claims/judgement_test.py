@@ -11,9 +11,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxreg.claims.judgement import Best, Claim, Higher, Judgement, Lower, Measure, ReportedNumber, Trend, Within, judge
+from jaxreg.claims.judgement import Best, Claim, Higher, Judgement, Lower, ReportedNumber, Trend, Within, judge
 from jaxreg.claims.judgement import _on_reported as on_reported
 from jaxreg.claims.reported import Reported, reported_numbers
+from jaxreg.claims.selection import Measure
 from jaxreg.measures.learning import steps_to_train
 from jaxreg.statistics.intervals import prediction_interval
 from tests.synthetic import make_results

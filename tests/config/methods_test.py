@@ -11,11 +11,13 @@ import pytest
 
 import jaxreg
 from experiments import cli, lr_sweep
-from jaxreg.config.hparams import FIELDS, REGULARISERS, TERMS, Experiment, Hparams, validate
-from jaxreg.config.sweeps import acting, make_sweep, remarks
+from jaxreg.config import FIELDS, Experiment, Hparams, effective_hparams, validate
+from jaxreg.config.remarks import remarks
+from jaxreg.config.sweeps import make_sweep
 from jaxreg.errors import ConfigError
-from jaxreg.training.member import Problem
+from jaxreg.nn.regularisers import REGULARISERS, compiled_terms
 from jaxreg.training.models import from_linen
+from jaxreg.training.problem import Problem
 from tests.training_run import experiment, runner
 
 # Every strength on, each with a value of its own.
@@ -29,7 +31,7 @@ GIVEN: dict[str, Any] = {
     "weight_decay": 0.6,
     "patience": 7,
 }
-OFF: dict[str, Any] = dict(REGULARISERS.values()) | {"l1_start": 0.0}
+OFF: dict[str, Any] = {r.strength: r.off for r in REGULARISERS.values()} | {"l1_start": 0.0}
 
 
 def strengths(hparams: Hparams) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def strengths(hparams: Hparams) -> dict[str, Any]:
     ],
 )
 def test_a_method_leaves_on_what_it_names(method: str, acts: set[str]) -> None:
-    left = strengths(acting(Hparams(method=method, **GIVEN)))
+    left = strengths(effective_hparams(Hparams(method=method, **GIVEN)))
     on = {name for name, value in left.items() if value != OFF[name]}
     assert on == acts
     assert all(left[name] == GIVEN[name] for name in on)
@@ -66,16 +68,16 @@ def test_a_method_leaves_on_what_it_names(method: str, acts: set[str]) -> None:
 
 def test_a_method_touches_no_other_hyperparameter() -> None:
     given = Hparams(method="l2", learning_rate=0.7, kl_target=0.3, hidden_sizes=(5,), **GIVEN)
-    spelled = acting(given)
+    spelled = effective_hparams(given)
     for name in set(FIELDS) - {*GIVEN, "method"}:
         assert getattr(spelled, name) == getattr(given, name)
     assert spelled.method == "all"
-    assert acting(spelled) == spelled
+    assert effective_hparams(spelled) == spelled
 
 
 def test_the_defaults_leave_everything_off() -> None:
     assert {name: FIELDS[name].default for name in OFF} == OFF
-    assert acting(Hparams(method="none", **GIVEN)) == Hparams()
+    assert effective_hparams(Hparams(method="none", **GIVEN)) == Hparams()
 
 
 def test_settings_hold_what_was_given_and_configs_what_acts() -> None:
@@ -104,7 +106,7 @@ def test_settings_hold_what_was_given_and_configs_what_acts() -> None:
 def test_a_program_holds_the_terms_that_any_member_needs(axes: dict[str, Any], terms: str | None) -> None:
     (group,) = make_sweep(Experiment(axes=axes), 1000).groups
     assert group.terms == (terms or "l1+max_norm+dropout")
-    assert set(group.terms.split("+")) <= {*TERMS, "none"}
+    assert set(group.terms.split("+")) <= {*compiled_terms(), "none"}
 
 
 def test_each_group_has_its_own_terms() -> None:

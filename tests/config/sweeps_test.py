@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import FIELDS, STATIC, TRACED, Experiment, Hparams
-from jaxreg.config.sweeps import Sweep, hyperparameter_table, make_sweep, remarks, resolve
+from jaxreg.config import FIELDS, STATIC, TRACED, Experiment, Hparams
+from jaxreg.config.remarks import remarks
+from jaxreg.config.sweeps import Sweep, hyperparameter_table, make_sweep, resolve
 from jaxreg.errors import ConfigError
 
 NUM_EXAMPLES = 1000

@@ -16,7 +16,7 @@ import pytest
 import requests
 from PIL import Image
 
-from jaxreg.config.hparams import DataConfig
+from jaxreg.config import DataConfig
 from jaxreg.data import Data, load
 
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import DataConfig
+from jaxreg.config import DataConfig
 from jaxreg.data import load
 from jaxreg.data.digits import even_order
 from jaxreg.errors import ConfigError

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import DataConfig
+from jaxreg.config import DataConfig
 from jaxreg.data import load
 from jaxreg.data.images import input_shape, sum_pool, to_split
 from jaxreg.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import DataConfig
+from jaxreg.config import DataConfig
 from jaxreg.data import Data, load
 from jaxreg.data.points import NUM_POINTS, POINT_SETS, TEST_SIZE, VALIDATION_SIZE
 from jaxreg.errors import ConfigError

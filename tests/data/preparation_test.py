@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import DataConfig
+from jaxreg.config import DataConfig
 from jaxreg.data import Data, load, prepared
 from jaxreg.errors import DataError
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
 from jaxreg.diagnostics import probe as diagnostics
 from jaxreg.diagnostics.histograms import NUM_BINS, bin_edges, count_values
 from jaxreg.diagnostics.layers import count_distinct, dead_fraction, effective_rank, saturated_fraction
@@ -18,9 +18,9 @@ from jaxreg.diagnostics.probe import diagnose
 from jaxreg.diagnostics.variables import QUANTITIES, VARIABLES
 from jaxreg.errors import ConfigError
 from jaxreg.nn.losses import cross_entropy
-from jaxreg.training.member import Problem
 from jaxreg.training.models import from_linen, mlp
 from jaxreg.training.optimizers import make_optimizer
+from jaxreg.training.problem import Problem
 
 FEATURES, CLASSES, EXAMPLES = 5, 3, 40
 RNG = np.random.default_rng(0)

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from jaxreg.api import run
-from jaxreg.config.hparams import DataConfig, Experiment, RunConfig
+from jaxreg.config import DataConfig, Experiment, RunConfig
 from jaxreg.data import Data, from_arrays, load
 from jaxreg.diagnostics import surfaces
 from jaxreg.errors import ConfigError, Stopped

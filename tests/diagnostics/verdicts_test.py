@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.config.hparams import DataConfig, Hparams
+from jaxreg.config import DataConfig, Hparams
 from jaxreg.data import load
 from jaxreg.diagnostics.probe import diagnose
 from jaxreg.diagnostics.variables import QUANTITIES, VARIABLES
 from jaxreg.diagnostics.verdicts import RULES, VERDICTS, diagnosis
 from jaxreg.nn.losses import cross_entropy
 from jaxreg.theory.meanfield import predict
-from jaxreg.training.member import Problem
 from jaxreg.training.models import mlp
 from jaxreg.training.optimizers import make_optimizer
+from jaxreg.training.problem import Problem
 
 MODEL, PROBLEM = mlp(), Problem()
 FEATURES, CLASSES, EXAMPLES = 20, 10, 200

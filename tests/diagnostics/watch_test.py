@@ -10,12 +10,12 @@ import pytest
 import xarray as xr
 
 import jaxreg
-from jaxreg.config.hparams import RunConfig
+from jaxreg.config.experiment import RunConfig
 from jaxreg.diagnostics.moments import ADAM_MOMENTS
 from jaxreg.diagnostics.watch import Variable, View, Watch, variables_of
 from jaxreg.errors import ConfigError, Stopped
+from jaxreg.nn.trees import weights_of
 from jaxreg.runs.interruption import Interruption
-from jaxreg.training.models import weights_of
 from tests.training_run import assert_same_bits, data_of, experiment, plan, training_program
 
 RATES = {"learning_rate": [0.1, 1.0]}

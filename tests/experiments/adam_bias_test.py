@@ -24,7 +24,8 @@ from jaxreg.results.dataset import load
 from jaxreg.statistics.intervals import mean_interval
 from jaxreg.theory.adam import PROCESSES
 from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import TRAIN_ORDER, Problem, member_key
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import TRAIN_ORDER, member_key
 from tests.synthetic import make_results
 from tests.training_run import data_of, experiment
 

@@ -10,9 +10,8 @@ import xarray as xr
 
 from experiments import cli, point_cloud
 from jaxreg.claims.judgement import Best, Judgement, judge
+from jaxreg.config import DataConfig, Experiment, effective_hparams
 from jaxreg.config.flagfile import experiment_from_flags
-from jaxreg.config.hparams import DataConfig, Experiment
-from jaxreg.config.sweeps import acting
 from jaxreg.data import Data
 from jaxreg.data import load as load_data
 from jaxreg.results.dataset import load
@@ -157,8 +156,8 @@ def test_the_time_of_a_method_is_taken_where_its_strength_acts(monkeypatch: pyte
     zips: tuple[tuple[tuple[str, ...], ...], ...] = ((), (("method", "l2_strength"),))
     for names in zips:
         point_cloud.measure(Experiment(axes=axes, zip=names, data=MOONS), load_data(MOONS), results)
-        assert acting(timed["l2"].hparams).l2_strength == 0.01
-        assert acting(timed["none"].hparams).l2_strength == 0.0
+        assert effective_hparams(timed["l2"].hparams).l2_strength == 0.01
+        assert effective_hparams(timed["none"].hparams).l2_strength == 0.0
         assert not timed["l2"].axes
 
 

@@ -12,9 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import Hparams
-from jaxreg.training.member import DROPOUT, Problem, evaluate, member_key
-from jaxreg.training.models import dropout, mlp
+from jaxreg.config import Hparams
+from jaxreg.nn.dropout import dropout
+from jaxreg.training.member import evaluate
+from jaxreg.training.models import mlp
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import DROPOUT, member_key
 from tests.trajectory import batches, follow, start
 
 MODEL = mlp()

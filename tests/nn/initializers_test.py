@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxreg.config.hparams import INITS
-from jaxreg.nn.initializers import INITIALIZERS, torch_bias
+from jaxreg.config import FIELDS
+from jaxreg.nn.initializers import INITIAL_SCHEMES, scheme_named, torch_bias
 
 SHAPE = (300, 500)  # enough weights for the statistics of one draw
 # Variance of each weight at variance 1, by the paper (or framework) that the scheme is named after.
@@ -26,17 +26,18 @@ OWN_VARIANCE: dict[str, Callable[[int, int], float]] = {
 BOUND = {"uniform": math.sqrt(3), "torch": 1 / math.sqrt(SHAPE[0])}  # at variance 1
 
 random_schemes = pytest.mark.parametrize("name", OWN_VARIANCE)
-every_scheme = pytest.mark.parametrize("name", INITS)
+every_scheme = pytest.mark.parametrize("name", INITIAL_SCHEMES)
 
 
 @functools.cache
 def draw(name: str, variance: float = 1.0, seed: int = 0) -> np.ndarray:
     shape = (9, 4) if name == "orthogonal" else SHAPE
-    return np.asarray(INITIALIZERS[name](jax.random.key(seed), shape, variance))
+    return np.asarray(scheme_named(name).weights(jax.random.key(seed), shape, variance))
 
 
 def test_the_table_has_the_names_that_flags_take() -> None:
-    assert tuple(INITIALIZERS) == INITS
+    assert set(INITIAL_SCHEMES) == {"zeros", "orthogonal", *OWN_VARIANCE}
+    assert FIELDS["init"].metadata["rule"].allowed == f"must be one of {', '.join(INITIAL_SCHEMES)}"
 
 
 @random_schemes
@@ -64,7 +65,7 @@ def test_uniform_schemes_fill_their_interval_and_stay_inside(name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(9, 4), (4, 9)])
 def test_orthogonal_has_orthonormal_rows_or_columns_whichever_are_fewer(shape: tuple[int, int]) -> None:
-    weights = np.asarray(INITIALIZERS["orthogonal"](jax.random.key(2), shape, 0.25))
+    weights = np.asarray(scheme_named("orthogonal").weights(jax.random.key(2), shape, 0.25))
     gram = weights.T @ weights if shape[0] >= shape[1] else weights @ weights.T
     np.testing.assert_allclose(gram, 0.25 * np.eye(min(shape)), atol=1e-6)
 
@@ -89,7 +90,7 @@ def test_jit_is_eager_and_vmap_is_a_loop(name: str) -> None:
     variances = jnp.array([0.013, 0.3, 1.7])
 
     def one(variance: jax.Array) -> jax.Array:
-        return INITIALIZERS[name](jax.random.key(0), (9, 4), variance)
+        return scheme_named(name).weights(jax.random.key(0), (9, 4), variance)
 
     looped = jnp.stack([one(variance) for variance in variances])
     np.testing.assert_allclose(jax.jit(one)(variances[1]), looped[1], rtol=1e-6)
@@ -106,6 +107,6 @@ def test_torch_biases_fill_the_interval_of_their_layer() -> None:
 
 @every_scheme
 def test_weights_are_float32_of_the_shape_asked_for(name: str) -> None:
-    weights = INITIALIZERS[name](jax.random.key(0), (9, 4), 1.0)
+    weights = scheme_named(name).weights(jax.random.key(0), (9, 4), 1.0)
     assert weights.shape == (9, 4)
     assert weights.dtype == np.float32

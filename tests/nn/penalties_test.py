@@ -13,25 +13,33 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import Hparams
-from jaxreg.nn import penalties
-from jaxreg.nn import projections as constraints
+from jaxreg.config import Hparams
+from jaxreg.nn.activations import activation_named, with_unit_interval
 from jaxreg.nn.penalties import (
     MEAN_ACTIVATION_BOUND,
-    PENALTIES,
-    TO_UNIT_INTERVAL,
     half_squared_l2_norm,
     kl_sparsity,
     l1_norm,
 )
-from jaxreg.training.member import Problem, StepMetrics, TrainState, init_state, update, with_terms
+from jaxreg.nn.regularisers import REGULARISERS
+from jaxreg.training.member import StepMetrics, update
 from jaxreg.training.models import mlp
+from jaxreg.training.problem import Problem, constraint_of, penalty_of, project, total_penalty, with_terms
+from jaxreg.training.state import TrainState, init_state
 from tests.trajectory import follow
 
 HPARAMS = Hparams(hidden_sizes=(4,), init_variance=1.0, learning_rate=0.5, num_steps=10)
 INPUTS: Any = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 LABELS: Any = np.array([0, 1, 2, 0, 1], np.int32)
 STEP = jnp.int32(0)
+PENALTIES = {name: penalty_of(record) for name, record in REGULARISERS.items() if record.penalty}
+
+
+def unit_interval(activation: str) -> Callable[[jax.Array], jax.Array]:
+    """The map of its values into (0, 1)."""
+    mapping = activation_named(activation).unit_interval
+    assert mapping is not None
+    return mapping
 
 
 def half_squared(params: Any, _activations: Any, hparams: Hparams, _step: Any) -> jax.Array:
@@ -72,17 +80,17 @@ def step_with(problem: Problem, step: int = 0) -> tuple[TrainState, StepMetrics]
 
 def test_no_penalty_is_zero_and_the_total_is_the_sum() -> None:
     params, activations = start().params, (jnp.full((5, 4), 0.25),)
-    assert penalties.total((), params, activations, HPARAMS, STEP) == 0
-    both = penalties.total((mean_activation, late), params, activations, HPARAMS, jnp.int32(5))
+    assert total_penalty((), params, activations, HPARAMS, STEP) == 0
+    both = total_penalty((mean_activation, late), params, activations, HPARAMS, jnp.int32(5))
     assert both.shape == ()
     assert both == 3.25
 
 
 def test_no_constraint_changes_nothing_and_several_act_in_order() -> None:
     params = {"w": jnp.array([-3.0, 0.5, 2.0])}
-    assert constraints.project((), params, HPARAMS) is params
-    first = constraints.project((non_negative, minus_one), params, HPARAMS)
-    other = constraints.project((minus_one, non_negative), params, HPARAMS)
+    assert project((), params, HPARAMS) is params
+    first = project((non_negative, minus_one), params, HPARAMS)
+    other = project((minus_one, non_negative), params, HPARAMS)
     np.testing.assert_array_equal(first["w"], [-1, -0.5, 1])
     np.testing.assert_array_equal(other["w"], [0, 0, 1])
 
@@ -124,7 +132,7 @@ def test_a_constraint_acts_on_the_updated_parameters() -> None:
 def test_a_strength_may_differ_between_members() -> None:
     strengths = jnp.array([0.0, 0.1, 2.0])
     values = jax.vmap(
-        lambda strength: penalties.total(
+        lambda strength: total_penalty(
             (half_squared,), start().params, (), dataclasses.replace(HPARAMS, weight_decay=strength), STEP
         )
     )(strengths)
@@ -185,7 +193,7 @@ def test_gradient_descent_with_l2_is_ridge_regression() -> None:
 
     def objective(params: Any) -> jax.Array:
         predicted = x @ params[0]["weights"] + jnp.expand_dims(params[0]["bias"], 0)
-        return jnp.mean(jnp.square(predicted - y)) / 2 + penalties.l2(params, (), settings, STEP)
+        return jnp.mean(jnp.square(predicted - y)) / 2 + PENALTIES["l2"](params, (), settings, STEP)
 
     def step(_: int, params: Any) -> Any:
         return jax.tree.map(lambda w, g: w - 0.3 * g, params, jax.grad(objective)(params))
@@ -205,7 +213,7 @@ def test_subgradient_steps_with_l1_end_at_the_soft_threshold() -> None:
     settings = Hparams(l1_strength=strength)
 
     def objective(w: Any) -> jax.Array:
-        return jnp.sum(jnp.square(w - a)) / 2 + penalties.l1(({"weights": w},), (), settings, STEP)
+        return jnp.sum(jnp.square(w - a)) / 2 + PENALTIES["l1"](({"weights": w},), (), settings, STEP)
 
     steps = jax.jit(lambda w: jax.lax.fori_loop(0, 2000, lambda _, w: w - rate * jax.grad(objective)(w), w))
     w = np.asarray(steps(jnp.ones_like(a)))
@@ -219,11 +227,11 @@ def test_subgradient_steps_with_l1_end_at_the_soft_threshold() -> None:
 
 def test_l1_sets_in_at_its_fraction_of_training() -> None:
     settings = Hparams(l1_strength=2.0, l1_start=0.8, num_steps=10)
-    values = [float(penalties.l1(PARAMS, (), settings, jnp.int32(step))) for step in range(10)]
+    values = [float(PENALTIES["l1"](PARAMS, (), settings, jnp.int32(step))) for step in range(10)]
     assert values == [0.0] * 8 + [15.0] * 2
     never = dataclasses.replace(settings, l1_start=1.0)
-    assert penalties.l1(PARAMS, (), never, jnp.int32(9)) == 0
-    assert penalties.l1(PARAMS, (), Hparams(l1_strength=2.0), STEP) == 15
+    assert PENALTIES["l1"](PARAMS, (), never, jnp.int32(9)) == 0
+    assert PENALTIES["l1"](PARAMS, (), Hparams(l1_strength=2.0), STEP) == 15
 
 
 # KL sparsity
@@ -244,15 +252,17 @@ def test_l1_sets_in_at_its_fraction_of_training() -> None:
 )
 def test_kl_by_hand(activation: str, column: list[float], target: float, expected: float) -> None:
     unit: Any = np.array(column, np.float32)[:, None]
-    np.testing.assert_allclose(kl_sparsity((unit,), target, activation), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(kl_sparsity((unit,), target, unit_interval(activation)), expected, rtol=1e-5, atol=1e-7)
     three_units: Any = (np.concatenate([unit, unit], 1), unit)  # two in one layer, one in the next: the sum
-    np.testing.assert_allclose(kl_sparsity(three_units, target, activation), 3 * expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        kl_sparsity(three_units, target, unit_interval(activation)), 3 * expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_gradient_of_kl_by_hand() -> None:
     # d KL / dq = (1 - p)/(1 - q) - p/q, and each of n examples has 1/n of q. Here p = 0.1, q = 0.25, n = 4.
     a: Any = np.array([[0.1], [0.2], [0.3], [0.4]], np.float32)
-    grads = jax.grad(lambda a: kl_sparsity((a,), 0.1, "sigmoid"))(a)
+    grads = jax.grad(lambda a: kl_sparsity((a,), 0.1, unit_interval("sigmoid")))(a)
     np.testing.assert_allclose(grads, np.full((4, 1), (0.9 / 0.75 - 0.1 / 0.25) / 4), rtol=1e-5)
 
 
@@ -261,15 +271,15 @@ def test_kl_of_units_at_an_end_is_that_at_the_bound_and_has_no_gradient(activati
     a: Any = np.full((3, 2), value, np.float32)
     q = 1 - MEAN_ACTIVATION_BOUND if value == 1 else MEAN_ACTIVATION_BOUND
     expected = 2 * (0.05 * math.log(0.05 / q) + 0.95 * math.log(0.95 / (1 - q)))
-    found, grads = jax.value_and_grad(lambda a: kl_sparsity((a,), 0.05, activation))(a)
+    found, grads = jax.value_and_grad(lambda a: kl_sparsity((a,), 0.05, unit_interval(activation)))(a)
     np.testing.assert_allclose(found, expected, rtol=1e-3)  # 1 - 1e-4 has three digits of 1e-4 left in float32
     np.testing.assert_array_equal(grads, np.zeros_like(a))
-    off = jax.grad(lambda a: penalties.kl((), (a,), Hparams(activation=activation), STEP))(a)
+    off = jax.grad(lambda a: PENALTIES["kl"]((), (a,), Hparams(activation=activation), STEP))(a)
     np.testing.assert_array_equal(off, np.zeros_like(a))
 
 
 def test_without_hidden_layers_there_is_no_kl() -> None:
-    assert kl_sparsity((), 0.05, "sigmoid") == 0
+    assert kl_sparsity((), 0.05, unit_interval("sigmoid")) == 0
 
 
 # All of them
@@ -285,7 +295,7 @@ def regularised(name: str, activation: str = "sigmoid", **strengths: Any) -> Cal
 
 
 @pytest.mark.parametrize(
-    ("name", "activation"), [("l1", "sigmoid"), ("l2", "sigmoid"), *(("kl", name) for name in TO_UNIT_INTERVAL)]
+    ("name", "activation"), [("l1", "sigmoid"), ("l2", "sigmoid"), *(("kl", name) for name in with_unit_interval())]
 )
 def test_gradients_agree_with_central_differences_in_double_precision(name: str, activation: str) -> None:
     with jax.enable_x64(True):
@@ -335,8 +345,8 @@ def test_zero_weights_and_zero_strengths_are_harmless(name: str) -> None:
 
 def test_the_terms_of_a_program_come_before_own_ones() -> None:
     problem = with_terms(Problem(penalties=(late,), constraints=(non_negative,)), "l2+max_norm+dropout")
-    assert problem.penalties == (penalties.l2, late)
-    assert problem.constraints == (constraints.max_norm, non_negative)
+    assert problem.penalties == (PENALTIES["l2"], late)
+    assert problem.constraints == (constraint_of(REGULARISERS["max_norm"]), non_negative)
     assert problem.dropout
     assert with_terms(Problem(penalties=(late,)), "none") == Problem(penalties=(late,))
 

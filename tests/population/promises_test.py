@@ -19,7 +19,7 @@ from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.training.batches import Cursor, batch_indices, cursor_at
-from jaxreg.training.member import TRAIN_ORDER, member_key
+from jaxreg.training.state import TRAIN_ORDER, member_key
 from tests.training_run import (
     assert_same_bits,
     assert_within_tolerance,

@@ -15,11 +15,12 @@ from tensorboardX.proto import types_pb2
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.graph_pb2 import GraphDef
 
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
+from jaxreg.nn.activations import ACTIVATIONS
 from jaxreg.nn.losses import LOSSES
 from jaxreg.reporting.tensorboard import ScalarWriter, writer
 from jaxreg.reporting.tensorboard.graph import graph_event, network_graph
-from jaxreg.training.models import ACTIVATIONS, Model, mlp
+from jaxreg.training.models import Model, mlp
 from tests.synthetic import make_results
 
 accumulators = pytest.importorskip(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.config.hparams import FIELDS, DataConfig, Experiment, Hparams
+from jaxreg.config.experiment import DataConfig, Experiment
+from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.config.sweeps import Group, Sweep
 from jaxreg.data import Data, from_arrays
 from jaxreg.errors import RunFolderError
@@ -17,7 +18,8 @@ from jaxreg.population.evaluation import Check, FinalMetrics
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.results.dataset import load, make_dataset, save
 from jaxreg.runs.history import CHECK_VARIABLES, History
-from jaxreg.training.member import Metrics, StepMetrics, TrainState
+from jaxreg.training.member import Metrics, StepMetrics
+from jaxreg.training.state import TrainState
 
 RATES, SIZES, STEPS, SEEDS = (0.1, 0.2, 0.3), (5, 10), (10, 25), 4
 

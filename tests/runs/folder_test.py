@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.config.flagfile import experiment_from_flags
-from jaxreg.config.hparams import Experiment, Hparams, RunConfig
+from jaxreg.config.hparams import Hparams
 from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs.folder import RunFolder, default_workdir, open_run_folder

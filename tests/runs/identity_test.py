@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxreg.config.experiment import DataConfig, Experiment, RunConfig
 from jaxreg.config.flagfile import flag_lines
-from jaxreg.config.hparams import DataConfig, Experiment, Hparams, RunConfig
+from jaxreg.config.hparams import Hparams
 from jaxreg.data import from_arrays
 from jaxreg.runs.identity import Identity, default_flags, flag_differences
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import DataConfig, Experiment, Hparams
+from jaxreg.config import DataConfig, Experiment, Hparams
 from jaxreg.data import load
 from jaxreg.population.layout import Layout
 from jaxreg.population.placement import Placement, Placements

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import ACTIVATIONS as NAMES
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
+from jaxreg.nn.activations import ACTIVATIONS
+from jaxreg.nn.trees import Layers
 from jaxreg.theory.meanfield import predict
-from jaxreg.training.models import Layers, mlp
+from jaxreg.training.models import mlp
 
 WIDTHS = (50, 200, 100, 30, 10)
 
@@ -65,25 +66,25 @@ def drawn(draws: int, widths: tuple[int, ...]) -> Any:
     return jax.jit(jax.vmap(lambda key: mlp().init(key, hparams, widths[:1], widths[-1])))(keys)
 
 
-@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_wide_random_networks_do_as_predicted(activation: str) -> None:
     """Eight networks: the mean square of 1000 units that all examples excite alike has a deviation of 4.5 % in each."""
     widths, examples = (400, 1000, 1000, 1000), 10
     hparams = Hparams(hidden_sizes=widths[1:-1], activation=activation)
     rng = np.random.default_rng(0)
     inputs, output = (jnp.asarray(rng.normal(size=(examples, width)), jnp.float32) for width in (400, 1000))
-    nudges = tuple(jnp.zeros((examples, width)) for width in widths[1:])
+    perturbations = tuple(jnp.zeros((examples, width)) for width in widths[1:])
     trace = mlp().trace
     assert trace is not None
 
     @jax.jit
     @jax.vmap
     def mean_squares(params: Any) -> Any:
-        def weighted(nudges: Layers) -> tuple[jax.Array, tuple[Layers, Layers]]:
-            logits, pre_activations, activations = trace(params, hparams, inputs, nudges)
+        def weighted(perturbations: Layers) -> tuple[jax.Array, tuple[Layers, Layers]]:
+            logits, pre_activations, activations = trace(params, hparams, inputs, perturbations)
             return jnp.sum(output * logits), (pre_activations, activations)
 
-        back, signals = jax.grad(weighted, has_aux=True)(nudges)
+        back, signals = jax.grad(weighted, has_aux=True)(perturbations)
         return jax.tree.map(lambda layer: jnp.mean(jnp.square(layer)), (*signals, back))
 
     measured = jax.tree.map(np.mean, mean_squares(drawn(8, widths)))

@@ -9,23 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
 from jaxreg.nn.losses import LOSSES
-from jaxreg.training.member import (
-    INIT,
-    TEST_ORDER,
-    TRAIN_ORDER,
-    Metrics,
-    Problem,
-    StepMetrics,
-    TrainState,
-    after_check,
-    confusion,
-    evaluate,
-    init_state,
-    member_key,
-    update,
-)
+from jaxreg.training.member import Metrics, StepMetrics, after_check, confusion, evaluate, update
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
 from jaxreg.training.stopping import DIVERGED_LOSS
 
 FEATURES, CLASSES = 4, 3

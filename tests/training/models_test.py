@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from jaxreg.config.hparams import ACTIVATIONS as NAMES
-from jaxreg.config.hparams import INITS, Hparams
-from jaxreg.training.models import ACTIVATIONS, from_linen, mlp, weights_mask
+from jaxreg.config import FIELDS, Hparams
+from jaxreg.nn.activations import ACTIVATIONS
+from jaxreg.nn.initializers import INITIAL_SCHEMES
+from jaxreg.nn.trees import weights_mask
+from jaxreg.training.models import from_linen, mlp
 
 MODEL = mlp()
 FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -50,11 +52,12 @@ def random_params(hidden_sizes: tuple[int, ...] = (4,)) -> Any:
 
 
 def test_the_table_has_the_names_that_flags_take() -> None:
-    assert tuple(ACTIVATIONS) == NAMES == tuple(FORMULAS)
+    assert tuple(ACTIVATIONS) == tuple(FORMULAS)
+    assert FIELDS["activation"].metadata["rule"].allowed == f"must be one of {', '.join(FORMULAS)}"
 
 
 @pytest.mark.parametrize("hidden_sizes", [(), (4,), (7, 4, 2)], ids=len)
-@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_forward_is_the_formula(activation: str, hidden_sizes: tuple[int, ...]) -> None:
     params = random_params(hidden_sizes)
     logits, activations = MODEL.forward(params, hparams(activation=activation, hidden_sizes=hidden_sizes), INPUTS)
@@ -92,20 +95,21 @@ def test_the_trace_shows_what_forward_computes(hidden_sizes: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("layer", range(3))
-def test_a_nudge_is_added_to_the_pre_activations(layer: int) -> None:
-    """The same nudge for all examples is a change of the bias."""
+def test_a_perturbation_is_added_to_the_pre_activations(layer: int) -> None:
+    """The same perturbation for all examples is a change of the bias."""
     params, settings = random_params((4, 2)), hparams(hidden_sizes=(4, 2))
-    nudge = np.random.default_rng(2).normal(size=params[layer]["bias"].shape).astype(np.float32)
-    nudges = tuple(
-        np.broadcast_to(nudge if number == layer else 0, (5, len(other["bias"]))).astype(np.float32)
+    perturbation = np.random.default_rng(2).normal(size=params[layer]["bias"].shape).astype(np.float32)
+    perturbations = tuple(
+        np.broadcast_to(perturbation if number == layer else 0, (5, len(other["bias"]))).astype(np.float32)
         for number, other in enumerate(params)
     )
     shifted = tuple(
-        other | {"bias": other["bias"] + nudge} if number == layer else other for number, other in enumerate(params)
+        other | {"bias": other["bias"] + perturbation} if number == layer else other
+        for number, other in enumerate(params)
     )
     assert MODEL.trace is not None
     ours, theirs = (
-        MODEL.trace(*args) for args in ((params, settings, INPUTS, nudges), (shifted, settings, INPUTS, ()))
+        MODEL.trace(*args) for args in ((params, settings, INPUTS, perturbations), (shifted, settings, INPUTS, ()))
     )
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -134,7 +138,7 @@ def test_layers_have_their_shapes_and_start_without_biases() -> None:
         assert layer["weights"].dtype == layer["bias"].dtype == np.float32
 
 
-@pytest.mark.parametrize("init", INITS)
+@pytest.mark.parametrize("init", INITIAL_SCHEMES)
 def test_only_torch_draws_biases(init: str) -> None:
     for layer in drawn(init=init):
         assert bool((layer["bias"] != 0).all()) == (init == "torch")

@@ -9,10 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxreg.config.hparams import OPTIMIZERS as OPTIMIZER_NAMES
-from jaxreg.config.hparams import SCHEDULES as SCHEDULE_NAMES
-from jaxreg.config.hparams import Hparams
-from jaxreg.training.optimizers import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
+from jaxreg.config import FIELDS, Hparams
+from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
+from jaxreg.training.optimizers import make_optimizer, make_schedule
 
 STEPS = 6
 PARAMS = {
@@ -30,7 +29,7 @@ SETTINGS: dict[str, dict[str, float]] = {
     "rmsprop": {"beta2": 0.9, "momentum": 0.5},
 }
 
-every_optimizer = pytest.mark.parametrize("name", OPTIMIZER_NAMES)
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 def hparams(name: str, **fields: Any) -> Hparams:
@@ -74,8 +73,9 @@ def recursion(settings: Hparams, w: np.ndarray, grads: np.ndarray, decay: float)
 
 
 def test_the_tables_have_the_names_that_flags_take() -> None:
-    assert tuple(OPTIMIZERS) == OPTIMIZER_NAMES == tuple(SETTINGS)
-    assert tuple(SCHEDULES) == SCHEDULE_NAMES
+    for chooser, names in (("optimizer", SETTINGS), ("schedule", SCHEDULES)):
+        assert FIELDS[chooser].metadata["rule"].allowed == f"must be one of {', '.join(names)}"
+    assert tuple(OPTIMIZERS) == tuple(SETTINGS)
 
 
 @every_optimizer
@@ -179,7 +179,7 @@ def test_a_warm_up_as_long_as_training_leaves_no_steps_to_decay() -> None:
     np.testing.assert_allclose([schedule(t) for t in range(10)], 0.04 * np.arange(1, 11), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", SCHEDULE_NAMES)
+@pytest.mark.parametrize("name", SCHEDULES)
 def test_traced_schedules_under_jit_and_vmap_are_a_loop(name: str) -> None:
     steps = jnp.arange(0, 40, 7)
     columns = {"learning_rate": [0.1, 1.0, 2.0], "decay_steps": [0.0, 5.0, 30.0], "warmup_steps": [0.0, 3.0, 10.0]}

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxreg.config.hparams import Hparams
-from jaxreg.training.member import Metrics, Problem, TrainState, after_check, init_state
+from jaxreg.config import Hparams
+from jaxreg.training.member import Metrics, after_check
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.stopping import diverges, improves, is_halted, patience_is_out
 
 MODEL = Hparams(hidden_sizes=(), init="zeros", init_variance=1.0, num_steps=10)

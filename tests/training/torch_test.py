@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.config.hparams import Hparams
-from jaxreg.training.member import DROPOUT, member_key
-from jaxreg.training.models import dropout
+from jaxreg.config import Hparams
+from jaxreg.nn.dropout import dropout
+from jaxreg.training.state import DROPOUT, member_key
 from tests.trajectory import batches, follow, start
 
 torch: Any = pytest.importorskip("torch")

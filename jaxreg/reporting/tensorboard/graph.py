@@ -20,9 +20,10 @@ from tensorboardX.proto.node_def_pb2 import NodeDef
 from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.proto.versions_pb2 import VersionDef
 
-from jaxreg.config.hparams import Hparams
+from jaxreg.config import Hparams
 from jaxreg.nn.losses import Loss
-from jaxreg.training.models import Model, parameter_name
+from jaxreg.nn.trees import parameter_name
+from jaxreg.training.models import Model
 
 _TYPES = {"float16": "HALF", "float32": "FLOAT", "float64": "DOUBLE"}  # others are called as in NumPy
 _SHOWN = (bool, int, float, str, tuple)  # parameters of an equation that are worth reading

@@ -1,0 +1,61 @@
+"""What a user should be told about a configuration: what has no effect, what wins over what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.fields import describe
+from jaxreg.config.hparams import FIELDS
+from jaxreg.config.parts import readers_of
+from jaxreg.nn.regularisers import REGULARISERS
+
+
+def remarks(experiment: Experiment) -> list[str]:
+    """What a user should be told about this configuration, a line each: what has no effect, what wins over what."""
+    lines = []
+    values = {name: _values(experiment, name) for name in FIELDS}
+    for name, field in FIELDS.items():
+        if not field.metadata["read_by_parts"] or all(value == field.default for value in values[name]):
+            continue
+        readers = readers_of(name)
+        if not any(set(parts) & set(values[chooser]) for chooser, parts in readers.items()):
+            for chooser, parts in readers.items():
+                chosen = ",".join(map(str, values[chooser]))
+                lines.append(f"--{name} has no effect with --{chooser}={chosen}; it acts with {', '.join(parts)}")
+    if set(values["optimizer"]) & {"momentum", "nesterov"} and set(values["momentum"]) == {0.0}:
+        lines.append("--optimizer=momentum or nesterov with --momentum=0 is plain sgd; give --momentum, say 0.9")
+    methods = ",".join(values["method"])
+    named = {name for method in values["method"] for name in method.split("+")}
+    for name, regulariser in REGULARISERS.items():
+        strength = regulariser.strength
+        is_off = set(values[strength]) == {regulariser.off}
+        if name in named and is_off:
+            lines.append(f"--method={methods}: {name} does nothing with --{strength}={describe(regulariser.off)}")
+        sharing = {other for other, same in REGULARISERS.items() if same.strength == strength}
+        if not is_off and not named & {"all", *sharing} and name == min(sharing):
+            lines.append(f"--{strength} has no effect with --method={methods}, which names no {name}")
+    for regulariser in REGULARISERS.values():
+        strength, off = regulariser.strength, regulariser.off
+        lines += [
+            f"--{name} has no effect with --{strength}={describe(off)}"
+            for name in regulariser.owns
+            if set(values[name]) != {FIELDS[name].default} and set(values[strength]) == {off}
+        ]
+    for name, variant in REGULARISERS.items():
+        for own in variant.owns if variant.variant_of else ():
+            default = FIELDS[own].default
+            if name in named and set(values[own]) == {default}:
+                lines.append(f"--method={methods}: {name} is {variant.variant_of} with --{own}={describe(default)}")
+            if variant.variant_of in named and not named & {"all", name} and set(values[own]) != {default}:
+                lines.append(f"--{own} has no effect with --method={methods}; it acts with {name}")
+    if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
+        lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
+    if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:
+        steps = ",".join(map(str, values["num_steps"]))
+        lines.append(f"--num_steps={steps} wins over --num_epochs")
+    return lines
+
+
+def _values(experiment: Experiment, name: str) -> list[Any]:
+    return list(experiment.axes.get(name, [getattr(experiment.hparams, name)]))

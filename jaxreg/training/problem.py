@@ -1,0 +1,87 @@
+"""What a member is made of: its model, the terms of its objective, the projections of its parameters."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxreg.config import Hparams
+from jaxreg.nn.regularisers import REGULARISERS, Regulariser
+from jaxreg.nn.trees import Layers, Params
+from jaxreg.training.binding import bind
+from jaxreg.training.models import Model, mlp
+
+Penalty = Callable[[Params, Layers, Hparams, Array], Array]
+"""(params, activations, hparams, step) -> [], its strength included, in the unit of the loss.
+
+`activations` are those of the hidden layers before dropout, [batch, units] each, and `step` is [] int32, the number of
+steps taken.
+"""
+
+Constraint = Callable[[Params, Hparams], Params]
+"""(params, hparams) -> params, applied after each update."""
+
+
+class Problem(NamedTuple):
+    """The functions that a member is made of; what may be replaced by the user's own."""
+
+    model: Model = mlp()
+    penalties: tuple[Penalty, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    dropout: bool = False  # whether units are dropped in training, at a rate that may be 0
+
+
+def with_terms(problem: Problem, terms: str) -> Problem:
+    """The problem with the regularisers that `terms` names, as `Layout.terms` does, compiled in before the own ones."""
+    named = [REGULARISERS[name] for name in REGULARISERS if name in terms.split("+")]
+    return problem._replace(
+        penalties=(*(penalty_of(each) for each in named if each.penalty), *problem.penalties),
+        constraints=(*(constraint_of(each) for each in named if each.projection), *problem.constraints),
+        dropout=any(each.dropout for each in named),
+    )
+
+
+@functools.cache
+def penalty_of(regulariser: Regulariser) -> Penalty:
+    """The penalty of a regulariser as a function of the hyperparameters of a member."""
+    part = regulariser.penalty
+    assert part is not None
+
+    def penalty(params: Params, activations: Layers, hparams: Hparams, step: Array) -> Array:
+        value: Array = bind(part, hparams, params=params, activations=activations, step=step)()
+        return value
+
+    return penalty
+
+
+@functools.cache
+def constraint_of(regulariser: Regulariser) -> Constraint:
+    """The projection of a regulariser as a function of the hyperparameters of a member."""
+    part = regulariser.projection
+    assert part is not None
+
+    def constraint(params: Params, hparams: Hparams) -> Params:
+        return bind(part, hparams, params=params)()
+
+    return constraint
+
+
+def total_penalty(
+    penalties: Sequence[Penalty], params: Params, activations: Layers, hparams: Hparams, step: Array
+) -> Array:
+    """The sum of all penalties, [] in the unit of the loss; 0 if there are none."""
+    result = jnp.zeros(())
+    for penalty in penalties:
+        result += penalty(params, activations, hparams, step)
+    return result
+
+
+def project(constraints: Sequence[Constraint], params: Params, hparams: Hparams) -> Params:
+    """The parameters after all projections, first to last."""
+    for constraint in constraints:
+        params = constraint(params, hparams)
+    return params

@@ -1,0 +1,60 @@
+"""The state of one member, its beginning, and the keys of its random numbers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxreg.config import Hparams
+from jaxreg.nn.trees import Params
+from jaxreg.training.optimizers import make_optimizer
+from jaxreg.training.problem import Problem
+
+# Random numbers of one member are drawn from keys that depend on (base_seed, seed, purpose) only.
+INIT, TRAIN_ORDER, TEST_ORDER, DROPOUT = range(4)
+
+
+class TrainState(NamedTuple):
+    """What changes while a member trains. There is no key in it: (seed, step) gives every random number."""
+
+    params: Params
+    opt_state: Any
+    best_params: Params  # of the check with the lowest validation loss
+    best_loss: Array  # [] float32, nats; inf before the first check
+    best_check: Array  # [] int32, -1 before the first check
+    stopped_check: Array  # [] int32, at which patience ran out; -1 while it has not
+    diverged_step: Array  # [] int32, -1 while the member is well
+
+
+def member_key(base_seed: Array | int, seed: Array | int, purpose: int) -> Array:
+    """The key of one seed for one purpose (INIT, TRAIN_ORDER, ...); nothing else in a sweep touches it."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(base_seed), seed), purpose)
+
+
+def init_state(
+    key: Array, hparams: Hparams, problem: Problem, input_shape: tuple[int, ...], num_classes: int
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      key: of this seed, for the initial weights.
+      hparams: those of the member, scalars.
+      problem: its model is what is drawn.
+      input_shape: of one example, before it is flattened.
+      num_classes: logits per example.
+
+    Returns:
+      The initial parameters, also as the best ones, the optimizer's first state, and no check, stop or divergence.
+    """
+    params = jax.tree.map(without_weak_type, problem.model.init(key, hparams, input_shape, num_classes))
+    opt_state = jax.tree.map(without_weak_type, make_optimizer(hparams).init(params))
+    never = jnp.int32(-1)
+    return TrainState(params, opt_state, params, jnp.float32(jnp.inf), never, never, never)
+
+
+def without_weak_type(leaf: Array) -> Array:
+    """The array without JAX's weak type, which a checkpoint does not keep and which would cost a compilation."""
+    return jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype)
