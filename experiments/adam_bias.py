@@ -38,9 +38,9 @@ from jaxreg.claims.judgement import Claim, Measure, Trend, Within
 from jaxreg.config.hparams import Experiment, Hparams
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.data import Data
-from jaxreg.measures.learning import held_at, setting_label, settings
+from jaxreg.measures import held_at, setting_label, settings
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_figures
 from jaxreg.theory.adam import PROCESSES, expected_ratio, simulate, unrolled
 from jaxreg.training.batches import Cursor, batch_indices

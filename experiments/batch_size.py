@@ -39,7 +39,7 @@ from experiments import cli
 from jaxreg.claims.judgement import Best, Claim, Measure, ReportedNumber, Trend
 from jaxreg.claims.reported import Reported, compare
 from jaxreg.claims.selection import NotHeldError
-from jaxreg.measures.learning import (
+from jaxreg.measures import (
     best_value,
     fluctuation,
     generalisation_gap,
@@ -50,7 +50,7 @@ from jaxreg.measures.learning import (
     value_label,
 )
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 
 if TYPE_CHECKING:

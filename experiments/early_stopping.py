@@ -32,9 +32,9 @@ import xarray as xr
 from experiments import cli
 from jaxreg.claims.judgement import Claim, Measure, ReportedNumber, Within
 from jaxreg.claims.reported import Reported
-from jaxreg.measures.learning import best_step, halted_by_patience, held_at, stopping
+from jaxreg.measures import best_step, halted_by_patience, held_at, stopping
 from jaxreg.measures.summary import best_setting, halted
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 
 if TYPE_CHECKING:

@@ -32,9 +32,9 @@ import xarray as xr
 from experiments import cli
 from jaxreg.claims.judgement import Best, Claim, Judgement, Measure, Trend, Within
 from jaxreg.claims.reported import agree
-from jaxreg.measures.learning import held_at, value_label
+from jaxreg.measures import held_at, value_label
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ import xarray as xr
 from experiments import cli
 from jaxreg.claims.judgement import Measure, Trend
 from jaxreg.claims.reported import Reported, compare
-from jaxreg.measures.learning import fluctuation, held_at, steps_to_train, value_label
+from jaxreg.measures import fluctuation, held_at, steps_to_train, value_label
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 
 if TYPE_CHECKING:

@@ -39,11 +39,11 @@ from jaxreg.claims.judgement import Best, Claim, Judgement, Measure
 from jaxreg.config.hparams import REGULARISERS, Experiment, Hparams
 from jaxreg.config.sweeps import acting, make_sweep
 from jaxreg.data import Data
-from jaxreg.measures.learning import (
-    acting_setting,
+from jaxreg.measures import (
     at_check,
     at_last_check,
     between_checks,
+    effective_setting,
     final_test_error,
     halted_by_patience,
     setting_label,
@@ -52,7 +52,7 @@ from jaxreg.measures.learning import (
 )
 from jaxreg.measures.summary import best_setting, member_dims
 from jaxreg.runs.timing import training_time_alone
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def answer(results: xr.Dataset) -> str:
 
 def _names(chosen: xr.Dataset) -> list[str]:
     """Each method with the strengths that act in it: "l2 at l2_strength=0.01"."""
-    acting = [acting_setting(setting) for setting in setting_values(chosen, ("method",))]
+    acting = [effective_setting(setting) for setting in setting_values(chosen, ("method",))]
     return [" at ".join(filter(None, (setting.pop("method"), setting_label(setting)))) for setting in acting]
 
 

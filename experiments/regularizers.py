@@ -42,7 +42,7 @@ from experiments import cli
 from jaxreg.claims.judgement import Best, Claim, Higher, Lower, Measure, ReportedNumber
 from jaxreg.claims.reported import Reported, compare
 from jaxreg.config.hparams import strengths_of
-from jaxreg.measures.learning import (
+from jaxreg.measures import (
     at_last_check,
     between_checks,
     final_test_error,
@@ -52,7 +52,7 @@ from jaxreg.measures.learning import (
     setting_label,
 )
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jaxreg.config.hparams import Experiment
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
-from jaxreg.measures.learning import setting_label
+from jaxreg.measures import setting_label
 from jaxreg.results.members import Member, load_member, refuse_taken, save_member
 
 

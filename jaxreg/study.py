@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from jaxreg.measures.learning import setting_dims, setting_label
+from jaxreg.measures import setting_dims, setting_label
 
 if TYPE_CHECKING:
     from jaxreg.claims.judgement import Claim
@@ -22,7 +22,7 @@ def default_answer(results: xr.Dataset) -> str:
     """The setting that is best on validation, with its test accuracy."""
     from jaxreg.measures.summary import best_setting
     from jaxreg.reporting.tables import percent  # scipy and matplotlib are slow to import
-    from jaxreg.statistics.intervals import mean_interval
+    from jaxreg.statistics import mean_interval
 
     setting = best_setting(results)
     if setting is None:

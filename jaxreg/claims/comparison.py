@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from jaxreg.statistics.intervals import (
+from jaxreg.statistics import (
     MOST_SEEDS,
     ROUNDING,
     differences,

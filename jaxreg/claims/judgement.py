@@ -56,8 +56,8 @@ from jaxreg.claims.comparison import (
 )
 from jaxreg.claims.reported import TOLERANCE, Reported, half_unit, reported_numbers
 from jaxreg.claims.selection import Grid, Measure, NotHeldError, as_measure, check_better
-from jaxreg.measures.learning import setting_label
-from jaxreg.statistics.intervals import prediction_interval, seeds_needed, sign_p, t_test
+from jaxreg.measures import setting_label
+from jaxreg.statistics import prediction_interval, seeds_needed, sign_p, t_test
 
 __all__ = [
     "Best",

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from jaxreg.measures.learning import halted_by_patience, setting_label, setting_values, settings
-from jaxreg.statistics.intervals import prediction_interval
+from jaxreg.measures import halted_by_patience, setting_label, setting_values, settings
+from jaxreg.statistics import prediction_interval
 
 COLUMNS = (
     *("id", "setting", "quantity", "reported", "mean", "sd", "n", "low", "high", "inside", "fitted", "note"),

@@ -13,7 +13,7 @@ import xarray as xr
 
 from jaxreg.claims.comparison import Better, Compared, Members, Values, listed, number
 from jaxreg.claims.reported import TOLERANCE, agree
-from jaxreg.measures.learning import setting_dims, setting_label, value_label
+from jaxreg.measures import setting_dims, setting_label, value_label
 
 
 @dataclasses.dataclass(frozen=True)

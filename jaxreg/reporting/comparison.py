@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.config.hparams import DataConfig
-from jaxreg.measures.learning import setting_label
+from jaxreg.measures import setting_label
 from jaxreg.measures.summary import Row, best_row, member_dims, summary
 from jaxreg.reporting import figures, provenance
 from jaxreg.reporting.document import (
@@ -30,7 +30,7 @@ from jaxreg.reporting.document import (
     write_page,
 )
 from jaxreg.reporting.tables import interval, percent
-from jaxreg.statistics.intervals import paired_difference
+from jaxreg.statistics import paired_difference
 
 KIND = '<meta name="generator" content="jaxreg comparison">'  # tells a comparison page from other files
 CURVES = {"test_loss": "Test loss", "test_accuracy": "Test accuracy"}

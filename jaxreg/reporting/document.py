@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from jaxreg.files import write_atomically
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.measures.summary import Row
 from jaxreg.reporting.tables import interval
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxreg.measures.learning import setting_label, value_label
+from jaxreg.measures import setting_label, value_label
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, ranking, summary
 
 if TYPE_CHECKING:

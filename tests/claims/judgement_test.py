@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from jaxreg.claims.judgement import Best, Claim, Higher, Judgement, Lower, Measure, ReportedNumber, Trend, Within, judge
 from jaxreg.claims.judgement import _on_reported as on_reported
 from jaxreg.claims.reported import Reported, reported_numbers
-from jaxreg.measures.learning import steps_to_train
-from jaxreg.statistics.intervals import prediction_interval
+from jaxreg.measures import steps_to_train
+from jaxreg.statistics import prediction_interval
 from tests.synthetic import make_results
 
 RATES = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0]

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from jaxreg.claims.reported import Reported, compare, reported_numbers
-from jaxreg.statistics.intervals import prediction_interval
+from jaxreg.statistics import prediction_interval
 from tests.synthetic import make_results
 
 LOW_RATE = Reported("A5-0.01-test", "final_test_accuracy", {"learning_rate": 0.01})

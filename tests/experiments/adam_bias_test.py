@@ -18,7 +18,7 @@ from jaxreg.config.sweeps import make_sweep
 from jaxreg.population.programs import Examples, Programs
 from jaxreg.results.dataset import load
 from jaxreg.runs.runner import plan_layout
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.theory.adam import PROCESSES
 from jaxreg.training.batches import Cursor, batch_indices
 from jaxreg.training.member import TRAIN_ORDER, Problem, member_key

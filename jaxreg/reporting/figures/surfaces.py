@@ -15,7 +15,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from jaxreg.measures.learning import acting_setting, halted_by_patience, settings, value_label
+from jaxreg.measures import effective_setting, halted_by_patience, settings, value_label
 from jaxreg.reporting.figures.data import along_axis, require_dims
 from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, evenly, set_title, styled
 
@@ -85,7 +85,7 @@ def decision_surfaces(
     figure.panels, figure._lines = [], []
     drawn: set[tuple[tuple[str, Any], ...]] = set()
     for axes, (setting, member) in zip(grid.flat, settings(shown, dims), strict=True):
-        label, acts = _label(setting), tuple(acting_setting(setting).items())
+        label, acts = _label(setting), tuple(effective_setting(setting).items())
         if acts in drawn:
             axes.remove()
         else:
@@ -105,7 +105,7 @@ def decision_surfaces(
 
 def _label(setting: dict[str, Any]) -> str:
     """What tells a member from the others: its method, and each strength that acts."""
-    acting = acting_setting(setting)
+    acting = effective_setting(setting)
     parts = [str(acting.pop("method"))] if "method" in acting else []
     return ", ".join([*parts, *(f"{name}={value_label(value, 3)}" for name, value in acting.items())])
 

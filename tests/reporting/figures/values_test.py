@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from jaxreg.claims.reported import Reported, compare
-from jaxreg.measures.learning import steps_to_train
+from jaxreg.measures import steps_to_train
 from jaxreg.reporting import figures
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from tests.reporting.figures.reading import legend_texts, marks, words
 from tests.synthetic import make_results
 
