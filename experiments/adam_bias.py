@@ -34,7 +34,7 @@ import xarray as xr
 from jax import Array
 
 from experiments import cli
-from jaxreg.claims.judgement import Claim, Measure, Trend, Within
+from jaxreg.claims import Claim, Measure, Trend, Within
 from jaxreg.config.hparams import Experiment, Hparams
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.data import Data

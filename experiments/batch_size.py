@@ -36,10 +36,10 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Measure, ReportedNumber, Trend
-from jaxreg.claims.reported import Reported, compare
-from jaxreg.claims.selection import NotHeldError
+from experiments.source import reported
+from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend, compare
 from jaxreg.measures import (
+    NotHeldError,
     best_value,
     fluctuation,
     generalisation_gap,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 50, "num_steps": 5000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
 REPORTED = tuple(
-    Reported(f"A4-b50-{quantity}", variable, SOURCE, fitted=True) for quantity, variable in READ_OFF.items()
+    reported(f"A4-b50-{quantity}", variable, SOURCE, fitted=True) for quantity, variable in READ_OFF.items()
 )
 TRAINED = 0.85  # test accuracy at which a network counts as trained
 
@@ -121,7 +121,7 @@ CLAIMS: tuple[Claim, ...] = (
         source=f"{PART_4}, A4-best",
     ),
     Trend("A small batch wants a small rate.", BEST_RATE, "batch_size", "rises", source=PART_4),
-    *(ReportedNumber(reported) for reported in REPORTED),
+    *(ReportedNumber(number) for number in REPORTED),
 )
 
 

@@ -30,8 +30,8 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Claim, Measure, ReportedNumber, Within
-from jaxreg.claims.reported import Reported
+from experiments.source import reported
+from jaxreg.claims import Claim, Measure, ReportedNumber, Within
 from jaxreg.measures import best_step, halted_by_patience, held_at, stopping
 from jaxreg.measures.summary import best_setting, halted
 from jaxreg.statistics import mean_interval
@@ -74,10 +74,10 @@ def overfitting(results: xr.Dataset) -> xr.DataArray:
 
 
 REPORTED = (
-    Reported("A6-test", "final_test_accuracy", SOURCE, fitted=True),
-    Reported("A6-train", "train_accuracy", SOURCE, fitted=True),
-    Reported("A6-val", last_printed_validation_loss, SOURCE, fitted=True),
-    Reported("A6-stop", best_step, SOURCE),
+    reported("A6-test", "final_test_accuracy", SOURCE, fitted=True),
+    reported("A6-train", "train_accuracy", SOURCE, fitted=True),
+    reported("A6-val", last_printed_validation_loss, SOURCE, fitted=True),
+    reported("A6-stop", best_step, SOURCE),
 )
 CLAIMS: tuple[Claim, ...] = (
     Within(
@@ -95,7 +95,7 @@ CLAIMS: tuple[Claim, ...] = (
         0,
         np.inf,
     ),
-    *(ReportedNumber(reported) for reported in REPORTED),
+    *(ReportedNumber(number) for number in REPORTED),
 )
 
 

@@ -30,9 +30,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Judgement, Measure, Trend, Within
-from jaxreg.claims.reported import agree
-from jaxreg.measures import held_at, value_label
+from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
+from jaxreg.measures import agree, held_at, value_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures

@@ -24,8 +24,8 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Measure, Trend
-from jaxreg.claims.reported import Reported, compare
+from experiments.source import reported
+from jaxreg.claims import Measure, Trend, compare
 from jaxreg.measures import fluctuation, held_at, steps_to_train, value_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.statistics import mean_interval
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 1000, "num_steps": 10_000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
 REPORTED = tuple(
-    Reported(f"A5-{rate:g}-{quantity}", variable, {"learning_rate": rate, **SOURCE}, fitted=True)
+    reported(f"A5-{rate:g}-{quantity}", variable, {"learning_rate": rate, **SOURCE}, fitted=True)
     for rate in (0.001, 0.005, 0.01)
     for quantity, variable in READ_OFF.items()
 )

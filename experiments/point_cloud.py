@@ -35,7 +35,7 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Judgement, Measure
+from jaxreg.claims import Best, Claim, Judgement, Measure
 from jaxreg.config.hparams import REGULARISERS, Experiment, Hparams
 from jaxreg.config.sweeps import acting, make_sweep
 from jaxreg.data import Data

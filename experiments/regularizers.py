@@ -38,9 +38,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Higher, Lower, Measure, ReportedNumber
-from jaxreg.claims.reported import Reported, compare
+from experiments import cli, source
+from jaxreg.claims import Best, Claim, Higher, Lower, Measure, Reported, ReportedNumber, compare
 from jaxreg.config.hparams import strengths_of
 from jaxreg.measures import (
     at_last_check,
@@ -140,7 +139,7 @@ RISES = {
 def reported(id: str, method: str, variable: str, *, fitted: bool) -> Reported:
     """A number that the source prints for one of its methods."""
     of = {"error": final_test_error, "objective": last_objective, "peak": peak_objective}.get(variable, variable)
-    return Reported(id, of, SOURCE | {"method": method}, fitted=fitted)
+    return source.reported(id, of, SOURCE | {"method": method}, fitted=fitted)
 
 
 REPORTED = (

@@ -36,10 +36,9 @@ import xarray as xr
 
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
-from jaxreg.claims.judgement import Claim, Higher, Measure, Trend, Within
-from jaxreg.claims.reported import agree
+from jaxreg.claims import Claim, Higher, Measure, Trend, Within
 from jaxreg.diagnostics.verdicts import MOST_SATURATED, SMALLEST_CHANGE, VERDICTS
-from jaxreg.measures import held_at, setting_dims, setting_values, value_label
+from jaxreg.measures import agree, held_at, setting_dims, setting_values, value_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.statistics import mean_interval
 from jaxreg.study import Study, default_answer, default_figures

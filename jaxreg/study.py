@@ -11,8 +11,7 @@ import xarray as xr
 from jaxreg.measures import setting_dims, setting_label
 
 if TYPE_CHECKING:
-    from jaxreg.claims.judgement import Claim
-    from jaxreg.claims.reported import Reported
+    from jaxreg.claims import Claim, Reported
     from jaxreg.config.hparams import Experiment
     from jaxreg.data import Data
     from jaxreg.reporting.document import ReportFigure

@@ -18,7 +18,10 @@ from jaxreg.measures.noise import expected_fluctuation, fluctuation, noise_scale
 from jaxreg.measures.patience import best_so_far, best_step, halted_by_patience, stopped_check, stopping
 from jaxreg.measures.penalties import effective_setting
 from jaxreg.measures.settings import (
+    TOLERANCE,
     WITHIN_SETTINGS,
+    NotHeldError,
+    agree,
     held_at,
     setting_dims,
     setting_label,
@@ -28,7 +31,10 @@ from jaxreg.measures.settings import (
 )
 
 __all__ = [
+    "TOLERANCE",
     "WITHIN_SETTINGS",
+    "NotHeldError",
+    "agree",
     "at_check",
     "at_last_check",
     "best_so_far",

@@ -14,6 +14,15 @@ WITHIN_SETTINGS = (
     *("x1", "x2", "example"),
 )
 
+TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were given as
+
+
+class NotHeldError(KeyError):
+    """A run lacks what is asked of it; the message says what, as a sentence without a full stop."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
 
 def setting_dims(results: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
     """The swept dimensions, in order: all but those within a setting (`WITHIN_SETTINGS`)."""
@@ -73,3 +82,10 @@ def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) 
     setting = setting or {dim: results[dim].values[0] for dim in setting_dims(results)}
     others = {dim: value for dim, value in setting.items() if dim not in axes}
     return results.sel(others), f" at {setting_label(others)}" if others else ""
+
+
+def agree(ours: Any, theirs: Any) -> bool:
+    """Whether two values of a hyperparameter are equal, numbers within a relative 1e-6."""
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return math.isclose(ours, theirs, rel_tol=TOLERANCE)
+    return bool(ours == theirs)

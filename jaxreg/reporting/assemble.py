@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxreg.claims.judgement import judge
-from jaxreg.claims.reported import compare
+from jaxreg.claims import compare, judge
 from jaxreg.reporting import figures, page
 from jaxreg.reporting.networks import network_figures
 from jaxreg.results import dataset as labelled

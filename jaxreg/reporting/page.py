@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from jaxreg.claims.judgement import Evidence, Judgement, Verdict
+from jaxreg.claims import Evidence, Judgement, Verdict
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, member_dims, summary
 from jaxreg.reporting import provenance
 from jaxreg.reporting.document import (

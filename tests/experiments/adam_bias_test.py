@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from experiments import adam_bias, cli
-from jaxreg.claims.judgement import judge
+from jaxreg.claims import judge
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.population.programs import Examples, Programs
 from jaxreg.results.dataset import load

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from jaxreg.claims.judgement import Evidence, Judgement
+from jaxreg.claims import Evidence, Judgement
 from jaxreg.reporting.comparison import Run
 from jaxreg.reporting.document import ReportFigure
 from jaxreg.reporting.page import write_report
