@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -50,11 +49,9 @@ from jaxreg.measures import (
     value_label,
 )
 from jaxreg.measures.summary import best_setting
+from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.statistics import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.study import ReportFigure, Study
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 50, "num_steps": 5000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
@@ -166,7 +163,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "batch_size" not in results.dims:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     chosen, where = _one_line(results.assign_coords(seconds=time_per_member(results)))
     comparison = compare(results, REPORTED)
@@ -241,7 +237,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
 def _rate_figures(results: xr.Dataset) -> list[ReportFigure]:
     """Which rate a batch size wants, at the best setting of other axes."""
     from jaxreg.reporting import figures
-    from jaxreg.reporting.document import ReportFigure
 
     both, where = held_at(results, best_setting(results), "batch_size", "learning_rate")
     return [

@@ -51,14 +51,14 @@ from jaxreg.measures import (
     time_per_member,
 )
 from jaxreg.measures.summary import best_setting, member_dims
+from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.runs.timing import training_time_alone
 from jaxreg.statistics import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.study import ReportFigure, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from jaxreg.reporting.document import ReportFigure
 
 NONE, L1, L2, EARLY = "none", "l1", "l2", "early_stopping"
 REPEATS = 20  # of the timing
@@ -275,7 +275,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "method" not in results.dims or "method" in best_of_each(results)["check_step"].dims:
         return default_figures(results)
     from jaxreg.reporting import animations, figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     chosen = best_of_each(results)
     curves = per_epoch(chosen)

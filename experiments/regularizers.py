@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -51,11 +50,9 @@ from jaxreg.measures import (
     setting_label,
 )
 from jaxreg.measures.summary import best_setting
+from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.statistics import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.study import ReportFigure, Study
 
 NONE, L2, L2_L1, L2_KL = "none", "l2", "l2+late_l1", "l2+kl"
 MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM = "max_norm", "dropout+l2", "dropout+max_norm"
@@ -307,7 +304,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "method" not in results.dims:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     drawn = []
     swept = [dim for dim in setting_dims(results["diverged_step"]) if dim != "method"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxreg.claims import compare, judge
 from jaxreg.reporting import figures, page
+from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.reporting.networks import network_figures
 from jaxreg.results import dataset as labelled
 from jaxreg.study import Study
@@ -20,13 +21,13 @@ def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = No
 
     Args:
       folder: a run folder with results.nc and flags.cfg.
-      study: question, claims and figures.
+      study: question, claims and figures; without an answer or figures of its own those of `defaults`.
       meta: what the page says of the run; by default what is in meta.json.
     """
     if meta is None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     results = labelled.load(folder)
-    drawn = [*study.figures(results), *network_figures(results, folder)]
+    drawn = [*(study.figures or default_figures)(results), *network_figures(results, folder)]
     for old in (folder / "figures").glob("*.*"):
         moving = old.suffix == ".gif"
         kept = {figure.name for figure in drawn if figure.moving or not moving}
@@ -44,7 +45,7 @@ def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = No
         path,
         title=study.title,
         question=study.question,
-        answer=study.answer(results),
+        answer=(study.answer or default_answer)(results),
         source=study.source,
         results=results,
         meta=meta,
