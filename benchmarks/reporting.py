@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.lr_sweep import STUDY
-from jaxreg.claims.judgement import judge
+from jaxreg.claims import judge
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import flag_lines
 from jaxreg.config.hparams import Hparams

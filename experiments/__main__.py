@@ -6,7 +6,7 @@ import ast
 import sys
 from pathlib import Path
 
-_SHARED = {"__init__", "__main__", "cli", "flags"}
+_SHARED = {"__init__", "__main__", "cli", "flags", "source"}
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,20 +33,17 @@ import xarray as xr
 from jax import Array
 
 from experiments import cli
-from jaxreg.claims.judgement import Claim, Trend, Within
-from jaxreg.claims.selection import Measure
+from jaxreg.claims import Claim, Measure, Trend, Within
 from jaxreg.config.experiment import Experiment
 from jaxreg.data import Data
 from jaxreg.diagnostics.moments import ADAM_MOMENTS
-from jaxreg.measures.learning import held_at, setting_label, settings
+from jaxreg.measures import held_at, setting_label, settings
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_figures
+from jaxreg.reporting.defaults import default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 from jaxreg.theory.adam import PROCESSES, expected_ratio, simulate, unrolled
 from jaxreg.training.state import member_key
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
 
 SIMULATION = 1000  # a purpose of keys, besides those of jaxreg.training
 DRAWS = 4000  # simulated gradients of each seed at each step
@@ -352,7 +349,6 @@ def _of_training(results: xr.Dataset) -> tuple[xr.Dataset | None, str]:
 def draw(results: xr.Dataset) -> list[ReportFigure]:
     """The simulated ratio, the index slip, and the ratio in training; then loss and accuracy of the members."""
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     colour = str(results["beta2"].dims[0]) if results["beta2"].dims else None
     named = "E[vₜ] / E[g²]"

@@ -30,16 +30,15 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, ReportedNumber, Trend
-from jaxreg.claims.reported import Reported, compare
-from jaxreg.claims.selection import Measure, NotHeldError
-from jaxreg.measures.learning import (
+from experiments.source import reported
+from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend, compare
+from jaxreg.measures import (
+    NotHeldError,
     best_value,
     fluctuation,
     generalisation_gap,
@@ -50,16 +49,14 @@ from jaxreg.measures.learning import (
     value_label,
 )
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 50, "num_steps": 5000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
 REPORTED = tuple(
-    Reported(f"A4-b50-{quantity}", variable, SOURCE, fitted=True) for quantity, variable in READ_OFF.items()
+    reported(f"A4-b50-{quantity}", variable, SOURCE, fitted=True) for quantity, variable in READ_OFF.items()
 )
 TRAINED = 0.85  # test accuracy at which a network counts as trained
 
@@ -121,7 +118,7 @@ CLAIMS: tuple[Claim, ...] = (
         source=f"{PART_4}, A4-best",
     ),
     Trend("A small batch wants a small rate.", BEST_RATE, "batch_size", "rises", source=PART_4),
-    *(ReportedNumber(reported) for reported in REPORTED),
+    *(ReportedNumber(number) for number in REPORTED),
 )
 
 
@@ -166,7 +163,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "batch_size" not in results.dims:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     chosen, where = _one_line(results.assign_coords(seconds=time_per_member(results)))
     comparison = compare(results, REPORTED)
@@ -241,7 +237,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
 def _rate_figures(results: xr.Dataset) -> list[ReportFigure]:
     """Which rate a batch size wants, at the best setting of other axes."""
     from jaxreg.reporting import figures
-    from jaxreg.reporting.document import ReportFigure
 
     both, where = held_at(results, best_setting(results), "batch_size", "learning_rate")
     return [

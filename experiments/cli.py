@@ -54,7 +54,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     finally:
         log.removeHandler(handler)
         log.propagate = True
-    from jaxreg.claims.judgement import judge  # slow to import, and not needed for a refusal
+    from jaxreg.claims import judge  # slow to import, and not needed for a refusal
     from jaxreg.reporting.tables import print_table, print_verdicts
 
     print_table(outcome.results, console)

@@ -24,22 +24,18 @@ Wall time: 19 minutes on 2 virtual cores of a shared cloud machine (Intel Xeon) 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Claim, ReportedNumber, Within
-from jaxreg.claims.reported import Reported
-from jaxreg.claims.selection import Measure
-from jaxreg.measures.learning import best_step, halted_by_patience, held_at, stopping
+from experiments.source import reported
+from jaxreg.claims import Claim, Measure, ReportedNumber, Within
+from jaxreg.measures import best_step, halted_by_patience, held_at, stopping
 from jaxreg.measures.summary import best_setting, halted
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 
 PATIENCE = (1, 5, 10)  # checks
 SOURCE = {
@@ -75,10 +71,10 @@ def overfitting(results: xr.Dataset) -> xr.DataArray:
 
 
 REPORTED = (
-    Reported("A6-test", "final_test_accuracy", SOURCE, fitted=True),
-    Reported("A6-train", "train_accuracy", SOURCE, fitted=True),
-    Reported("A6-val", last_printed_validation_loss, SOURCE, fitted=True),
-    Reported("A6-stop", best_step, SOURCE),
+    reported("A6-test", "final_test_accuracy", SOURCE, fitted=True),
+    reported("A6-train", "train_accuracy", SOURCE, fitted=True),
+    reported("A6-val", last_printed_validation_loss, SOURCE, fitted=True),
+    reported("A6-stop", best_step, SOURCE),
 )
 CLAIMS: tuple[Claim, ...] = (
     Within(
@@ -96,7 +92,7 @@ CLAIMS: tuple[Claim, ...] = (
         0,
         np.inf,
     ),
-    *(ReportedNumber(reported) for reported in REPORTED),
+    *(ReportedNumber(number) for number in REPORTED),
 )
 
 
@@ -156,7 +152,6 @@ def one_run(results: xr.Dataset) -> tuple[xr.Dataset, str, tuple[int, ...]]:
 def draw(results: xr.Dataset) -> list[ReportFigure]:
     """The figures of the source's part 6; of a run that sweeps other axes too, at their best setting on validation."""
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     chosen, where, patience = one_run(results)
     last = chosen["check_step"].max().item()

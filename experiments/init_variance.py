@@ -25,21 +25,17 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Judgement, Trend, Within
-from jaxreg.claims.reported import agree
-from jaxreg.claims.selection import Measure
-from jaxreg.measures.learning import held_at, value_label
+from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
+from jaxreg.measures import agree, held_at, value_label
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 
 AXIS = "init_variance"
 GAUSSIAN = (0.1, 0.2, 0.3, 1.0, 2.0)  # the source's numbers
@@ -153,7 +149,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if AXIS not in results.dims:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     chosen, where = held_at(results, best_setting(results), AXIS)
     drawn = [

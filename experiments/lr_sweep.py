@@ -18,27 +18,23 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Trend
-from jaxreg.claims.reported import Reported, compare
-from jaxreg.claims.selection import Measure
-from jaxreg.measures.learning import fluctuation, held_at, steps_to_train, value_label
+from experiments.source import reported
+from jaxreg.claims import Measure, Trend, compare
+from jaxreg.measures import fluctuation, held_at, steps_to_train, value_label
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 1000, "num_steps": 10_000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
 REPORTED = tuple(
-    Reported(f"A5-{rate:g}-{quantity}", variable, {"learning_rate": rate, **SOURCE}, fitted=True)
+    reported(f"A5-{rate:g}-{quantity}", variable, {"learning_rate": rate, **SOURCE}, fitted=True)
     for rate in (0.001, 0.005, 0.01)
     for quantity, variable in READ_OFF.items()
 )
@@ -98,7 +94,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "learning_rate" not in results.dims:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     chosen, where = _one_line(results)
     comparison = compare(results, REPORTED)

@@ -35,16 +35,15 @@ import numpy as np
 import xarray as xr
 
 from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Judgement
-from jaxreg.claims.selection import Measure
+from jaxreg.claims import Best, Claim, Judgement, Measure
 from jaxreg.config import Experiment, Hparams, effective_hparams
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data
-from jaxreg.measures.learning import (
-    acting_setting,
+from jaxreg.measures import (
     at_check,
     at_last_check,
     between_checks,
+    effective_setting,
     final_test_error,
     halted_by_patience,
     setting_label,
@@ -53,14 +52,14 @@ from jaxreg.measures.learning import (
 )
 from jaxreg.measures.summary import best_setting, member_dims
 from jaxreg.nn.regularisers import REGULARISERS
+from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.runs.timing import training_time_alone
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from jaxreg.reporting.document import ReportFigure
 
 NONE, L1, L2, EARLY = "none", "l1", "l2", "early_stopping"
 REPEATS = 20  # of the timing
@@ -261,7 +260,7 @@ def answer(results: xr.Dataset) -> str:
 
 def _names(chosen: xr.Dataset) -> list[str]:
     """Each method with the strengths that act in it: "l2 at l2_strength=0.01"."""
-    acting = [acting_setting(setting) for setting in setting_values(chosen, ("method",))]
+    acting = [effective_setting(setting) for setting in setting_values(chosen, ("method",))]
     return [" at ".join(filter(None, (setting.pop("method"), setting_label(setting)))) for setting in acting]
 
 
@@ -277,7 +276,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "method" not in results.dims or "method" in best_of_each(results)["check_step"].dims:
         return default_figures(results)
     from jaxreg.reporting import animations, figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     chosen = best_of_each(results)
     curves = per_epoch(chosen)

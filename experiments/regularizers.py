@@ -33,17 +33,14 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from experiments import cli
-from jaxreg.claims.judgement import Best, Claim, Higher, Lower, ReportedNumber
-from jaxreg.claims.reported import Reported, compare
-from jaxreg.claims.selection import Measure
+from experiments import cli, source
+from jaxreg.claims import Best, Claim, Higher, Lower, Measure, Reported, ReportedNumber, compare
 from jaxreg.config import strengths_of
-from jaxreg.measures.learning import (
+from jaxreg.measures import (
     at_last_check,
     between_checks,
     final_test_error,
@@ -53,11 +50,9 @@ from jaxreg.measures.learning import (
     setting_label,
 )
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 
 NONE, L2, L2_L1, L2_KL = "none", "l2", "l2+late_l1", "l2+kl"
 MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM = "max_norm", "dropout+l2", "dropout+max_norm"
@@ -141,7 +136,7 @@ RISES = {
 def reported(id: str, method: str, variable: str, *, fitted: bool) -> Reported:
     """A number that the source prints for one of its methods."""
     of = {"error": final_test_error, "objective": last_objective, "peak": peak_objective}.get(variable, variable)
-    return Reported(id, of, SOURCE | {"method": method}, fitted=fitted)
+    return source.reported(id, of, SOURCE | {"method": method}, fitted=fitted)
 
 
 REPORTED = (
@@ -309,7 +304,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "method" not in results.dims:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     drawn = []
     swept = [dim for dim in setting_dims(results["diverged_step"]) if dim != "method"]

@@ -29,25 +29,21 @@ from __future__ import annotations
 import math
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
-from jaxreg.claims.judgement import Claim, Higher, Trend, Within
-from jaxreg.claims.reported import agree
-from jaxreg.claims.selection import Measure
+from jaxreg.claims import Claim, Higher, Measure, Trend, Within
 from jaxreg.diagnostics.thresholds import MOST_SATURATED, SMALLEST_CHANGE
 from jaxreg.diagnostics.verdicts import VERDICTS
-from jaxreg.measures.learning import held_at, setting_dims, setting_values, value_label
+from jaxreg.measures import agree, held_at, setting_dims, setting_values, value_label
 from jaxreg.measures.summary import best_setting
-from jaxreg.statistics.intervals import mean_interval
-from jaxreg.study import Study, default_answer, default_figures
-
-if TYPE_CHECKING:
-    from jaxreg.reporting.document import ReportFigure
+from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure, Study
 
 FIGURES = {0.0: "5-7", 0.1: "8-10", 0.2: "11-13", 0.3: "14-16", 1.0: "17-19", 2.0: "20-22"}  # by the source's number
 SMALLEST_SHIFT = 0.05  # distance of two histograms below which they look the same
@@ -219,7 +215,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if "saturated_fraction" not in results:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
-    from jaxreg.reporting.document import ReportFigure
 
     best = best_setting(results)
     chosen, where = held_at(results, best, AXIS)
@@ -262,7 +257,6 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
 def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
     """Verdicts over the axis and training; of several axes, over settings and layers at the last check."""
     from jaxreg.reporting import figures
-    from jaxreg.reporting.document import ReportFigure
 
     diagnosis = results["diagnosis"]
     axes = setting_dims(diagnosis)
@@ -286,7 +280,6 @@ def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
 def _propagation(results: xr.Dataset, best: dict[str, Any] | None) -> list[ReportFigure]:
     """Signals before the first step, of the deepest network; and the gradient ratio against depth."""
     from jaxreg.reporting import figures
-    from jaxreg.reporting.document import ReportFigure
 
     drawn, deepest = [], {}
     if DEPTH in results.dims:
@@ -307,7 +300,6 @@ def _propagation(results: xr.Dataset, best: dict[str, Any] | None) -> list[Repor
 def _histograms(results: xr.Dataset, where: str) -> list[ReportFigure]:
     """A figure of histograms for each variance, at most 8."""
     from jaxreg.reporting import figures
-    from jaxreg.reporting.document import ReportFigure
     from jaxreg.reporting.figures.style import evenly
 
     settings = results if AXIS in results.dims else results.expand_dims(AXIS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
-from jaxreg.measures.learning import setting_label
+from jaxreg.measures import setting_label
 from jaxreg.results.members import Member, load_member, refuse_taken, save_member
 from jaxreg.runs import study_source
 from jaxreg.runs.folder import read_finished

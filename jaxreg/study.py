@@ -1,59 +1,40 @@
-"""What is particular to a question: its words, its figures, and the numbers that its source reports."""
+"""What is particular to a question: its words, its claims, what it measures, and the figures it asks for.
+
+Data only: nothing is drawn or judged here. `jaxreg.reporting` shows a study, `jaxreg.session` calls its measure.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from jaxreg.diagnostics.watch import Watch
-from jaxreg.measures.learning import setting_dims, setting_label
 
 if TYPE_CHECKING:
-    from jaxreg.claims.judgement import Claim
-    from jaxreg.claims.reported import Reported
-    from jaxreg.config import Experiment
+    from matplotlib.figure import Figure  # slow to import
+
+    from jaxreg.claims import Claim, Reported
+    from jaxreg.config.experiment import Experiment
     from jaxreg.data import Data
-    from jaxreg.reporting.document import ReportFigure
 
 
-def default_answer(results: xr.Dataset) -> str:
-    """The setting that is best on validation, with its test accuracy."""
-    from jaxreg.measures.summary import best_setting
-    from jaxreg.reporting.tables import percent  # scipy and matplotlib are slow to import
-    from jaxreg.statistics.intervals import mean_interval
+@dataclasses.dataclass(frozen=True)
+class ReportFigure:
+    """A figure with the file name (without suffix) it is saved under and the caption that says what it shows.
 
-    setting = best_setting(results)
-    if setting is None:
-        return "No member has a validation accuracy: all of them diverged."
-    accuracy = mean_interval(results["final_test_accuracy"].sel(setting)).map(lambda value: value.item())
-    reached = percent(float(accuracy["mean"]), float(accuracy["low"]), float(accuracy["high"]))
-    where = f"{setting_label(setting)} is best on validation; its" if setting else "The"
-    return f"{where} test accuracy is {reached} (n = {int(accuracy['n'])})."
+    `files` are the PNG and the SVG, once it is saved. `moving` is a GIF of which `figure` is the last frame, and which
+    takes its place on the page, save on paper and for readers who asked their system for less motion.
+    """
 
-
-def default_figures(results: xr.Dataset) -> list[ReportFigure]:
-    """Test loss and accuracy along training, final test accuracy against each axis, and over the two axes if so."""
-    from jaxreg.reporting import figures
-    from jaxreg.reporting.document import ReportFigure
-
-    drawn = [
-        ReportFigure(
-            "test_loss", "Test loss along training, all settings.", figures.curves(results, "test_loss", log_y=True)
-        ),
-        ReportFigure(
-            "test_accuracy", "Test accuracy along training, all settings.", figures.curves(results, "test_accuracy")
-        ),
-    ]
-    for axis in setting_dims(results):
-        caption = f"Test accuracy after the last step against {axis}."
-        drawn.append(ReportFigure(f"accuracy_against_{axis}", caption, figures.value_against(results, axis)))
-    if len(axes := setting_dims(results["diverged_step"])) == 2:
-        caption = f"Test accuracy after the last step over {axes[0]} and {axes[1]}."
-        drawn.append(ReportFigure("accuracy_map", caption, figures.heat_map(results, "final_test_accuracy", *axes)))
-    return drawn
+    name: str
+    caption: str
+    figure: Figure
+    files: tuple[Path, Path] | None = None
+    moving: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +46,13 @@ class Study:
       title, question: for people.
       source: where the question and the reported numbers come from.
       reported: numbers of the source that a run is compared with.
-      answer: results -> the answer in a sentence or two.
+      answer: results -> the answer in a sentence or two; None for that of `jaxreg.reporting.defaults`.
       claims: what the source, or the experiment itself, asserts; each run judges them.
       measure: (experiment, data, results) -> what the study measures besides the training of its members, under names
         of its own; it is kept in the results with them. Called once, after training; it knows nothing of parts of the
         user's own, such as a model.
-      figures: results -> figures, each named after the figure of the source that it stands for.
+      figures: results -> figures, each named after the figure of the source that it stands for; None for those of
+        `jaxreg.reporting.defaults`.
       notes: assumptions and limits that a reader of the report must know.
       watches: what is measured inside the programs, besides what flags ask for.
     """
@@ -81,8 +63,8 @@ class Study:
     source: str = ""
     reported: tuple[Reported, ...] = ()
     claims: tuple[Claim, ...] = ()
-    answer: Callable[[xr.Dataset], str] = default_answer
+    answer: Callable[[xr.Dataset], str] | None = None
     measure: Callable[[Experiment, Data, xr.Dataset], xr.Dataset] | None = None
-    figures: Callable[[xr.Dataset], Sequence[ReportFigure]] = default_figures
+    figures: Callable[[xr.Dataset], Sequence[ReportFigure]] | None = None
     notes: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()

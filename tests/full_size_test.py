@@ -10,9 +10,8 @@ import pytest
 import xarray as xr
 
 from experiments import cli, early_stopping, lr_sweep
-from jaxreg.claims.judgement import judge
-from jaxreg.claims.reported import compare
-from jaxreg.measures.learning import final_test_error
+from jaxreg.claims import compare, judge
+from jaxreg.measures import final_test_error
 from jaxreg.results.dataset import load
 from jaxreg.study import Study
 

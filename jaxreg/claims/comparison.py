@@ -1,16 +1,16 @@
-"""The comparisons behind a verdict: differences paired by seed, tested, adjusted for one another, and put in words."""
+"""The comparisons behind a verdict: differences paired by seed, tested, and adjusted for one another."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxreg.statistics.intervals import (
-    MOST_SEEDS,
+from jaxreg.claims.evidence import Evidence, Test
+from jaxreg.claims.measure import Better
+from jaxreg.statistics import (
     ROUNDING,
     differences,
     holm,
@@ -21,43 +21,9 @@ from jaxreg.statistics.intervals import (
     t_test,
 )
 
-Better = Literal["lower", "higher"]
-Test = Literal["t", "sign", "identical", "none"]
 Values = np.ndarray[Any, Any]
 
 ALPHA = 0.05  # of a claim as a whole
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """One comparison behind a verdict.
-
-    Attributes:
-      label: what is compared, as people read it: "learning_rate 0.5 against 1", "slope along learning_rate".
-      difference: mean over seeds of what the label compares, in the units of the judgement: the first minus the second
-        of a pair, the later minus the earlier of two values along an axis, the slope per value of an axis; of `Within`
-        the mean itself, of `ReportedNumber` the mean minus the reported number. NaN where there is none.
-      low, high: ends of its 95 % interval (of `ReportedNumber` the prediction interval); NaN where there is none.
-      p: two-sided; NaN where nothing was tested.
-      p_holm: adjusted within the claim (Holm, 1979), times the number of settings that a claim's open axes left to
-        choose from (Bonferroni).
-      n: seeds that count.
-      left_out: seeds left out because a member diverged or has no value.
-      test: "t" (Student; of equal differences the exact sign test), "sign" (exact sign test, for censored values and
-        for settings that diverge), "identical" (all differences are zero, or all values equal), "none".
-      needed: seeds that would be needed to decide; None where it is decided, or where no number up to 10 000 would do.
-    """
-
-    label: str
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    n: int
-    left_out: int
-    test: Test
-    needed: int | None
 
 
 class Members(NamedTuple):
@@ -66,6 +32,8 @@ class Members(NamedTuple):
     values: Values  # [setting, seed], NaN where a member has none
     diverged: Values  # bool, [setting, seed]: it has none because it diverged
     better: Better | None  # None if not known, and where a value is missing for another reason than divergence
+    choices: int = 1  # settings of the open axes that these were chosen from; 1 if the claim names all axes
+    notes: tuple[str, ...] = ()  # sentences on that choice, for the reader of a verdict
 
     @property
     def missing(self) -> list[bool]:
@@ -78,8 +46,17 @@ class Members(NamedTuple):
         worst = {"lower": np.inf, "higher": -np.inf, None: np.nan}[self.better]
         return np.where(self.diverged, worst, self.values)
 
-    def withheld(self, sign: float, first: bool, second: bool) -> bool:
-        """Whether first - second having this sign speaks for one of the flagged sides; for either if none is better."""
+    def biased_by_missing(self, sign: float, first: bool, second: bool) -> bool:
+        """Whether first - second having this sign may be due to missing members rather than to the settings.
+
+        What is left of a setting that diverges are the members that went well, so the difference means nothing where it
+        favours a side that misses members; where it is not known which values are better, it means nothing as soon as
+        either side misses some.
+
+        Args:
+          sign: of the difference.
+          first, second: whether the setting misses members.
+        """
         if self.better is None:
             return first or second
         return first if (sign < 0) == (self.better == "lower") else second
@@ -101,14 +78,8 @@ class Compared(NamedTuple):
         return unknown, 0.0 if unknown else abs(e.difference), 0.0 if math.isnan(e.p) else -e.p
 
 
-def compare(
-    labels: Sequence[str],
-    members: Members,
-    first: Sequence[int],
-    second: Sequence[int],
-    *,
-    slope: bool = False,
-    choices: int = 1,
+def compare_settings(
+    labels: Sequence[str], members: Members, first: Sequence[int], second: Sequence[int], *, slope: bool = False
 ) -> list[Compared]:
     """Tests of the differences between settings, first - second, and before them of the slope along all settings.
 
@@ -120,15 +91,20 @@ def compare(
       members: of the settings, in the order of the axis.
       first, second: positions of the settings compared.
       slope: whether to test it.
-      choices: number of settings that the members were chosen from.
+
+    Returns:
+      As many as there are labels, in their order.
+
+    References: Student (1908), The probable error of a mean; Dixon and Mood (1946), The statistical sign test; Holm
+    (1979), A simple sequentially rejective multiple test procedure.
     """
     i, j = np.array(first), np.array(second)
 
-    def contrasts(values: Values, pair: Callable[..., Values], whole: Callable[[Values], Values]) -> Values:
+    def contrasts(values: Values, pair: Callable[..., Values], along: Callable[[Values], Values]) -> Values:
         """[comparison, seed]"""
         with np.errstate(invalid="ignore"):
             pairs = pair(values[i], values[j])
-            return np.concatenate([whole(values)[None], pairs]) if slope else pairs
+            return np.concatenate([along(values)[None], pairs]) if slope else pairs
 
     def orders(values: Values) -> Values:
         return np.sign(contrasts(values, differences, order_along))
@@ -151,7 +127,7 @@ def compare(
     mean, low, high = (np.where(by_order, np.nan, part) for part in (test.mean, test.low, test.high))
     counted = by_order | (test.sd == 0)
     direction = np.where(counted, np.sign(higher - lower), np.sign(test.mean))
-    adjusted, level = np.minimum(1.0, choices * holm(p)), holm_levels(p, ALPHA / choices)
+    adjusted, level = np.minimum(1.0, members.choices * holm(p)), holm_levels(p, ALPHA / members.choices)
 
     columns = {"difference": mean, "low": low, "high": high, "p": p, "p_holm": adjusted}
     compared = []
@@ -197,65 +173,3 @@ def order_along(values: Values) -> Values:
     signs = np.sign(differences(values[None, :], values[:, None]))  # [earlier, later, seed]
     earlier, later = np.triu_indices(len(values), 1)
     return np.sign(signs[earlier, later].sum(0))
-
-
-# Words.
-
-
-def ties(label: str, where: str, n: int, values: Values) -> str:
-    """Of members [setting, seed] that do not differ within any seed."""
-    if np.isinf(values[~np.isnan(values)]).all():
-        return f"no finite {label} {where} in any of {n} seeds"
-    return f"identical {label} {where} in all {n} seeds"
-
-
-def untold(evidence: Sequence[Evidence], what: str = "cannot be told apart") -> str:
-    """Why comparisons are undecided, and the largest number of seeds that any of them would need."""
-    n = min(e.n for e in evidence)
-    if n < 2:
-        return f"{what}: {too_few(n)}"
-    needed = [e.needed for e in evidence if not math.isnan(e.p)]
-    most = None if None in needed else max((k for k in needed if k is not None), default=None)
-    return f"{what} with n = {n}{enough_seeds(most)}"
-
-
-def enough_seeds(needed: int | None) -> str:
-    """What more seeds would do."""
-    return f"; about n = {needed} would be needed" if needed else f"; not even n = {MOST_SEEDS} is expected to do"
-
-
-def too_few(n: int) -> str:
-    """Why fewer than two seeds decide nothing."""
-    return "one seed gives no interval" if n else "no seed is left"
-
-
-def word(sign: int) -> str:
-    """Of a difference of this sign."""
-    return "higher" if sign > 0 else "lower"
-
-
-def ranges(names: Sequence[str], steps: Sequence[bool]) -> str:
-    """Steps of an axis, neighbours joined: "from 0.001 to 0.5 and from 1 to 2"."""
-    stretches: list[tuple[int, int]] = []
-    for i in np.flatnonzero(steps).tolist():
-        first = stretches.pop()[0] if stretches and stretches[-1][1] == i else i
-        stretches.append((first, i + 1))
-    return listed([f"from {names[first]} to {names[last]}" for first, last in stretches], len(names))
-
-
-def listed(words: Sequence[str], at_most: int = 4) -> str:
-    """ "a, b and c"; of many the first few and how many more."""
-    if len(words) > at_most:
-        words = [*words[: at_most - 1], f"{len(words) - at_most + 1} more"]
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def number(x: float) -> str:
-    """Three significant digits, and all digits before the point."""
-    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.3g}"
-
-
-def sentence(words: str) -> str:
-    """With a capital, unless it begins with the name of a flag, and a full stop."""
-    plain = words.partition(" ")[0].isalpha()
-    return f"{words[:1].upper() if plain else words[:1]}{words[1:]}."

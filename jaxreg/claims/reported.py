@@ -1,42 +1,59 @@
-"""The numbers that the sources report, beside what the run gives at the same settings."""
+"""Numbers that a source reports, beside what a run gives at the same settings, and the claim that one is met."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import xarray as xr
 
-from jaxreg.measures.learning import halted_by_patience, setting_label, setting_values, settings
-from jaxreg.statistics.intervals import prediction_interval
+from jaxreg.claims.comparison import ALPHA
+from jaxreg.claims.evidence import Evidence, Test
+from jaxreg.claims.grid import Grid
+from jaxreg.claims.judgement import Judgement, Verdict, not_held
+from jaxreg.claims.measure import Better, as_measure
+from jaxreg.claims.wording import note_missing, sentence, too_few
+from jaxreg.measures.patience import halted_by_patience
+from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
+from jaxreg.statistics import prediction_interval, t_p
 
 COLUMNS = (
     *("id", "setting", "quantity", "reported", "mean", "sd", "n", "low", "high", "inside", "fitted", "note"),
     "variable",
 )
 
-TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were given as
-
 
 @dataclasses.dataclass(frozen=True)
 class Reported:
-    """One number of a source: its row in reported.csv, and what of the results stands for it, at which setting.
+    """One number of a source, with what of the results stands for it, at which setting.
+
+        Reported("B3-l2", final_test_error, {"method": "l2"}, 0.056, "test error", "L2", "report 003")
 
     Attributes:
-      id: the row in reported.csv.
+      id: by which tables and figures name it.
       variable: of the results by name, or results -> [..., seed], raising KeyError where they do not hold it.
       setting: swept axes and fixed hyperparameters alike by name; all must agree for a comparison.
+      value: the number, in the units of the variable (accuracies and errors as fractions in [0, 1], losses in nats).
+      quantity: what the source calls it: "test accuracy".
+      conditions: the setting in the source's words: "batch_size=50, 5000 steps".
+      source: where the number stands: "report 000".
+      note: what a reader must know of it.
       fitted: the number was used to choose the settings: it is no evidence.
     """
 
     id: str
     variable: str | Callable[[xr.Dataset], xr.DataArray]
     setting: Mapping[str, Any]
+    value: float
+    quantity: str
+    conditions: str = ""
+    source: str = ""
+    note: str = ""
     fitted: bool = False
 
     @property
@@ -56,12 +73,6 @@ class Reported:
         return values.where(~halted_by_patience(results)).assign_attrs(values.attrs)
 
 
-def reported_numbers() -> pd.DataFrame:
-    """All numbers of the sources, indexed by id: source, experiment, setting, quantity, value, note."""
-    with importlib.resources.files("experiments").joinpath("reported.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, index_col="id", keep_default_na=False, dtype={"source": str})
-
-
 def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
     """The reported numbers against the 95 % prediction interval for ONE run, mean ± t · s · √(1 + 1/n) over seeds.
 
@@ -72,13 +83,11 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
       reported; None below two seeds), fitted, note, variable, and each setting by name.
 
     Raises:
-      ValueError: an id that reported.csv does not hold, a variable or setting name that the results do not hold.
+      ValueError: a variable or setting name that the results do not hold.
     """
-    numbers = reported_numbers()
     rows: list[dict[str, Any]] = []
     for entry in reported:
-        _check(entry, numbers, results)
-        number = numbers.loc[entry.id]
+        _check(entry, results)
         try:
             measured = entry.measured(results).to_dataset(name=entry.name)
         except KeyError:
@@ -93,36 +102,157 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
             if n == 0:
                 continue
-            value = float(str(number["value"]))
-            half = half_unit(value)
-            inside = bool(low - half <= value <= high + half) if n >= 2 else None
+            half = half_unit(entry.value)
+            inside = bool(low - half <= entry.value <= high + half) if n >= 2 else None
             rows.append(
-                {"id": entry.id, "setting": setting_label(setting or entry.setting), "quantity": number["quantity"]}
-                | {"reported": value, "mean": float(one_run["mean"]), "sd": float(one_run["sd"]), "n": int(n)}
-                | {"low": low, "high": high, "inside": inside, "fitted": entry.fitted, "note": number["note"]}
+                {"id": entry.id, "setting": setting_label(setting or entry.setting), "quantity": entry.quantity}
+                | {"reported": entry.value, "mean": float(one_run["mean"]), "sd": float(one_run["sd"]), "n": int(n)}
+                | {"low": low, "high": high, "inside": inside, "fitted": entry.fitted, "note": entry.note}
                 | {"variable": entry.name, **entry.setting, **setting}
             )
     names = dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame(rows, columns=list(dict.fromkeys([*COLUMNS, *names]))).astype({"inside": object})
 
 
-def _check(entry: Reported, numbers: pd.DataFrame, results: xr.Dataset) -> None:
-    if entry.id not in numbers.index:
-        raise ValueError(f"{entry.id}: no such id in reported.csv")
+def _check(entry: Reported, results: xr.Dataset) -> None:
     variables = [entry.variable] if isinstance(entry.variable, str) else []
     missing = [name for name in (*variables, *entry.setting) if name not in results.variables]
     if missing:
         raise ValueError(f"{entry.id}: the results hold no {', '.join(missing)}")
 
 
-def agree(ours: Any, theirs: Any) -> bool:
-    """Equal, numbers within a relative 1e-6."""
-    if isinstance(ours, int | float) and isinstance(theirs, int | float):
-        return math.isclose(ours, theirs, rel_tol=TOLERANCE)
-    return bool(ours == theirs)
-
-
 def half_unit(value: float) -> float:
     """Half a unit of the last digit that a number is printed with, at least a relative 1e-6: 0.0005 of 0.853."""
     exponent = min(0, int(Decimal(repr(float(value))).as_tuple().exponent))
     return max(0.5 * 10.0**exponent, TOLERANCE * abs(value))
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportedNumber:
+    """A single number of a source, against the 95 % prediction interval of one run, mean ± t · s · √(1 + 1/n).
+
+    The number counts up to half a unit of its last digit. Inside it is supported: consistent with the run, no more.
+    Outside it contradicts if its p, times the number of settings that the run's was chosen from, is at most 5 %. A
+    fitted number is undecided: it served to choose the settings. Where all members are equal the interval has no
+    width, and a number outside contradicts from n = 7 on: the chance that n equal values are followed by another one is
+    at most (n / (n + 1))**n / (n + 1).
+
+    Attributes:
+      reported: the number, and where the results hold it.
+      statement: in words; made from the number if empty.
+      source: where the number stands; that of the number if empty.
+
+    References: Hahn and Meeker (1991), Statistical Intervals, section 4.7.
+    """
+
+    reported: Reported
+    statement: str = ""
+    source: str = ""
+
+    def judge(self, results: xr.Dataset) -> Judgement:
+        """The verdict of these results.
+
+        Raises:
+          ValueError: the variable has other dimensions than the swept ones and seed.
+        """
+        number = self.reported
+        where = f" at {number.conditions}" if number.conditions else ""
+        statement = self.statement or f"{number.quantity} is {number.value:g}{where}"
+        source = self.source or number.source
+        try:
+            known = as_measure(number.name)
+            grid = Grid(dataclasses.replace(known, of=number.measured), results)
+            members = grid.members([number.setting])
+            setting = setting_label(grid.swept(number.setting) or number.setting)
+        except NotHeldError as missing:
+            return not_held(statement, source, missing)
+        quantity, (values,) = grid.quantity, members.values
+        one_run = prediction_interval(xr.DataArray(values, dims="seed"))
+        mean, sd, low, high = (float(one_run[name]) for name in ("mean", "sd", "low", "high"))
+        n = int(one_run["n"])
+        left_out = len(values) - n
+        p, p_chosen, verdict, why, needed = judge_reported(
+            number.value,
+            *(mean, sd, low, high, n),
+            fitted=number.fitted,
+            left_out=left_out,
+            better=members.better,
+            choices=members.choices,
+        )
+        shown = f"{quantity.label}: {quantity.value(mean)}"
+        if not math.isnan(low):
+            shown += f"; one run lies within {quantity.value(low)} to {quantity.value(high)} (95 % interval, n = {n})"
+        notes = note_missing([setting], members)
+        reason = sentence(f"{shown}; the source's {quantity.value(number.value)} {why}" if n else too_few(n))
+        test: Test = "identical" if sd == 0 else "none" if math.isnan(p) else "t"
+        label = f"{setting} against the source's {quantity.value(number.value)}"
+        evidence = Evidence(
+            label, mean - number.value, low - number.value, high - number.value, p, p_chosen, n, left_out, test, needed
+        )
+        return Judgement(
+            statement, source, verdict, " ".join([reason, *members.notes, *notes]), n, quantity.units, (evidence,)
+        )
+
+
+class ReportedVerdict(NamedTuple):
+    """A verdict on a reported number."""
+
+    p: float  # two-sided, of one further replicate being as far from the mean
+    p_chosen: float  # times the number of choices
+    verdict: Verdict
+    why: str  # goes on from "the source's 0.853"
+    needed: int | None = None
+
+
+def judge_reported(
+    value: float,
+    mean: float,
+    sd: float,
+    low: float,
+    high: float,
+    n: int,
+    *,
+    fitted: bool = False,
+    left_out: int = 0,
+    better: Better | None = None,
+    choices: int = 1,
+) -> ReportedVerdict:
+    """The verdict on a reported number, with its reason; that it was fitted comes before all else.
+
+    Args:
+      value: the reported number.
+      mean, sd: over the members of the run, in the units of the number.
+      low, high: ends of the 95 % prediction interval of one run.
+      n: members that count.
+      fitted: whether the number served to choose the settings.
+      left_out: members that do not count.
+      better: which values are; None if not known.
+      choices: how many settings those of the run were chosen from.
+    """
+    half = half_unit(value)
+    p = t_p(max(0.0, abs(value - mean) - half) / math.sqrt(1 + 1 / n), sd, n) if n else math.nan
+    p_chosen = p if math.isnan(p) else min(1.0, choices * p)
+
+    def found(verdict: Verdict, why: str, needed: int | None = None) -> ReportedVerdict:
+        return ReportedVerdict(p, p_chosen, verdict, why, needed)
+
+    if fitted:
+        return found("undecided", "served to choose the settings and is no evidence")
+    if n < 2 or math.isnan(low):
+        return found("undecided", f"cannot be judged: {too_few(n) if n < 2 else 'some seeds have no finite value'}")
+    inside = low - half <= value <= high + half
+    if not inside and sd == 0 and choices * _chance_of_another(n) > ALPHA:
+        enough = next(k for k in itertools.count(n) if choices * _chance_of_another(k) <= ALPHA)
+        return found(
+            "undecided", f"differs, but so few equal values may be chance; n = {enough} would be needed", enough
+        )
+    if not inside and sd > 0 and p_chosen > ALPHA:
+        return found("undecided", f"lies outside, which may be chance with {choices} settings to choose from")
+    if left_out and (inside or better is None or (better == "lower") == (mean < value)):
+        return found("undecided", f"lies {'inside' if inside else 'outside'} that of the seeds that are left")
+    return found("supported", "is consistent with that") if inside else found("contradicted", "lies outside")
+
+
+def _chance_of_another(n: int) -> float:
+    """Bound on the chance that n equal values are followed by another one."""
+    return float((n / (n + 1)) ** n / (n + 1))

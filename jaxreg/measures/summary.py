@@ -11,8 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.files import write_atomically
-from jaxreg.measures.learning import halted_by_patience, setting_dims, setting_values
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.measures.patience import halted_by_patience
+from jaxreg.measures.settings import setting_dims, setting_values
+from jaxreg.statistics import mean_interval
 
 QUANTITIES = (
     "final_validation_accuracy",

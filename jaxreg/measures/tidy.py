@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from jaxreg.measures.learning import WITHIN_SETTINGS, setting_dims
+from jaxreg.measures.settings import WITHIN_SETTINGS, setting_dims
 
 ALONG_CHECKS = ("check_step", "examples_seen")  # coordinates that become columns of a table with a row per check
 

@@ -79,8 +79,8 @@ def make_plan(
     `watches` come besides those that the experiment's flags ask for.
 
     Raises:
-      ConfigError: a batch larger than the training set; an axis that no part of a member reads; a regulariser or a watch that the model gives nothing to work
-        on; too large for the memory; a layout that does not fit the sweep.
+      ConfigError: a batch larger than the training set; an axis that no part of a member reads; a regulariser or a
+        watch that the model gives nothing to work on; too large for the memory; a layout that does not fit the sweep.
     """
     problem = problem or Problem()
     sweep = make_sweep(experiment, len(data.train.labels))

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxreg.claims.judgement import judge
-from jaxreg.claims.reported import compare
+from jaxreg.claims import compare, judge
 from jaxreg.errors import RunFolderError
 from jaxreg.reporting import figures, page
-from jaxreg.reporting.document import ReportFigure
+from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.reporting.networks import network_figures
 from jaxreg.results import dataset as labelled
-from jaxreg.study import Study
+from jaxreg.study import ReportFigure, Study
 
 
 def write_report(
@@ -29,7 +28,7 @@ def write_report(
 
     Args:
       folder: a run folder with results.nc and flags.cfg.
-      study: question, claims and figures.
+      study: question, claims and figures; without an answer or figures of its own those of `defaults`.
       meta: what the page says of the run; by default what is in meta.json.
       keep_figures: refuse to replace an earlier report that has figures or a title which this study does not have.
 
@@ -39,8 +38,8 @@ def write_report(
     if meta is None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     results = labelled.load(folder)
-    drawn = [*study.figures(results), *network_figures(results, folder)]
-    answer, judgements = study.answer(results), judge(study.claims, results)
+    drawn = [*(study.figures or default_figures)(results), *network_figures(results, folder)]
+    answer, judgements = (study.answer or default_answer)(results), judge(study.claims, results)
     comparison = compare(results, study.reported) if study.reported else None
     if keep_figures:
         _refuse_loss(folder, study, drawn)

@@ -13,13 +13,12 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.config import DataConfig
-from jaxreg.measures.learning import setting_label
+from jaxreg.measures import setting_label
 from jaxreg.measures.summary import Row, best_row, member_dims, summary
 from jaxreg.reporting import figures, provenance
 from jaxreg.reporting.document import (
     MISSING,
     Cell,
-    ReportFigure,
     Table,
     accuracy_cells,
     counted,
@@ -30,7 +29,8 @@ from jaxreg.reporting.document import (
     write_page,
 )
 from jaxreg.reporting.tables import interval, percent
-from jaxreg.statistics.intervals import paired_difference
+from jaxreg.statistics import paired_difference
+from jaxreg.study import ReportFigure
 
 KIND = '<meta name="generator" content="jaxreg comparison">'  # by which a comparison page is recognised
 CURVES = {"test_loss": "Test loss", "test_accuracy": "Test accuracy"}

@@ -17,30 +17,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from jaxreg.files import write_atomically
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.measures.summary import Row
 from jaxreg.reporting.tables import interval
+from jaxreg.study import ReportFigure as ReportFigure  # those who draw find it beside what shows it
 
 LARGE_SVG_BYTES = 500_000  # of a saved figure: beyond this its PNG is inlined, without drawing it again
 MAX_SVG_BYTES = 2_000_000  # beyond this a figure is inlined as PNG
 MISSING = "\u2013"
 
 _THIN, _NO_BREAK, _MINUS = "\u202f", "\u00a0", "\u2212"
-
-
-@dataclasses.dataclass(frozen=True)
-class ReportFigure:
-    """A figure with the file name (without suffix) it is saved under and the caption that says what it shows.
-
-    `files` are the PNG and the SVG, once it is saved. `moving` is a GIF of which `figure` is the last frame, and which
-    takes its place on the page, save on paper and for readers who asked their system for less motion.
-    """
-
-    name: str
-    caption: str
-    figure: Figure
-    files: tuple[Path, Path] | None = None
-    moving: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True)

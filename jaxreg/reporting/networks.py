@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.errors import JaxregError
-from jaxreg.measures.learning import setting_dims, setting_label
+from jaxreg.measures import setting_dims, setting_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting import figures
-from jaxreg.reporting.document import ReportFigure
 from jaxreg.results.members import load_member
+from jaxreg.study import ReportFigure
 
 _log = logging.getLogger("jaxreg")
 

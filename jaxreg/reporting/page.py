@@ -12,14 +12,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from jaxreg.claims.comparison import Evidence
-from jaxreg.claims.judgement import Judgement, Verdict
+from jaxreg.claims import Evidence, Judgement, Verdict
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, member_dims, summary
 from jaxreg.reporting import provenance
 from jaxreg.reporting.document import (
     MISSING,
     Cell,
-    ReportFigure,
     Table,
     accuracy_cells,
     axis_cells,
@@ -31,6 +29,7 @@ from jaxreg.reporting.document import (
     write_page,
 )
 from jaxreg.reporting.tables import halted, shown_rows
+from jaxreg.study import ReportFigure
 
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
 MAX_DIVERGED = 100

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxreg.measures.learning import setting_label, value_label
+from jaxreg.measures import setting_label, value_label
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, ranking, summary
 
 if TYPE_CHECKING:
-    from jaxreg.claims.judgement import Judgement
+    from jaxreg.claims import Judgement
 
 MAX_PRINTED, PRINTED_BEST, PRINTED_WORST = 40, 10, 3
 

@@ -24,7 +24,7 @@ from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
 from jaxreg.files import write_atomically
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.measures.summary import axis_names
 from jaxreg.measures.tidy import to_frame
 from jaxreg.nn.trees import Params, parameter_name

@@ -1,1 +1,42 @@
-"""Intervals, tests and power, and the estimators behind them."""
+"""Statistics over replicates: intervals, tests of paired differences, their power, and estimators.
+
+n is always the number of seeds. Everything named here is public: `from jaxreg.statistics import mean_interval`.
+"""
+
+from jaxreg.statistics.estimators import log_binned, ratio_of_means
+from jaxreg.statistics.intervals import bootstrap_interval, mean_in_words, mean_interval, prediction_interval
+from jaxreg.statistics.power import MOST_SEEDS, seeds_needed, seeds_needed_sign
+from jaxreg.statistics.significance import (
+    ROUNDING,
+    TTest,
+    differences,
+    holm,
+    holm_levels,
+    paired_difference,
+    sign_p,
+    sign_test,
+    t_p,
+    t_test,
+)
+
+__all__ = [
+    "MOST_SEEDS",
+    "ROUNDING",
+    "TTest",
+    "bootstrap_interval",
+    "differences",
+    "holm",
+    "holm_levels",
+    "log_binned",
+    "mean_in_words",
+    "mean_interval",
+    "paired_difference",
+    "prediction_interval",
+    "ratio_of_means",
+    "seeds_needed",
+    "seeds_needed_sign",
+    "sign_p",
+    "sign_test",
+    "t_p",
+    "t_test",
+]

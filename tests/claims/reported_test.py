@@ -6,23 +6,102 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.claims.reported import Reported, compare, reported_numbers
-from jaxreg.statistics.intervals import prediction_interval
+from jaxreg.claims import Reported, ReportedNumber
+from jaxreg.claims.reported import compare, judge_reported
+from jaxreg.statistics import prediction_interval
+from tests.claims.made_up import (
+    ACCURACY,
+    DRAWS,
+    MOST_FALSE,
+    of,
+    verdicts,
+)
 from tests.synthetic import make_results
 
-LOW_RATE = Reported("A5-0.01-test", "final_test_accuracy", {"learning_rate": 0.01})
+LOW_RATE = Reported(
+    *("A5-0.01-test", "final_test_accuracy", {"learning_rate": 0.01}, 0.853, "test accuracy"),
+    conditions="learning_rate=0.01, batch_size=1000, 10000 steps",
+    source="report 000",
+)
 
 
-def test_reported_numbers_ship_with_the_package() -> None:
-    numbers = reported_numbers()
-    assert numbers.index.is_unique
-    first = numbers.loc["A5-0.01-test"]
-    assert (first["source"], first["experiment"], first["quantity"], first["value"]) == (
-        *("000", "lr_sweep", "test accuracy"),
-        0.853,
-    )
-    assert np.isfinite(numbers["value"]).all()
-    assert numbers.loc["B3-l2", "note"] == ""
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_a_number_of_the_same_distribution_is_contradicted_in_at_most_one_case_of_twenty(n: int) -> None:
+    draws = xr.DataArray(np.random.default_rng(n).normal(0.9, 0.01, (DRAWS, n + 1)), dims=("draw", "seed"))
+    one_run = prediction_interval(draws.isel(seed=slice(n)))
+    columns = [one_run[name].values.tolist() for name in ("mean", "sd", "low", "high", "n")]
+    reported = draws.isel(seed=n).values.tolist()
+    decided = [judge_reported(value, *row).verdict for value, *row in zip(reported, *columns, strict=True)]
+    assert decided.count("contradicted") <= MOST_FALSE
+    assert decided.count("undecided") == 0
+
+
+REPORTED = ReportedNumber(LOW_RATE)
+
+
+def accuracies_around(centre: float, seeds: int = 5) -> xr.Dataset:
+    results = make_results(seeds=seeds)
+    at = results[ACCURACY].sel(learning_rate=0.01)
+    results[ACCURACY] = (results[ACCURACY] + centre - at.mean("seed")).assign_attrs(units="1")
+    return results
+
+
+def test_a_reported_number_is_consistent_with_a_run_or_not() -> None:
+    inside, outside = REPORTED.judge(accuracies_around(0.853)), REPORTED.judge(accuracies_around(0.5))
+    assert (inside.verdict, outside.verdict) == ("supported", "contradicted")
+    assert inside.source == "report 000"
+    assert inside.statement == "test accuracy is 0.853 at learning_rate=0.01, batch_size=1000, 10000 steps"
+    assert "the source's 85.30 % is consistent with that" in inside.reason
+    assert outside.evidence[0].difference == pytest.approx(-0.353, abs=1e-6)
+    assert outside.evidence[0].high < 0
+
+
+@pytest.mark.parametrize("centre", [0.5, 0.853])
+def test_fitted_numbers_and_one_seed_decide_nothing(centre: float) -> None:
+    fitted = dataclasses.replace(REPORTED, reported=dataclasses.replace(REPORTED.reported, fitted=True))
+    judgement = fitted.judge(accuracies_around(centre))
+    assert judgement.verdict == "undecided"
+    assert "no evidence" in judgement.reason
+    alone = REPORTED.judge(accuracies_around(centre, seeds=1))
+    assert (alone.verdict, alone.n) == ("undecided", 1)
+    assert "one seed gives no interval" in alone.reason
+
+
+def test_a_reported_number_and_equal_or_diverged_members() -> None:
+    value = LOW_RATE.value
+    few = judge_reported(value, 0.8, 0.0, 0.8, 0.8, 6)
+    assert (few.verdict, few.needed) == ("undecided", 7)
+    assert "n = 7 would be needed" in few.why
+    assert judge_reported(value, 0.8, 0.0, 0.8, 0.8, 7).verdict == "contradicted"
+    assert judge_reported(value, value, 0.0, value, value, 2).verdict == "supported"
+    assert judge_reported(value, 0.8, 0.01, 0.7, 0.84, 5, left_out=1, better="higher").verdict == "contradicted"
+    assert judge_reported(value, 0.9, 0.01, 0.88, 0.92, 5, left_out=1, better="higher").verdict == "undecided"
+
+
+def test_a_reported_number_counts_up_to_half_a_unit_of_its_last_digit() -> None:
+    for printed in (0.85254, 0.85346):  # 0.853 to three digits
+        assert verdicts(REPORTED, accuracies_equal_to(printed)) == "supported"
+    for other in (0.85244, 0.85356):
+        assert verdicts(REPORTED, accuracies_equal_to(other)) == "contradicted"
+
+
+def accuracies_equal_to(value: float) -> xr.Dataset:
+    return of(np.full((3, 7), value, np.float32), ACCURACY, "1")
+
+
+def test_a_number_against_the_best_of_many_settings_must_lie_further_out() -> None:
+    one_run = (0.853 - 0.04, 0.01, 0.853 - 0.0705, 0.853 - 0.0095, 5)  # p = 0.024 outside mean ± 2.776 sd sqrt(1.2)
+    alone, chosen = judge_reported(0.853, *one_run), judge_reported(0.853, *one_run, choices=4)
+    assert (alone.verdict, chosen.verdict) == ("contradicted", "undecided")
+    assert chosen.p_chosen == pytest.approx(4 * alone.p)
+    assert "4 settings to choose from" in chosen.why
+
+
+def test_a_reported_number_of_a_grid_is_judged_at_the_best_setting() -> None:
+    results = make_results(axes={"learning_rate": [0.01, 0.1], "activation": ["relu", "tanh"]})
+    judgement = REPORTED.judge(results)
+    assert "Judged at activation=tanh, best on validation; p is multiplied by the 2 choices" in judgement.reason
+    assert len(judgement.evidence) == 1
 
 
 def test_compare_gives_the_prediction_interval_of_one_run() -> None:
@@ -52,7 +131,7 @@ def test_one_seed_decides_nothing() -> None:
 
 
 def test_diverged_members_do_not_count() -> None:
-    row = compare(make_results(seeds=5, diverged=2), [Reported("A6-test", "final_test_accuracy", {"learning_rate": 1})])
+    row = compare(make_results(seeds=5, diverged=2), [dataclasses.replace(LOW_RATE, setting={"learning_rate": 1})])
     assert row["n"].tolist() == [3]
 
 
@@ -82,7 +161,7 @@ def test_fixed_zipped_and_further_axes() -> None:
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"id": "A9"}, "A9"), ({"variable": "final_los"}, "final_los"), ({"setting": {"lr": 1}}, "lr")],
+    [({"variable": "final_los"}, "final_los"), ({"setting": {"lr": 1}}, "lr")],
 )
 def test_misspelt_declarations_are_refused(change: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):

@@ -14,14 +14,14 @@ import xarray as xr
 
 import jaxreg
 from experiments import adam_bias, cli
-from jaxreg.claims.judgement import judge
+from jaxreg.claims import judge
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.diagnostics.moments import ADAM_MOMENTS
 from jaxreg.population.blocks import Block
 from jaxreg.population.placement import Placements
 from jaxreg.population.planning import make_plan
 from jaxreg.results.dataset import load
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from jaxreg.theory.adam import PROCESSES
 from jaxreg.training.batches import Cursor, batch_indices
 from jaxreg.training.problem import Problem

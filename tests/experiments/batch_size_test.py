@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 
 from experiments import batch_size, cli
-from jaxreg.claims.judgement import Judgement, judge
-from jaxreg.measures.learning import expected_fluctuation
+from jaxreg.claims import Judgement, judge
+from jaxreg.measures import expected_fluctuation
 from jaxreg.results.dataset import load
 from tests.synthetic import make_results
 

@@ -8,9 +8,8 @@ import pytest
 import xarray as xr
 
 from experiments import cli, early_stopping
-from jaxreg.claims.judgement import Judgement, judge
-from jaxreg.claims.reported import compare
-from jaxreg.measures.learning import stopped_check
+from jaxreg.claims import Judgement, compare, judge
+from jaxreg.measures import stopped_check
 from jaxreg.results.dataset import load
 from tests.synthetic import make_results
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from experiments import cli, point_cloud
-from jaxreg.claims.judgement import Best, Judgement, judge
+from jaxreg.claims import Best, Judgement, judge
 from jaxreg.config import DataConfig, Experiment, effective_hparams
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.data import Data

@@ -11,8 +11,7 @@ import xarray as xr
 
 from experiments import cli, regularizers
 from experiments.flags import make_flags, to_experiment
-from jaxreg.claims.judgement import Judgement, judge
-from jaxreg.claims.reported import compare
+from jaxreg.claims import Judgement, compare, judge
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.results.dataset import load
 from tests.synthetic import make_results

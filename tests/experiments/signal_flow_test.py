@@ -26,7 +26,7 @@ from experiments.signal_flow import (
     saturation,
     weight_change,
 )
-from jaxreg.claims.judgement import Judgement, judge
+from jaxreg.claims import Judgement, judge
 from jaxreg.reporting import figures
 from jaxreg.results import dataset as labelled
 from tests.experiments.watched import NUM_CHECKS, watched

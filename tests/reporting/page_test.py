@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from jaxreg.reporting import document, page, provenance
-from jaxreg.reporting.document import ReportFigure
+from jaxreg.study import ReportFigure
 from tests.reporting.pages import a_comparison, a_figure, evidence, judgement, make_report
 from tests.synthetic import make_meta, make_results
 

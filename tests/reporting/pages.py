@@ -10,11 +10,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from jaxreg.claims.comparison import Evidence
-from jaxreg.claims.judgement import Judgement
+from jaxreg.claims import Evidence, Judgement
 from jaxreg.reporting.comparison import Run
-from jaxreg.reporting.document import ReportFigure
 from jaxreg.reporting.page import write_report
+from jaxreg.study import ReportFigure
 from tests.synthetic import make_meta, make_results
 
 

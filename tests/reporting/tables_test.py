@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from jaxreg.claims.judgement import Judgement
+from jaxreg.claims import Judgement
 from jaxreg.reporting import tables
 from tests.synthetic import make_results
 

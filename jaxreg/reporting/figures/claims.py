@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from jaxreg.claims.judgement import Judgement, Verdict
+from jaxreg.claims import Judgement, Verdict
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, set_title, styled
 
 _BLUE, _VERMILION = OKABE_ITO[0], OKABE_ITO[1]

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.reporting.figures.data import require_dims
 from jaxreg.reporting.figures.style import INK, PALE, set_title, styled
 from jaxreg.reporting.figures.words import name_of

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from jaxreg.measures.learning import setting_dims
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.measures import setting_dims
+from jaxreg.statistics import mean_interval
 
 X = Literal["step", "examples_seen", "seconds"]
 X_LABELS = {

@@ -15,7 +15,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator, StrMethodFormatter
 
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.reporting.figures.data import X_LABELS, require_dims
 from jaxreg.reporting.figures.keys import colours_of
 from jaxreg.reporting.figures.multiples import multiples, panel_grid

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jaxreg.measures.learning import settings
+from jaxreg.measures import settings
 from jaxreg.reporting.figures.data import value_data
 from jaxreg.reporting.figures.keys import draw_key, handle, make_key
 from jaxreg.reporting.figures.multiples import multiples

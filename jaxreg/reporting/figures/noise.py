@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxreg.measures.learning import expected_fluctuation, fluctuation
+from jaxreg.measures import expected_fluctuation, fluctuation
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of
 from jaxreg.reporting.figures.style import set_title, single_axes, styled

@@ -9,13 +9,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, single_axes, styled
 from jaxreg.reporting.figures.ticks import Scale, label_values, set_plain_ticks
 from jaxreg.reporting.figures.values import count_above
 from jaxreg.reporting.figures.words import capital, quantity_label, replicates_note, words
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 
 _SEED, _MEAN = OKABE_ITO[0], OKABE_ITO[1]
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jaxreg.measures.learning import setting_dims, setting_label, settings, value_label
+from jaxreg.measures import setting_dims, setting_label, settings, value_label
 from jaxreg.reporting.figures.data import along_axis, value_data
 from jaxreg.reporting.figures.keys import draw_key, make_key
 from jaxreg.reporting.figures.multiples import multiples

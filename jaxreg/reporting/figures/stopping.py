@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxreg.measures.learning import best_step, setting_dims, settings, stopping, value_label
+from jaxreg.measures import best_step, setting_dims, settings, stopping, value_label
 from jaxreg.reporting.figures.data import X_LABELS, curve_data, require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of, make_key
 from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, styled

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jaxreg.config import strengths_of
-from jaxreg.measures.learning import setting_dims, value_label
+from jaxreg.measures import setting_dims, value_label
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, set_title, styled
 from jaxreg.reporting.figures.ticks import set_plain_ticks

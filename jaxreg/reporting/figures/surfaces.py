@@ -15,7 +15,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from jaxreg.measures.learning import acting_setting, halted_by_patience, settings, value_label
+from jaxreg.measures import effective_setting, halted_by_patience, settings, value_label
 from jaxreg.reporting.figures.data import along_axis, require_dims
 from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, evenly, set_title, styled
 
@@ -92,7 +92,7 @@ def decision_surfaces(
     grid = figure.subplots(height, width, squeeze=False)
     drawn: set[tuple[tuple[str, Any], ...]] = set()
     for axes, (setting, member) in zip(grid.flat, settings(shown, dims), strict=True):
-        label, effective = _label(setting), tuple(acting_setting(setting).items())
+        label, effective = _label(setting), tuple(effective_setting(setting).items())
         if effective in drawn:
             axes.remove()
         else:
@@ -112,7 +112,7 @@ def decision_surfaces(
 
 def _label(setting: dict[str, Any]) -> str:
     """What distinguishes a member: its method, and each strength that the method uses."""
-    effective = acting_setting(setting)
+    effective = effective_setting(setting)
     parts = [str(effective.pop("method"))] if "method" in effective else []
     return ", ".join([*parts, *(f"{name}={value_label(value, 3)}" for name, value in effective.items())])
 

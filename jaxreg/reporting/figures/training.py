@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from jaxreg.measures.learning import setting_dims, setting_label, settings
+from jaxreg.measures import setting_dims, setting_label, settings
 from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
 from jaxreg.reporting.figures.keys import Key, draw_key, handle, looks_of, make_key
 from jaxreg.reporting.figures.style import evenly, set_title, single_axes, styled

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jaxreg.measures.learning import setting_dims, setting_label, settings
+from jaxreg.measures import setting_dims, setting_label, settings
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.keys import draw_key, make_key
 from jaxreg.reporting.figures.style import INK, set_title, single_axes, styled

@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.reporting.figures.data import X_LABELS
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, set_title, styled

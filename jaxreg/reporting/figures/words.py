@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from jaxreg.config import LABELS
-from jaxreg.measures.learning import setting_values, value_label
+from jaxreg.measures import setting_values, value_label
 
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
 

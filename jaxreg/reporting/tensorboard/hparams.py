@@ -11,7 +11,7 @@ from tensorboardX.proto import api_pb2 as api
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from jaxreg.measures.learning import value_label
+from jaxreg.measures import value_label
 from jaxreg.reporting.tensorboard.records import plugin_event
 
 MAX_CHOICES = 12  # numbers of an axis that are offered one by one; more of them as a range

@@ -18,7 +18,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jaxreg.config import Hparams
 from jaxreg.config.flagfile import parse_values
-from jaxreg.measures.learning import setting_label, setting_values
+from jaxreg.measures import setting_label, setting_values
 from jaxreg.measures.summary import member_dims, summary
 from jaxreg.nn.losses import LOSSES
 from jaxreg.reporting.tensorboard import hparams

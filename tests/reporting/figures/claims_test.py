@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from jaxreg.claims.judgement import Judgement, Verdict
+from jaxreg.claims import Judgement, Verdict
 from jaxreg.reporting import figures
 from tests.reporting.figures.reading import marks, words
 

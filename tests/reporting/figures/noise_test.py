@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.measures.learning import expected_fluctuation, fluctuation
+from jaxreg.measures import expected_fluctuation, fluctuation
 from jaxreg.reporting import figures
 from tests.reporting.figures.reading import legend_texts, marks, words
 from tests.synthetic import make_results

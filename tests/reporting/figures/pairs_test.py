@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from jaxreg.reporting import figures
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from tests.reporting.figures.reading import marks, words
 from tests.synthetic import make_results
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.claims.reported import Reported, compare
+from jaxreg.claims import Reported, compare
 from jaxreg.reporting import figures
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from tests.reporting.figures.reading import marks, words
 from tests.synthetic import make_results
 
@@ -46,7 +46,7 @@ def test_the_baseline_is_the_mean_of_its_row() -> None:
 
 def test_reported_numbers_stand_in_the_row_of_their_method() -> None:
     results = make_results(axes={"method": METHODS}, seeds=4)
-    entry = Reported("A5-0.01-test", "final_test_accuracy", {"method": "l2"})
+    entry = Reported("A5-0.01-test", "final_test_accuracy", {"method": "l2"}, 0.853, "test accuracy")
     figure = figures.value_rows([results["final_test_accuracy"]], "method", reported=compare(results, [entry]))
     (mark,) = marks(figure.axes[0], "reported by the source")
     assert (list(np.asarray(mark.get_xdata())), list(np.asarray(mark.get_ydata()))) == ([0.853], [1.0])

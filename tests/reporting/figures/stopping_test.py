@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.measures.learning import stopping
+from jaxreg.measures import stopping
 from jaxreg.reporting import figures
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from tests.reporting.figures.reading import bands, legend_texts, lines, marks, words
 from tests.synthetic import make_results
 

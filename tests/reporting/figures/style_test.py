@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxreg.claims.judgement import Judgement
+from jaxreg.claims import Judgement
 from jaxreg.reporting import figures
 from tests.reporting.figures.reading import words
 from tests.synthetic import make_results

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.claims.reported import Reported, compare
-from jaxreg.measures.learning import steps_to_train
+from jaxreg.claims import Reported, compare
+from jaxreg.measures import steps_to_train
 from jaxreg.reporting import figures
-from jaxreg.statistics.intervals import mean_interval
+from jaxreg.statistics import mean_interval
 from tests.reporting.figures.reading import legend_texts, marks, words
 from tests.synthetic import make_results
 
@@ -80,10 +80,15 @@ def test_crowded_counts_move_below_the_title() -> None:
 def test_reported_numbers_are_marked_and_fitted_ones_apart() -> None:
     results = make_results(axes={"learning_rate": [np.float32(rate) for rate in RATES]}, seeds=3)
     declared = [
-        Reported(f"A5-{rate:g}-test", "final_test_accuracy", {"learning_rate": rate}, fitted=rate != 0.01)
-        for rate in (0.001, 0.005, 0.01)
+        Reported(
+            *(f"A5-{rate:g}-test", "final_test_accuracy", {"learning_rate": rate}, value, "test accuracy"),
+            fitted=rate != 0.01,
+        )
+        for rate, value in {0.001: 0.4176, 0.005: 0.7239, 0.01: 0.853}.items()
     ]
-    declared.append(Reported("A5-0.01-loss", "final_test_batch_loss", {"learning_rate": 0.01}))
+    declared.append(
+        Reported("A5-0.01-loss", "final_test_batch_loss", {"learning_rate": 0.01}, 0.6414, "test batch loss")
+    )
     axes = figures.value_against(results, "learning_rate", reported=compare(results, declared)).axes[0]
     (evidence,) = marks(axes, "reported by the source")
     (fitted,) = marks(axes, "reported by the source\n(fitted: no evidence)")

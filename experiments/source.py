@@ -1,0 +1,68 @@
+"""The numbers that the experiments' sources report: reported.csv, a row each."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.resources
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+from jaxreg.claims import Reported
+
+
+class Row(NamedTuple):
+    """A number of a source, as reported.csv has it."""
+
+    id: str
+    source: str  # the number of the report: "000"
+    experiment: str  # the module that is about it
+    setting: str  # in the source's words
+    quantity: str
+    value: float
+    note: str
+
+
+@functools.cache
+def rows() -> dict[str, Row]:
+    """All numbers of the sources by id."""
+    with importlib.resources.files("experiments").joinpath("reported.csv").open(encoding="utf-8") as file:
+        read = [
+            Row(id, report, experiment, setting, quantity, float(value), note)
+            for id, report, experiment, setting, quantity, value, note in list(csv.reader(file))[1:]
+        ]
+    return {row.id: row for row in read}
+
+
+def reported(
+    id: str,
+    variable: str | Callable[[xr.Dataset], xr.DataArray],
+    setting: Mapping[str, Any],
+    *,
+    fitted: bool = False,
+) -> Reported:
+    """A number of reported.csv, and what of the results stands for it.
+
+    Args:
+      id: of the row.
+      variable, setting, fitted: as in `Reported`.
+
+    Raises:
+      ValueError: reported.csv has no such id.
+    """
+    if id not in rows():
+        raise ValueError(f"{id}: no such id in reported.csv")
+    row = rows()[id]
+    return Reported(
+        id,
+        variable,
+        setting,
+        value=row.value,
+        quantity=row.quantity,
+        conditions=row.setting,
+        source=f"report {row.source}",
+        note=row.note,
+        fitted=fitted,
+    )

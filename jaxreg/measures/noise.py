@@ -1,0 +1,84 @@
+"""How much a loss fluctuates, and how noisy the gradient is."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+
+def fluctuation(
+    results: xr.Dataset, variable: str = "train_loss", last_steps: int = 1000, *, relative: bool = False
+) -> xr.DataArray:
+    """How much a loss jumps at the end of training: sd(first differences) / sqrt(2), [..., seed].
+
+    For independent noise of standard deviation s around a slow curve it is s. The differences are those between
+    neighbouring records (steps, or checks) over the last steps that the member took: of one that was halted by
+    patience those before it stopped. NaN for a member that diverged, and with fewer than two differences.
+
+    Args:
+      results: labelled results.
+      variable: a curve along `step` or `check`; with `record_every` > 1 not every step is recorded.
+      last_steps: how many steps before the member's last one count.
+      relative: as a fraction of the mean loss over these steps.
+    """
+    curve = results[variable]
+    along = "step" if "step" in curve.dims else "check"
+    at = results["step" if along == "step" else "check_step"].reset_coords(drop=True)
+    last = at.where(curve.notnull()).max(along)
+    counts = (at <= last) & (at >= last - last_steps + (1 if along == "step" else 0))
+    near = counts.any([dim for dim in counts.dims if dim != along]).values
+    curve = curve.isel({along: near}).where(counts.isel({along: near})).astype(np.float64)
+    differences = curve.diff(along)
+    spread = (differences.std(along, ddof=1) / np.sqrt(2)).where(results["diverged_step"] < 0)
+    if relative:
+        spread = spread / curve.mean(along)
+    return (
+        spread.transpose(*(dim for dim in results[variable].dims if dim != along))
+        .rename("fluctuation")
+        .assign_attrs(
+            units="1" if relative else results[variable].attrs.get("units", "1"),
+            description=f"sd of first differences / sqrt(2) of {variable} over the last {last_steps} steps"
+            + (", relative to its mean" if relative else ""),
+        )
+    )
+
+
+def expected_fluctuation(batch_size: npt.ArrayLike, num_examples: int) -> np.ndarray:
+    """Standard deviation of the mean over a batch drawn without replacement, sqrt(1/B - 1/N), in that of one example.
+
+    0 from B = N on.
+
+    References: Cochran (1977), Sampling Techniques, theorem 2.2.
+    """
+    batch_size = np.asarray(batch_size, np.float64)
+    return np.sqrt(np.maximum(1 / batch_size - 1 / num_examples, 0.0))
+
+
+def noise_scale(results: xr.Dataset, last_checks: int = 40) -> xr.DataArray:
+    """The simple gradient noise scale tr(Sigma) / |G|^2 at the end of training, in examples, [..., seed].
+
+    Batches far below it average too little, batches far above it waste examples. Both unbiased estimates are averaged
+    over the member's last checks before they are divided; inf where the average of |G|^2 is not above 0, that is,
+    where the gradient is too small to be told from its noise. NaN for a member that diverged.
+
+    Args:
+      results: with `gradient_variance` (of tr Sigma) and `gradient_square` (of |G|^2), which --diagnostics records.
+      last_checks: how many of the member's last measured checks count.
+
+    Raises:
+      KeyError: the run was without diagnostics.
+
+    References: McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, appendix A.
+    """
+    variance, square = results["gradient_variance"], results["gradient_square"]
+    known = variance.notnull() & square.notnull()
+    since_last = known.isel(check=slice(None, None, -1)).cumsum("check").isel(check=slice(None, None, -1))
+    counts = known & (since_last <= last_checks)
+    noise, signal = (part.where(counts).mean("check", dtype=np.float64) for part in (variance, square))
+    scale = (noise / signal.where(signal > 0)).where((signal > 0) | signal.isnull(), np.inf)
+    return (
+        scale.where(results["diverged_step"] < 0)
+        .rename("gradient_noise_scale")
+        .assign_attrs(units="examples", description=f"tr(Sigma) / |G|^2, averaged over the last {last_checks} checks")
+    )

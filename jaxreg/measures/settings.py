@@ -1,0 +1,91 @@
+"""The settings of a sweep: their dimensions, their values by name, and how they are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+WITHIN_SETTINGS = (
+    *("seed", "step", "check", "layer", "bin", "label", "prediction", "repeat", "t"),
+    *("x1", "x2", "example"),
+)
+
+TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were given as
+
+
+class NotHeldError(KeyError):
+    """A run lacks what is asked of it; the message says what, as a sentence without a full stop."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def setting_dims(results: xr.Dataset | xr.DataArray) -> tuple[str, ...]:
+    """The swept dimensions, in order: all but those within a setting (`WITHIN_SETTINGS`)."""
+    arrays = results.data_vars.values() if isinstance(results, xr.Dataset) else [results]
+    dims = dict.fromkeys(str(dim) for array in arrays for dim in array.dims)
+    return tuple(dim for dim in dims if dim not in WITHIN_SETTINGS)
+
+
+def settings(
+    results: xr.Dataset, dims: Sequence[str] | None = None, *, where: Sequence[bool] | None = None
+) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+    """Each setting, last dimension fastest: its values by name (zipped ones included) and its part of the results.
+
+    `dims` are the dimensions to go through, `setting_dims(results)` by default; of the settings only those that are
+    true in `where`, if it is given.
+    """
+    dims = setting_dims(results) if dims is None else dims
+    indices = np.ndindex(*(results.sizes[dim] for dim in dims))
+    for number, (index, values) in enumerate(zip(indices, setting_values(results, dims), strict=True)):
+        if where is None or where[number]:
+            yield values, results.isel(dict(zip(dims, index, strict=True)))
+
+
+def setting_values(results: xr.Dataset, dims: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The values of each setting by name, in the order of `settings`."""
+    dims = setting_dims(results) if dims is None else dims
+    shape = tuple(results.sizes[dim] for dim in dims)
+    names = [str(name) for name, coord in results.coords.items() if coord.dims and set(coord.dims) <= set(dims)]
+    names.sort(key=lambda name: dims.index(str(results[name].dims[0])))
+    columns = []
+    for name in names:
+        coord = results[name].transpose(*(dim for dim in dims if dim in results[name].dims))
+        missing = tuple(axis for axis, dim in enumerate(dims) if dim not in coord.dims)
+        columns.append(np.broadcast_to(np.expand_dims(coord.values, missing), shape).ravel().tolist())
+    if not columns:
+        return [{} for _ in range(math.prod(shape))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def setting_label(setting: Mapping[str, Any]) -> str:
+    """A setting in one line: "learning_rate=0.1, init_variance=0.01"."""
+    return ", ".join(f"{name}={value_label(value)}" for name, value in setting.items())
+
+
+def value_label(value: Any, digits: int = 6) -> str:
+    """A value of an axis as it is shown: whole numbers and text as they are, others in so many significant digits."""
+    if isinstance(value, float):
+        return f"{value:g}" if value.is_integer() else f"{value:.{digits}g}"
+    return str(value)
+
+
+def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) -> tuple[xr.Dataset, str]:
+    """The results with no swept dimensions but `axes`: the others held at `setting`, at their first values if None.
+
+    And in words where that is: " at init=he", "" where nothing is held.
+    """
+    setting = setting or {dim: results[dim].values[0] for dim in setting_dims(results)}
+    others = {dim: value for dim, value in setting.items() if dim not in axes}
+    return results.sel(others), f" at {setting_label(others)}" if others else ""
+
+
+def agree(ours: Any, theirs: Any) -> bool:
+    """Whether two values of a hyperparameter are equal, numbers within a relative 1e-6."""
+    if isinstance(ours, int | float) and isinstance(theirs, int | float):
+        return math.isclose(ours, theirs, rel_tol=TOLERANCE)
+    return bool(ours == theirs)

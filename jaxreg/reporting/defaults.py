@@ -1,0 +1,44 @@
+"""The answer and the figures of a study that brings none of its own."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from jaxreg.measures import setting_dims, setting_label
+from jaxreg.measures.summary import best_setting
+from jaxreg.statistics import mean_interval
+from jaxreg.study import ReportFigure
+
+
+def default_answer(results: xr.Dataset) -> str:
+    """The setting that is best on validation, with its test accuracy."""
+    from jaxreg.reporting.tables import percent  # matplotlib is slow to import, and not needed for a refusal
+
+    setting = best_setting(results)
+    if setting is None:
+        return "No member has a validation accuracy: all of them diverged."
+    accuracy = mean_interval(results["final_test_accuracy"].sel(setting)).map(lambda value: value.item())
+    reached = percent(float(accuracy["mean"]), float(accuracy["low"]), float(accuracy["high"]))
+    where = f"{setting_label(setting)} is best on validation; its" if setting else "The"
+    return f"{where} test accuracy is {reached} (n = {int(accuracy['n'])})."
+
+
+def default_figures(results: xr.Dataset) -> list[ReportFigure]:
+    """Test loss and accuracy along training, final test accuracy against each axis, and over the two axes if so."""
+    from jaxreg.reporting import figures  # slow to import, too
+
+    drawn = [
+        ReportFigure(
+            "test_loss", "Test loss along training, all settings.", figures.curves(results, "test_loss", log_y=True)
+        ),
+        ReportFigure(
+            "test_accuracy", "Test accuracy along training, all settings.", figures.curves(results, "test_accuracy")
+        ),
+    ]
+    for axis in setting_dims(results):
+        caption = f"Test accuracy after the last step against {axis}."
+        drawn.append(ReportFigure(f"accuracy_against_{axis}", caption, figures.value_against(results, axis)))
+    if len(axes := setting_dims(results["diverged_step"])) == 2:
+        caption = f"Test accuracy after the last step over {axes[0]} and {axes[1]}."
+        drawn.append(ReportFigure("accuracy_map", caption, figures.heat_map(results, "final_test_accuracy", *axes)))
+    return drawn
