@@ -40,7 +40,7 @@ from jaxreg.diagnostics.moments import ADAM_MOMENTS
 from jaxreg.measures import held_at, setting_label, settings
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_figures
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import log_binned, mean_interval, ratio_of_means
 from jaxreg.study import ReportFigure, Study
 from jaxreg.theory.adam import PROCESSES, expected_ratio, simulate, unrolled
 from jaxreg.training.state import member_key
@@ -50,7 +50,6 @@ DRAWS = 4000  # simulated gradients of each seed at each step
 ADAM = ("adam", "adamw")
 DECAYS = (0.9, 0.99, 0.999)
 STILL, MOVING = 1e-7, 1e-3  # learning rates: at the first the weights hardly move
-BINS = 6  # per decade of t
 FIRST_STEPS = 8
 SIMULATED, TRAINED = 0.02, 0.1  # relative deviations that count as none
 ROUNDING = 1e-5  # relative
@@ -158,30 +157,6 @@ def _largest_difference(moments: Array, squares: Array, decay: Array | float) ->
 # What is read off it.
 
 
-def binned(values: xr.DataArray) -> xr.DataArray:
-    """Sums over bins of t that are even in its logarithm; t becomes the geometric mean of their ends."""
-    values = values.transpose(..., "t")
-    end = values.sizes["t"] + 1
-    edges = np.unique(np.geomspace(1, end, max(2, round(BINS * np.log10(end)) + 1)).round().astype(int))
-    sums = np.add.reduceat(values.values.astype(float), edges[:-1] - 1, axis=-1)
-    centres = np.sqrt(edges[:-1] * (edges[1:] - 1))
-    first = values.isel(t=slice(sums.shape[-1])).drop_vars("t")
-    return first.copy(data=sums).assign_coords(t=("t", centres, values["t"].attrs))
-
-
-def ratio_of_means(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
-    """Values of each seed whose mean is r = mean(a) / mean(b), and whose spread is that of r: r + (a - r b) / mean(b).
-
-    The linearised ratio estimator; the mean of a / b would be biased where b is noisy.
-
-    References: Cochran (1977), Sampling Techniques, section 2.11.
-    """
-    seeds = a.notnull() & b.notnull()
-    mean = b.where(seeds).mean("seed")
-    ratio = a.where(seeds).mean("seed") / mean
-    return (ratio + (a - ratio * b) / mean).transpose(*a.dims).assign_attrs(units="1")
-
-
 def closed_form(results: xr.Dataset, extra: int = 0) -> xr.DataArray:
     """1 - beta2^(t + extra), [beta2, t]."""
     return expected_ratio(results["beta2"], results["t"] + extra)
@@ -190,20 +165,22 @@ def closed_form(results: xr.Dataset, extra: int = 0) -> xr.DataArray:
 def simulated_deviation(results: xr.Dataset, process: str = "normal", extra: int = 0) -> xr.DataArray:
     """How far the simulated ratio is from 1 - beta2^(t + extra), relative to it, mean over bins of t; [beta2, seed]."""
     ratio, expected = results[f"simulated_ratio_{process}"], closed_form(results, extra)
-    deviation = (binned(ratio) / binned(expected)).mean("t") - 1
+    deviation = (log_binned(ratio) / log_binned(expected)).mean("t") - 1
     return deviation.transpose(..., "seed").assign_attrs(units="1")
 
 
 def trained_ratio(results: xr.Dataset) -> xr.DataArray:
     """E[v_t] / E[g_t^2] of the members, means over parameters and seeds, in bins of t; [..., seed, t]."""
-    return ratio_of_means(binned(along_t(results, "second_moment")), binned(along_t(results, "squared_gradient")))
+    return ratio_of_means(
+        log_binned(along_t(results, "second_moment")), log_binned(along_t(results, "squared_gradient"))
+    )
 
 
 def trained_relative(results: xr.Dataset) -> xr.DataArray:
     """The same relative to 1 - beta2^t: E[v_t] / ((1 - beta2^t) E[g_t^2]), in bins of t; [..., seed, t]."""
     squares = along_t(results, "squared_gradient")
     expected = (closed_form(results) * squares).transpose(*squares.dims)
-    return ratio_of_means(binned(along_t(results, "second_moment")), binned(expected))
+    return ratio_of_means(log_binned(along_t(results, "second_moment")), log_binned(expected))
 
 
 def trained_deviation(results: xr.Dataset) -> xr.DataArray:
@@ -302,7 +279,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
 )
 
-# What is said and shown.
+# The answer and the figures.
 
 
 def answer(results: xr.Dataset) -> str:
@@ -310,7 +287,7 @@ def answer(results: xr.Dataset) -> str:
     first = results["simulated_ratio_normal"].isel(t=0, drop=True)
     ours, printed = (closed_form(results, extra).isel(t=0, drop=True) for extra in (0, 1))
     interval = mean_interval(first)
-    said = []
+    ratios = []
     for decay, *numbers in zip(
         *(np.atleast_1d(each) for each in (results["beta2"], interval["mean"], interval["low"], interval["high"])),
         *(np.atleast_1d(each) for each in (ours, printed)),
@@ -319,22 +296,22 @@ def answer(results: xr.Dataset) -> str:
         mean, low, high, right, wrong = (f"{float(number):.3g}" for number in numbers)
         formulas = f"1 - β₂ᵗ is {right} and 1 - β₂ᵗ⁺¹ is {wrong}"
         span = "" if low == "nan" else f" ({low} to {high})"
-        said.append(f"{mean}{span} at β₂ = {decay:g}, where {formulas}")
-    told = [
-        f"At t = 1 the simulated E[vₜ] / E[g²] is {'; '.join(said)}.",
+        ratios.append(f"{mean}{span} at β₂ = {decay:g}, where {formulas}")
+    sentences = [
+        f"At t = 1 the simulated E[vₜ] / E[g²] is {'; '.join(ratios)}.",
         "vₜ and its sum of t terms differ at most by a relative "
         f"{float(results['simulated_difference'].max()):.1g}, simulated",
     ]
     trained, where = _of_training(results)
     if trained is None:
-        return f"{' '.join(told)}. No member was trained with Adam."
-    told[-1] += f", and {float(trained['trained_difference'].max()):.1g} in training."
+        return f"{' '.join(sentences)}. No member was trained with Adam."
+    sentences[-1] += f", and {float(trained['trained_difference'].max()):.1g} in training."
     off = [
         f"{100 * float(cell['mean']):+.0f} %" + (f" at {setting_label(setting)}" if setting else "")
         for setting, cell in settings(mean_interval(trained_deviation(trained)))
     ]
-    told.append(f"In training{where} the ratio is off 1 - β₂ᵗ by {', '.join(off)}, averaged over log t.")
-    return " ".join(told)
+    sentences.append(f"In training{where} the ratio is off 1 - β₂ᵗ by {', '.join(off)}, averaged over log t.")
+    return " ".join(sentences)
 
 
 def _of_training(results: xr.Dataset) -> tuple[xr.Dataset | None, str]:
@@ -384,7 +361,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     if trained is not None:
         squares = along_t(trained, "squared_gradient").mean("seed")
         flat, linear = (
-            binned(each) / binned(squares) for each in ((closed_form(trained) * squares), predicted(trained))
+            log_binned(each) / log_binned(squares) for each in ((closed_form(trained) * squares), predicted(trained))
         )
         lines = {"1 - β₂ᵗ": flat, "by linearity": linear}
         what = "E[vₜ] of Optax's Adam over E[gₜ²] of the batch, means over parameters and seeds in bins of t"

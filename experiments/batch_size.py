@@ -19,8 +19,8 @@ Expected (batch_size_seeds.cfg, ten seeds): test accuracy 83.1, 92.1, 92.9, 93.1
 1000 after equally many steps, where the source prints 92.8 % at 50. Every fluctuation falls with the batch size, larger
 batches need fewer steps, and 1000 is best. The gap between test and training loss is smallest at batch 1, which has
 learned least; its test accuracy is the worst. batch_size_rates.cfg: the best rate rises with the batch size, by half a
-decade from each of 1, 10, 100 to the next. batch_size.cfg (three seeds): 93.1 % at 55 000, not to be told from 1000 and
-100; what differs by less than some points is undecided with three seeds, so the verdicts of the ten stand.
+decade from each of 1, 10, 100 to the next. batch_size.cfg (three seeds): 93.1 % at 55 000, not to be told apart from
+1000 and 100; what differs by less than some points is undecided with three seeds, so the verdicts of the ten stand.
 Wall time: 4 minutes for batch_size_seeds.cfg, 7 for batch_size_rates.cfg and 38 for batch_size.cfg on 2 virtual cores
 of a shared cloud machine (Intel Xeon), with other work beside; left alone, a step of the full batch took 0.2 s there,
 17 minutes for 5000.
@@ -38,11 +38,10 @@ from experiments import cli
 from experiments.source import reported
 from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend, compare
 from jaxreg.measures import (
-    NotHeldError,
-    best_value,
     fluctuation,
     generalisation_gap,
     held_at,
+    log10_best_value,
     noise_scale,
     steps_to_train,
     time_per_member,
@@ -50,7 +49,7 @@ from jaxreg.measures import (
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 50, "num_steps": 5000, "schedule": "constant"}
@@ -61,37 +60,30 @@ REPORTED = tuple(
 TRAINED = 0.85  # test accuracy at which a network counts as trained
 
 
-def log_best_rate(results: xr.Dataset) -> xr.DataArray:
-    """The decimal logarithm of the learning rate that is best on validation, for each batch size and seed."""
-    if "learning_rate" not in results.dims:
-        raise NotHeldError("This run does not sweep learning_rate")
-    rate = best_value(results, "learning_rate")
-    return rate.copy(data=np.log10(rate.values)).rename("log10_of_the_best_learning_rate").assign_attrs(units="1")
-
-
-def unrest(label: str, variable: str, *, relative: bool = False) -> Measure:
-    """How much a loss fluctuates in the last 1000 steps."""
-    return Measure(label, partial(fluctuation, variable=variable, relative=relative), better="lower")
-
-
+best_rate = partial(log10_best_value, axis="learning_rate")
 SPEED = Measure(f"steps to a test accuracy of {TRAINED:g}", partial(steps_to_train, threshold=TRAINED), better="lower")
 GAP = Measure("test loss minus training loss", generalisation_gap, better="lower")
-BEST_RATE = Measure("log10 of the best learning rate", log_best_rate)
-UNREST = {
-    "A larger batch fluctuates less: loss of the training batch.": unrest(
-        "fluctuation of the training-batch loss", "train_loss"
+BEST_RATE = Measure("log10 of the best learning rate", best_rate)
+FLUCTUATION = {
+    "A larger batch fluctuates less: loss of the training batch.": Measure(
+        "fluctuation of the training-batch loss", fluctuation, better="lower"
     ),
-    "A larger batch fluctuates less: loss of one test batch, as the source prints it.": unrest(
-        "fluctuation of the test-batch loss", "test_batch_loss"
+    "A larger batch fluctuates less: loss of one test batch, as the source prints it.": Measure(
+        "fluctuation of the test-batch loss", partial(fluctuation, variable="test_batch_loss"), better="lower"
     ),
-    "A larger batch fluctuates less: loss of the whole test set.": unrest("fluctuation of the test loss", "test_loss"),
-    "A larger batch fluctuates less, relative to its loss: loss of the training batch.": unrest(
-        "fluctuation as a share of the training-batch loss", "train_loss", relative=True
+    "A larger batch fluctuates less: loss of the whole test set.": Measure(
+        "fluctuation of the test loss", partial(fluctuation, variable="test_loss"), better="lower"
+    ),
+    "A larger batch fluctuates less, relative to its loss: loss of the training batch.": Measure(
+        "fluctuation as a share of the training-batch loss", partial(fluctuation, relative=True), better="lower"
     ),
 }
 PART_4 = "report 000, part 4"
 CLAIMS: tuple[Claim, ...] = (
-    *(Trend(claim, loss, "batch_size", "falls", source=f"{PART_4}, figures 23-28") for claim, loss in UNREST.items()),
+    *(
+        Trend(claim, loss, "batch_size", "falls", source=f"{PART_4}, figures 23-28")
+        for claim, loss in FLUCTUATION.items()
+    ),
     Trend("A larger batch needs fewer steps.", SPEED, "batch_size", "falls", source=PART_4),
     Best(
         "Generalisation is best at batch size 1: accuracy on the test set.",
@@ -127,31 +119,33 @@ def answer(results: xr.Dataset) -> str:
     if "batch_size" not in results.dims:
         return default_answer(results)
     chosen, where = _one_line(results)
-    said = [default_answer(results)]
-    if told := _at_each(fluctuation(chosen), "nats"):
-        said.append(f"In the last 1000 steps the loss of a training batch fluctuates{where} by {told}.")
+    sentences = [default_answer(results)]
+    if means := _at_each(fluctuation(chosen), "nats"):
+        sentences.append(f"In the last 1000 steps the loss of a training batch fluctuates{where} by {means}.")
     if "learning_rate" in results.dims:
         others, held = held_at(results, best_setting(results), "batch_size", "learning_rate")
-        rates = 10 ** log_best_rate(others).mean("seed")
-        told = ", ".join(f"{rate:.2g} at {size}" for size, rate in zip(_sizes(rates), rates.values, strict=True))
-        said.append(f"The rate that is best on validation is{held}, in the geometric mean over seeds, {told}.")
-    if "gradient_variance" in results and (told := _at_each(noise_scale(chosen), "examples")):
-        said.append(f"At the end of training the gradient noise scale is{where} {told}.")
-    return " ".join(said)
+        rates = 10 ** best_rate(others).mean("seed")
+        rates_in_words = ", ".join(
+            f"{rate:.2g} at {size}" for size, rate in zip(_sizes(rates), rates.values, strict=True)
+        )
+        sentences.append(
+            f"The rate that is best on validation is{held}, in the geometric mean over seeds, {rates_in_words}."
+        )
+    if "gradient_variance" in results and (means := _at_each(noise_scale(chosen), "examples")):
+        sentences.append(f"At the end of training the gradient noise scale is{where} {means}.")
+    return " ".join(sentences)
 
 
 def _at_each(values: xr.DataArray, units: str) -> str:
     """The means over seeds with their 95 % intervals: "0.85 ± 0.02 nats at 1, 0.24 at 10"."""
-    interval = mean_interval(values.transpose("batch_size", "seed"))
-    mean, half_width = interval["mean"].values, ((interval["high"] - interval["low"]) / 2).values
-    told: list[str] = []
-    for size, middle, half in zip(_sizes(values), mean, half_width, strict=True):
-        if np.isposinf(middle):
-            told.append(f"too large to be measured at {size}")
-        elif np.isfinite(middle):
-            interval_of = f" ± {half:.2g}" if np.isfinite(half) else ""
-            told.append(f"{middle:.3g}{interval_of}{'' if told else f' {units}'} at {size}")
-    return ", ".join(told)
+    shown: list[str] = []
+    for size, of_size in zip(_sizes(values), values.transpose("batch_size", "seed"), strict=True):
+        mean = float(of_size.mean())
+        if np.isposinf(mean):
+            shown.append(f"too large to be measured at {size}")
+        elif np.isfinite(mean):
+            shown.append(f"{mean_in_words(of_size, '.3g', half_form='.2g')}{'' if shown else f' {units}'} at {size}")
+    return ", ".join(shown)
 
 
 def _sizes(values: xr.DataArray) -> list[str]:
@@ -249,7 +243,7 @@ def _rate_figures(results: xr.Dataset) -> list[ReportFigure]:
             "best_rate_against_batch_size",
             f"The learning rate that is best on validation, for each seed, against batch size{where} (the source's "
             "claim that a small batch wants a small rate).",
-            figures.value_against(log_best_rate(both), "batch_size"),
+            figures.value_against(best_rate(both), "batch_size"),
         ),
     ]
 

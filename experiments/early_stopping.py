@@ -31,10 +31,10 @@ import xarray as xr
 from experiments import cli
 from experiments.source import reported
 from jaxreg.claims import Claim, Measure, ReportedNumber, Within
-from jaxreg.measures import best_step, halted_by_patience, held_at, stopping
+from jaxreg.measures import best_step, held_at, overfitting, stopping
 from jaxreg.measures.summary import best_setting, halted
 from jaxreg.reporting.defaults import default_answer, default_figures
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 
 PATIENCE = (1, 5, 10)  # checks
@@ -61,13 +61,6 @@ def last_printed_validation_loss(results: xr.Dataset) -> xr.DataArray:
     if not bool(here.any()):
         raise KeyError(LAST_PRINTED)
     return results["validation_loss"].where(here).max("check").assign_attrs(units="nats")
-
-
-def overfitting(results: xr.Dataset) -> xr.DataArray:
-    """Test loss at the end minus that at the best check on validation; NaN for who ends there or was halted."""
-    went_on = (results["best_check"] < results.sizes["check"] - 1) & ~halted_by_patience(results)
-    rise = (results["final_test_loss"] - results["best_test_loss"]).where(went_on)
-    return rise.assign_attrs(units="nats")
 
 
 REPORTED = (
@@ -103,37 +96,30 @@ def answer(results: xr.Dataset) -> str:
     if not bool(trained.any()):
         return default_answer(results)
     went_on = best_step(chosen).dropna("seed")
-    lowest = _mean(went_on, ".0f")
-    said = [f"The validation loss is lowest after {lowest} steps{where} (mean over {went_on.size} seeds)."]
+    lowest = mean_in_words(went_on, ".0f")
+    sentences = [f"The validation loss is lowest after {lowest} steps{where} (mean over {went_on.size} seeds)."]
     if not went_on.size:
-        said = []
+        sentences = []
     for each in patience:
         stops = stopping(chosen, (each,)).sel(patience=each).where(trained)
         stopped = int((stops["stopped_check"] >= 0).sum())
         if not stopped:
-            said.append(f"Patience {each} never stops.")
+            sentences.append(f"Patience {each} never stops.")
             continue
-        change = _mean(100 * (stops["kept_test_accuracy"] - chosen["final_test_accuracy"]), "+.2f")
-        said.append(
+        change = mean_in_words(100 * (stops["kept_test_accuracy"] - chosen["final_test_accuracy"]), "+.2f")
+        sentences.append(
             f"Patience {each} stops in {stopped} of {int(trained.sum())} seeds and saves "
-            f"{_mean(100 * stops['saved'], '.0f')} % of the steps; against the last step "
+            f"{mean_in_words(100 * stops['saved'], '.0f')} % of the steps; against the last step "
             f"its test accuracy changes by {change} points."
         )
-    return f"{default_answer(results)}\n\n{' '.join(said)}"
-
-
-def _mean(values: xr.DataArray, form: str) -> str:
-    """The mean over seeds and the half-width of its 95 % interval."""
-    interval = mean_interval(values)
-    half = float((interval["high"] - interval["low"]) / 2)
-    return f"{float(interval['mean']):{form}}" + (f" ± {half:{form.removeprefix('+')}}" if np.isfinite(half) else "")
+    return f"{default_answer(results)}\n\n{' '.join(sentences)}"
 
 
 def one_run(results: xr.Dataset) -> tuple[xr.Dataset, str, tuple[int, ...]]:
     """The members that train longest, at the best setting on validation, where that is, and what patience to read off.
 
-    Those without patience or with the largest, and those that train on after their stop, if the run has them. Of
-    members that were halted nothing can be said about a patience above their own.
+    Those without patience or with the largest, and those that train on after their stop, if the run has them. Members
+    that were halted do not show what a patience above their own would have done.
     """
     if "after_stop" in results.dims:
         going_on = "continue" if "continue" in results["after_stop"] else results["after_stop"].values[0]

@@ -31,7 +31,7 @@ import xarray as xr
 
 from experiments import cli
 from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
-from jaxreg.measures import agree, held_at, value_label
+from jaxreg.measures import agree, held_at, most_distinct_units, value_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.statistics import mean_interval
@@ -89,12 +89,7 @@ def above_zero(results: xr.Dataset) -> xr.Dataset:
     return results.sel({AXIS: results[AXIS] > 0}) if AXIS in results.dims else results
 
 
-def distinct_units(results: xr.Dataset) -> xr.DataArray:
-    """The largest number of different units in any hidden layer at any check, [..., seed]."""
-    return results["distinct_units"].max(["check", "layer"]).assign_attrs(units="1")
-
-
-DISTINCT = Measure("number of distinct hidden units at any check", distinct_units)
+DISTINCT = Measure("number of distinct hidden units at any check", most_distinct_units)
 SOURCE = {"init": "normal", "activation": "sigmoid"}
 CLAIMS: tuple[Claim, ...] = (
     Within("Zero weights keep all hidden units identical.", DISTINCT, {AXIS: 0.0, **SOURCE}, 1, 1, source=PART_1),
@@ -134,7 +129,7 @@ def answer(results: xr.Dataset) -> str:
         zero = chosen.sel({AXIS: 0})
         units = ""
         if "distinct_units" in zero:
-            most = int(distinct_units(zero).max())
+            most = int(most_distinct_units(zero).max())
             units = (
                 f" with {'one distinct hidden unit' if most == 1 else f'up to {most} distinct units'} at every check"
             )

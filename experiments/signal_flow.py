@@ -31,15 +31,26 @@ import sys
 from functools import partial
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
 from jaxreg.claims import Claim, Higher, Measure, Trend, Within
 from jaxreg.diagnostics.thresholds import MOST_SATURATED, SMALLEST_CHANGE
-from jaxreg.diagnostics.verdicts import VERDICTS
-from jaxreg.measures import agree, held_at, setting_dims, setting_values, value_label
+from jaxreg.measures import (
+    agree,
+    gradient_decades,
+    has_diagnosis,
+    held_at,
+    histogram_shift,
+    last_measured_check,
+    saturation,
+    setting_dims,
+    setting_values,
+    value_label,
+    verdict_codes,
+    weight_change,
+)
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.statistics import mean_interval
@@ -54,67 +65,9 @@ DEPTH = "hidden_sizes"
 
 # What is measured of layer 1.
 
-
-def last_check(results: xr.Dataset) -> xr.DataArray:
-    """The last check at which each member was measured, [..., seed]."""
-    known = results["weights_std"].sel(layer=1, drop=True).notnull()
-    return xr.DataArray(np.arange(known.sizes["check"]), dims="check").where(known).max("check").fillna(0).astype(int)
-
-
-def saturation(results: xr.Dataset, *, at_end: bool = True) -> xr.DataArray:
-    """Share of the (example, unit) pairs of layer 1 that are saturated, at the last check or the first, [..., seed]."""
-    share = results["saturated_fraction"].sel(layer=1, drop=True)
-    return _of_trained(share.isel(check=last_check(results) if at_end else 0), results)
-
-
-def is_saturated(results: xr.Dataset) -> xr.DataArray:
-    """Whether layer 1 has the diagnosis saturated at the last check, 1 or 0, [..., seed]."""
-    code = results["diagnosis"].sel(layer=1, drop=True).isel(check=last_check(results))
-    return _of_trained((code == VERDICTS.index("saturated")).astype(float), results)
-
-
-def weight_change(results: xr.Dataset, *, at_end: bool = True) -> xr.DataArray:
-    """How far the weights of layer 1 have moved since the start, [..., seed], or [..., seed, check] along training.
-
-    ||W_t - W_0|| / ||W_0||; weights that start at zero are compared with a root mean square of 1 / sqrt(inputs), the
-    scale that keeps the size of a signal (LeCun et al. 1998), in place of ||W_0|| = 0.
-    """
-    change, mean, std = (
-        results[name].sel(layer=1, drop=True).astype(float)
-        for name in ("relative_change", "weights_mean", "weights_std")
-    )
-    moment = mean**2 + std**2
-    inputs = math.prod(np.atleast_1d(results.attrs["input_shape"]).tolist())
-    change = change.where(moment.isel(check=0) > 0, np.sqrt(inputs * moment))
-    return _of_trained(change.isel(check=last_check(results)) if at_end else change, results)
-
-
-def histogram_shift(results: xr.Dataset) -> xr.DataArray:
-    """How far the histogram of the weights of layer 1 at the last check is from that at the first, [..., seed].
-
-    Half the sum over the bins of |share at the end - share at the start|: the total variation distance, in [0, 1].
-    Moves of single weights that cancel in the histogram do not show.
-    """
-    counts = results["weights_histogram"].sel(layer=1, drop=True).astype(float)
-    shares = counts / counts.sum("bin")
-    return _of_trained(abs(shares.isel(check=last_check(results)) - shares.isel(check=0)).sum("bin") / 2, results)
-
-
-def gradient_decades(results: xr.Dataset) -> xr.DataArray:
-    """log10 of the gradient norm of the first layer over that of the last, before the first step, [..., seed]."""
-    with np.errstate(divide="ignore"):
-        decades: xr.DataArray = xr.apply_ufunc(np.log10, results["gradient_ratio"].isel(check=0).astype(float))
-    return decades.assign_attrs(units="decades")
-
-
-def _of_trained(values: xr.DataArray, results: xr.Dataset) -> xr.DataArray:
-    """NaN for members that diverged."""
-    return values.where(results["diverged_step"] < 0).assign_attrs(units="1")
-
-
 AT_START = Measure("saturated share of layer 1 before the first step", partial(saturation, at_end=False))
 AT_END = Measure("saturated share of layer 1 at the end", saturation)
-DIAGNOSED = Measure("diagnosis saturated of layer 1 at the end, 1 for yes", is_saturated)
+DIAGNOSED = Measure("diagnosis saturated of layer 1 at the end, 1 for yes", partial(has_diagnosis, verdict="saturated"))
 CHANGE = Measure("relative change of the weights of layer 1", weight_change)
 SHIFT = Measure("distance of the last histogram of the weights of layer 1 from the first", histogram_shift)
 DECADES = Measure("log10 of the gradient norm of the first layer over the last", gradient_decades)
@@ -184,7 +137,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
 )
 
-# What is said and shown.
+# The answer and the figures.
 
 
 def answer(results: xr.Dataset) -> str:
@@ -201,12 +154,12 @@ def answer(results: xr.Dataset) -> str:
         f"{percent(mean, low, high, decimals=1)} at {value_label(value)}"
         for value, mean, low, high in zip(*(column.values.tolist() for column in columns), strict=True)
     ]
-    ends = results["diagnosis"].isel(check=last_check(results))
-    counts = [int((ends == code).sum()) for code in range(len(VERDICTS))]
-    told = [f"{count} {verdict}" for verdict, count in zip(VERDICTS, counts, strict=True) if count]
+    ends = results["diagnosis"].isel(check=last_measured_check(results))
+    counts = {verdict: int((ends == code).sum()) for verdict, code in verdict_codes(results["diagnosis"]).items()}
+    shown = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     return (
         f"Saturated share of layer 1 at the end{where}, by {AXIS}: {', '.join(each)}. "
-        f"Of {sum(counts)} layers in all members {', '.join(told) or 'none is judged'} at the last check."
+        f"Of {sum(counts.values())} layers in all members {', '.join(shown) or 'none is judged'} at the last check."
     )
 
 
@@ -262,18 +215,20 @@ def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
     axes = setting_dims(diagnosis)
     if len(axes) < 2:
         over = axes[0] if axes else "layer"
-        caption = f"What ails each layer, over {over} and training."
+        caption = f"The diagnosis of each layer, over {over} and training."
         return [ReportFigure("verdicts", caption, figures.verdict_map(diagnosis, "check", over))]
     panel = "activation" if "activation" in axes else axes[0]
     others = [axis for axis in axes if axis != panel]
     rows = ", ".join(others)
-    ends = diagnosis.isel(check=last_check(results))
+    ends = diagnosis.isel(check=last_measured_check(results))
     if len(others) > 1:
         settings = setting_values(ends.to_dataset(), others)
         labels = [", ".join(map(value_label, setting.values())) for setting in settings]
         ends = ends.stack({rows: others}, create_index=False).drop_vars(others).assign_coords({rows: labels})
     title = "Diagnosis at the last check"
-    caption = f"What ails each layer at the last check, for each {' and '.join(others)}; a panel for each {panel}."
+    caption = (
+        f"The diagnosis of each layer at the last check, for each {' and '.join(others)}; a panel for each {panel}."
+    )
     return [ReportFigure("verdicts", caption, figures.verdict_map(ends, "layer", rows, title=title))]
 
 
@@ -335,7 +290,7 @@ STUDY = Study(
         "Weights that start at zero have no relative change: theirs is measured against a root mean square of "
         "1/sqrt(inputs).",
         "Layer 1 saturates where it has that verdict: more than half of the (example, unit) pairs while the weights "
-        "are still near those that were drawn. A larger share alone does not tell: trained weights of small variance "
+        "are still near those that were drawn. A larger share alone does not decide: trained weights of small variance "
         "end near one half too.",
         "Whether a histogram looks the same is judged by its total variation distance, with a bound of "
         f"{SMALLEST_SHIFT:g} that is ours: moves of single weights that cancel in it do not show.",

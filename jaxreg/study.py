@@ -27,7 +27,7 @@ class ReportFigure:
     """A figure with the file name (without suffix) it is saved under and the caption that says what it shows.
 
     `files` are the PNG and the SVG, once it is saved. `moving` is a GIF of which `figure` is the last frame, and which
-    takes its place on the page, save on paper and for readers who asked their system for less motion.
+    takes its place on the page, except in print and for readers whose system asks for reduced motion.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Study:
 
     Attributes:
       name: that of the experiment and its run folders.
-      title, question: for people.
+      title, question: as the report and the command line show them.
       source: where the question and the reported numbers come from.
       reported: numbers of the source that a run is compared with.
       answer: results -> the answer in a sentence or two; None for that of `jaxreg.reporting.defaults`.

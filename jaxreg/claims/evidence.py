@@ -13,7 +13,7 @@ class Evidence:
     """One comparison behind a verdict.
 
     Attributes:
-      label: what is compared, as people read it: "learning_rate 0.5 against 1", "slope along learning_rate".
+      label: what is compared, in words: "learning_rate 0.5 against 1", "slope along learning_rate".
       difference: mean over seeds of what the label compares, in the units of the judgement: the first minus the second
         of a pair, the later minus the earlier of two values along an axis, the slope per value of an axis; of `Within`
         the mean itself, of `ReportedNumber` the mean minus the reported number. NaN where there is none.

@@ -49,7 +49,7 @@ class Judgement:
       statement: the claim in words.
       source: where it is made ("report 000, part 5"), "" if it is ours.
       verdict: supported, contradicted or undecided.
-      reason: why, in one or two sentences for people.
+      reason: why, in a sentence or two.
       n: seeds behind the verdict, 0 where the run does not hold what the claim is about.
       units: those of the differences ("1" for accuracies, "nats", "steps").
       evidence: the comparisons.

@@ -17,7 +17,7 @@ class Measure:
     """A quantity of each member, read off the results.
 
     Attributes:
-      label: as people read it: "steps to train". With "accuracy", "error", "share" or "fraction" in it and units "1" it
+      label: its name in words: "steps to train". With "accuracy", "error", "share" or "fraction" in it and units "1" it
         is shown in percent.
       of: results -> […, seed], the dots standing for swept dimensions; `attrs["units"]` are its units, "nats" if it is
         a continuous loss. NaN is a member without a value, diverged if `diverged_step` of the results says so; inf is a

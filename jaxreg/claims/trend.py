@@ -104,4 +104,4 @@ class Trend(MeasuredClaim):
             return finding("undecided", f"{tied}: {TIED}", slope)
         if n > 1 and math.isnan(slope.evidence.p):
             return finding("undecided", f"neither rise nor fall {where} in any of {n} seeds", slope)
-        return finding("undecided", f"a {change} {where} {why_undecided([slope.evidence], 'cannot be told')}", slope)
+        return finding("undecided", f"a {change} {where} {why_undecided([slope.evidence], 'cannot be decided')}", slope)

@@ -23,9 +23,9 @@ class Within(MeasuredClaim):
     """The mean of the measure at a setting lies in [low, high].
 
     Supported: so does all of its 95 % interval; contradicted: the interval is disjoint from it. Bounds count up to a
-    relative 1e-6. Values that are equal in all seeds count by their one value, bounds included, from n = 5 on
-    (2**-n ≤ 0.05): it is the median that is judged there, since the mean of a measure that rarely takes another value
-    cannot be told from its common one. With censored values, too, the median is judged, by sign tests against the
+    relative 1e-6. Values that are equal in all seeds count by their one value, bounds included, from n = 5 on (2**-n ≤
+    0.05): it is the median that is judged there, since the mean of a measure that rarely takes another value cannot be
+    distinguished from its common one. With censored values, too, the median is judged, by sign tests against the
     bounds.
 
     Attributes:
@@ -81,7 +81,7 @@ class Within(MeasuredClaim):
                 interval = f"95 % interval {quantity.value(numbers['low'])} to {quantity.value(numbers['high'])}"
                 shown = f"{at} {quantity.value(centre)} ({interval}, n = {n})"
             if numbers["p_holm"] > ALPHA:
-                reason = f"{shown}, which cannot be told from the bounds {span}{enough_seeds(needed)}"
+                reason = f"{shown}, which cannot be told apart from the bounds {span}{enough_seeds(needed)}"
                 return finding("undecided", reason, needed=needed, **numbers)
         side = -1 if centre < low else 1 if centre > high else 0
         good = side == 0 or (members.better == "lower") == (side < 0)

@@ -1,9 +1,19 @@
-"""What is read off labelled results: settings and their names, time to train, noise, early stopping, penalties.
+"""What is read off labelled results: settings and their names, time to train, noise, early stopping, penalties, layers.
 
 Everything named here is public: `from jaxreg.measures import steps_to_train`. Tables of a sweep are in
 `jaxreg.measures.summary` and `jaxreg.measures.tidy`.
 """
 
+from jaxreg.measures.layers import (
+    gradient_decades,
+    has_diagnosis,
+    histogram_shift,
+    last_measured_check,
+    most_distinct_units,
+    saturation,
+    verdict_codes,
+    weight_change,
+)
 from jaxreg.measures.learning import (
     at_check,
     at_last_check,
@@ -11,12 +21,34 @@ from jaxreg.measures.learning import (
     between_checks,
     final_test_error,
     generalisation_gap,
+    leaves_out_a_class,
+    log10_best_value,
     steps_to_train,
+    time_alone,
     time_per_member,
 )
-from jaxreg.measures.noise import expected_fluctuation, fluctuation, noise_scale
-from jaxreg.measures.patience import best_so_far, best_step, halted_by_patience, stopped_check, stopping
-from jaxreg.measures.penalties import effective_setting
+from jaxreg.measures.noise import expected_fluctuation, fluctuation, noise_scale, roughness
+from jaxreg.measures.patience import (
+    as_kept,
+    best_so_far,
+    best_step,
+    halted_by_patience,
+    kept_test_error,
+    late_validation_loss,
+    overfitting,
+    per_epoch,
+    steps_taken,
+    stopped_check,
+    stopping,
+)
+from jaxreg.measures.penalties import (
+    effective_setting,
+    first_l1_step,
+    last_objective,
+    peak_objective,
+    rise_after_l1,
+    validation_rise_after_l1,
+)
 from jaxreg.measures.settings import (
     TOLERANCE,
     WITHIN_SETTINGS,
@@ -35,6 +67,7 @@ __all__ = [
     "WITHIN_SETTINGS",
     "NotHeldError",
     "agree",
+    "as_kept",
     "at_check",
     "at_last_check",
     "best_so_far",
@@ -44,18 +77,40 @@ __all__ = [
     "effective_setting",
     "expected_fluctuation",
     "final_test_error",
+    "first_l1_step",
     "fluctuation",
     "generalisation_gap",
+    "gradient_decades",
     "halted_by_patience",
+    "has_diagnosis",
     "held_at",
+    "histogram_shift",
+    "kept_test_error",
+    "last_measured_check",
+    "last_objective",
+    "late_validation_loss",
+    "leaves_out_a_class",
+    "log10_best_value",
+    "most_distinct_units",
     "noise_scale",
+    "overfitting",
+    "peak_objective",
+    "per_epoch",
+    "rise_after_l1",
+    "roughness",
+    "saturation",
     "setting_dims",
     "setting_label",
     "setting_values",
     "settings",
+    "steps_taken",
     "steps_to_train",
     "stopped_check",
     "stopping",
+    "time_alone",
     "time_per_member",
+    "validation_rise_after_l1",
     "value_label",
+    "verdict_codes",
+    "weight_change",
 ]

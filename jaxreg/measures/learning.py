@@ -7,6 +7,8 @@ import math
 import numpy as np
 import xarray as xr
 
+from jaxreg.measures.settings import NotHeldError
+
 
 def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray:
     """Steps to the first check with test accuracy >= threshold, […, seed]; never is +inf (censored, ranked last).
@@ -32,10 +34,10 @@ def best_value(results: xr.Dataset, axis: str) -> xr.DataArray:
     By the highest final validation accuracy, ties by the lower loss. NaN where all members along the axis diverged.
 
     Raises:
-      KeyError: `axis` is not swept.
+      NotHeldError: `axis` is not swept.
     """
     if axis not in results.dims:
-        raise KeyError(axis)
+        raise NotHeldError(f"This run does not sweep {axis}")
     accuracy, loss = results["final_validation_accuracy"], results["final_validation_loss"]
     ties = loss.where(accuracy == accuracy.max(axis))
     return (
@@ -43,6 +45,16 @@ def best_value(results: xr.Dataset, axis: str) -> xr.DataArray:
         .rename(f"best_{axis}")
         .assign_attrs(units="1", description=f"value of {axis} with the highest final validation accuracy")
     )
+
+
+def log10_best_value(results: xr.Dataset, axis: str) -> xr.DataArray:
+    """The decimal logarithm of `best_value`, [..., seed] without `axis`: for an axis whose values span decades.
+
+    Raises:
+      NotHeldError: `axis` is not swept.
+    """
+    best = best_value(results, axis)
+    return best.copy(data=np.log10(best.values)).rename(f"log10_of_the_best_{axis}").assign_attrs(units="1")
 
 
 def generalisation_gap(results: xr.Dataset) -> xr.DataArray:
@@ -113,3 +125,21 @@ def time_per_member(results: xr.Dataset) -> xr.DataArray:
         long_name="training time per member (seconds)",
         description=f"training time of all members of a program, divided by the {sharing} that it trains at once",
     )
+
+
+def time_alone(results: xr.Dataset) -> xr.DataArray:
+    """Training time of each method alone, [method, seed], in seconds.
+
+    Repeat r of `training_time_alone` [method, repeat] trained the r-th seed, so that methods are paired by seed.
+
+    Raises:
+      KeyError: the run does not hold such times.
+    """
+    seconds = results["training_time_alone"].rename(repeat="seed")
+    return seconds.assign_coords(seed=results["seed"].values[0] + np.arange(seconds.sizes["seed"]))
+
+
+def leaves_out_a_class(results: xr.Dataset) -> xr.DataArray:
+    """Which members predict some class for no test example, bool [..., seed]; not those that diverged."""
+    predicted = results["test_confusion"].sum("label")
+    return (predicted == 0).any("prediction") & (results["diverged_step"] < 0)

@@ -6,21 +6,29 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from jaxreg.measures.learning import between_checks
+
 
 def fluctuation(
-    results: xr.Dataset, variable: str = "train_loss", last_steps: int = 1000, *, relative: bool = False
+    results: xr.Dataset,
+    variable: str = "train_loss",
+    last_steps: int = 1000,
+    *,
+    relative: bool = False,
+    diverged: float = np.nan,
 ) -> xr.DataArray:
     """How much a loss jumps at the end of training: sd(first differences) / sqrt(2), [..., seed].
 
     For independent noise of standard deviation s around a slow curve it is s. The differences are those between
     neighbouring records (steps, or checks) over the last steps that the member took: of one that was halted by
-    patience those before it stopped. NaN for a member that diverged, and with fewer than two differences.
+    patience those before it stopped. In the units of the loss; NaN with fewer than two differences.
 
     Args:
       results: labelled results.
       variable: a curve along `step` or `check`; with `record_every` > 1 not every step is recorded.
       last_steps: how many steps before the member's last one count.
-      relative: as a fraction of the mean loss over these steps.
+      relative: as a fraction of the mean loss over these steps, without units.
+      diverged: the value of a member that diverged: NaN, or infinity where divergence counts as the largest of all.
     """
     curve = results[variable]
     along = "step" if "step" in curve.dims else "check"
@@ -30,9 +38,10 @@ def fluctuation(
     near = counts.any([dim for dim in counts.dims if dim != along]).values
     curve = curve.isel({along: near}).where(counts.isel({along: near})).astype(np.float64)
     differences = curve.diff(along)
-    spread = (differences.std(along, ddof=1) / np.sqrt(2)).where(results["diverged_step"] < 0)
+    spread = differences.std(along, ddof=1) / np.sqrt(2)
     if relative:
         spread = spread / curve.mean(along)
+    spread = spread.where(results["diverged_step"] < 0, diverged)
     return (
         spread.transpose(*(dim for dim in results[variable].dims if dim != along))
         .rename("fluctuation")
@@ -60,7 +69,7 @@ def noise_scale(results: xr.Dataset, last_checks: int = 40) -> xr.DataArray:
 
     Batches far below it average too little, batches far above it waste examples. Both unbiased estimates are averaged
     over the member's last checks before they are divided; inf where the average of |G|^2 is not above 0, that is,
-    where the gradient is too small to be told from its noise. NaN for a member that diverged.
+    where the gradient is too small to be distinguished from its noise. NaN for a member that diverged.
 
     Args:
       results: with `gradient_variance` (of tr Sigma) and `gradient_square` (of |G|^2), which --diagnostics records.
@@ -82,3 +91,20 @@ def noise_scale(results: xr.Dataset, last_checks: int = 40) -> xr.DataArray:
         .rename("gradient_noise_scale")
         .assign_attrs(units="examples", description=f"tr(Sigma) / |G|^2, averaged over the last {last_checks} checks")
     )
+
+
+def roughness(results: xr.Dataset) -> xr.DataArray:
+    """How rough the training loss with penalties is from check to check in the second half of training, in nats.
+
+    sd(second differences of its means between checks) / sqrt(6): the standard deviation of independent noise around a
+    slow curve.
+
+    Returns:
+      [..., seed]
+
+    Raises:
+      KeyError: settings differ in when they are checked.
+    """
+    curve = between_checks(results).isel(check=slice(results.sizes["check"] // 2, None))
+    second = curve.diff("check").diff("check")
+    return (second.std("check", ddof=1) / np.sqrt(6)).rename("roughness").assign_attrs(units="nats")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from jaxreg.measures.learning import at_check
+from jaxreg.measures.learning import at_check, between_checks
 
 
 def stopped_check(validation_loss: xr.DataArray, patience: int) -> xr.DataArray:
@@ -90,3 +90,67 @@ def stopping(results: xr.Dataset, patience: Sequence[int]) -> xr.Dataset:
     for name in stops:
         stops[name].attrs = {"units": units.get(str(name), "1")}
     return stops.assign(diverged_step=results["diverged_step"])
+
+
+# What a member that stopped keeps.
+
+
+def steps_taken(results: xr.Dataset) -> xr.DataArray:
+    """The steps that a member took until it stopped, or to the end, [..., seed]."""
+    taken = results["check_step"].where(results["validation_loss"].notnull()).max("check")
+    return taken.rename("steps_taken").assign_attrs(units="steps")
+
+
+def late_validation_loss(results: xr.Dataset, late: float = 0.1) -> xr.DataArray:
+    """The mean validation loss over the last checks, [..., seed], in nats.
+
+    Of a member that patience halted it is that of the parameters that it keeps: its lowest, which is chosen on the same
+    set and so a little too low.
+
+    Args:
+      results: labelled results.
+      late: the share of the checks that count, at least one.
+    """
+    loss = results["validation_loss"]
+    mean = loss.isel(check=slice(-max(int(late * loss.sizes["check"]), 1), None)).mean("check", skipna=False)
+    kept = mean.where(~halted_by_patience(results), results["best_validation_loss"])
+    return kept.rename("late_validation_loss").assign_attrs(units="nats")
+
+
+def kept_test_error(results: xr.Dataset) -> xr.DataArray:
+    """Test error of what a member keeps, [..., seed]: the last parameters, or the best ones if patience halted it."""
+    return (1 - results["final_test_accuracy"]).where(~halted_by_patience(results), 1 - results["best_test_accuracy"])
+
+
+def overfitting(results: xr.Dataset) -> xr.DataArray:
+    """Test loss at the end minus that at the best check on validation, [..., seed], in nats.
+
+    NaN for a member whose best check is the last one, or that was halted.
+    """
+    went_on = (results["best_check"] < results.sizes["check"] - 1) & ~halted_by_patience(results)
+    rise = (results["final_test_loss"] - results["best_test_loss"]).where(went_on)
+    return rise.assign_attrs(units="nats")
+
+
+def as_kept(results: xr.Dataset, curve: xr.DataArray) -> xr.DataArray:
+    """A curve [..., check] that goes on, where patience has halted a member, with the value of what it keeps."""
+    checks = xr.DataArray(np.arange(curve.sizes["check"]), dims="check")
+    stopped = halted_by_patience(results) & (checks > results["stopped_check"])
+    return curve.where(~stopped, at_check(curve, results["best_check"])).assign_attrs(curve.attrs)
+
+
+def per_epoch(results: xr.Dataset) -> xr.Dataset:
+    """The results with curves from check to check, as they are kept, and epochs in the place of examples seen.
+
+    Added are `training_loss_with_penalty` and `training_loss` (means since the check before) and `validation_error`,
+    all [..., seed, check], losses in nats; `validation_loss` goes on as kept, too.
+    """
+    epochs = (results["examples_seen"] / results.attrs["train_examples"]).assign_attrs(long_name="training (epochs)")
+    curves = {
+        "training_loss_with_penalty": between_checks(results, "train_objective"),
+        "training_loss": between_checks(results, "train_loss"),
+        "validation_loss": results["validation_loss"],
+        "validation_error": (1 - results["validation_accuracy"]).assign_attrs(units="1"),
+    }
+    kept = {name: as_kept(results, curve) for name, curve in curves.items()}
+    return results.assign(kept).assign_coords(examples_seen=epochs)

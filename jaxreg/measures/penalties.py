@@ -1,11 +1,14 @@
-"""What penalties and the methods made of them do to a loss."""
+"""What penalties and the methods made of them do: the loss they are part of, and its jump where L1 sets in late."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import xarray as xr
+
 from jaxreg.config import suppressed_by
+from jaxreg.measures.learning import at_last_check, between_checks
 
 
 def effective_setting(setting: Mapping[str, Any]) -> dict[str, Any]:
@@ -14,3 +17,75 @@ def effective_setting(setting: Mapping[str, Any]) -> dict[str, Any]:
         return dict(setting)
     suppressed = suppressed_by(str(setting["method"]))
     return {name: value for name, value in setting.items() if name not in suppressed}
+
+
+def last_objective(results: xr.Dataset) -> xr.DataArray:
+    """The training loss with penalties, averaged over the steps from the last check but one to the last, in nats.
+
+    Of a member that patience halted these are its own last two checks; NaN for one that diverged.
+
+    Returns:
+      [..., seed]
+
+    Raises:
+      KeyError: settings differ in when they are checked.
+    """
+    last = at_last_check(results.assign(last_objective=between_checks(results)), "last_objective")
+    return last.where(results["diverged_step"] < 0).assign_attrs(units="nats")
+
+
+def rise_after_l1(results: xr.Dataset, variable: str, window: int = 100) -> xr.DataArray:
+    """How much a training loss rises where late L1 sets in, in nats, [..., seed].
+
+    The mean over the steps of a window from there on minus the mean over the steps of a window before.
+
+    Args:
+      results: of one `l1_start` and `num_steps`, with a record of the steps around.
+      variable: a loss along `step`: "train_objective", or "train_loss" without the penalties.
+      window: in steps.
+
+    Raises:
+      KeyError: L1 does not set in during training, or not at one step for all settings.
+    """
+    start, step, loss = first_l1_step(results), results["step"], results[variable]
+    after = loss.sel(step=(step >= start) & (step < start + window)).mean("step")
+    before = loss.sel(step=(step >= start - window) & (step < start)).mean("step")
+    return (after - before).rename(f"rise_of_{variable}").assign_attrs(units="nats")
+
+
+def validation_rise_after_l1(results: xr.Dataset) -> xr.DataArray:
+    """Validation loss after late L1 has acted for as long as lies between checks, minus that before it set in.
+
+    In nats, [..., seed].
+
+    Raises:
+      KeyError: as in `rise_after_l1`.
+    """
+    start, at = first_l1_step(results), results["check_step"]
+    loss = results["validation_loss"]
+    before = int((at <= start).sum()) - 1
+    after = min(int((at < start + float(at[1] - at[0])).sum()), results.sizes["check"] - 1)
+    rise = loss.isel(check=after, drop=True) - loss.isel(check=before, drop=True)
+    return rise.rename("rise_of_validation_loss").assign_attrs(units="nats")
+
+
+def peak_objective(results: xr.Dataset) -> xr.DataArray:
+    """The largest training loss of a batch, with penalties, after late L1 has set in, in nats, [..., seed].
+
+    Raises:
+      KeyError: as in `rise_after_l1`.
+    """
+    after = results["step"] >= first_l1_step(results)
+    return results["train_objective"].sel(step=after).max("step").assign_attrs(units="nats")
+
+
+def first_l1_step(results: xr.Dataset) -> float:
+    """The step at which late L1 sets in, l1_start · num_steps.
+
+    Raises:
+      KeyError: L1 does not set in during training, or not at one step for all settings.
+    """
+    start = results["l1_start"] * results["num_steps"]
+    if start.dims or results["check_step"].dims != ("check",) or not 0 < float(start) < float(results["num_steps"]):
+        raise KeyError("l1_start")
+    return float(start)

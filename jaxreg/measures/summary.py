@@ -98,6 +98,19 @@ def best_setting(results: xr.Dataset) -> dict[str, Any] | None:
     return None if row is None else {dim: table[dim].tolist()[row] for dim in member_dims(results)}
 
 
+def best_of_each(results: xr.Dataset, dim: str = "method") -> xr.Dataset:
+    """Each value of a dimension at the setting that is best for it on validation, [dim, seed, ...].
+
+    The other swept dimensions are gone; their values become coordinates along `dim`. A value of which no member has a
+    validation accuracy is taken at the first values of the others.
+    """
+    others = [other for other in member_dims(results) if other != dim]
+    best = [best_setting(results.sel({dim: value})) or {} for value in results[dim].values]
+    first = {other: results[other].values[0] for other in others}
+    at = [{other: results.indexes[other].get_loc((first | each)[other]) for other in others} for each in best]
+    return results.isel({other: xr.DataArray([place[other] for place in at], dims=dim) for other in others})
+
+
 def write_summary(results: xr.Dataset, path: str | Path) -> None:
     """Writes the `summary` as CSV; a reader sees the old file or the whole new one."""
     write_atomically(Path(path), summary(results).to_csv(index=False, lineterminator="\n"))

@@ -21,7 +21,7 @@ from jaxreg.population.blocks import Block
 from jaxreg.population.placement import Placements
 from jaxreg.population.planning import make_plan
 from jaxreg.results.dataset import load
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import log_binned, mean_interval
 from jaxreg.theory.adam import PROCESSES
 from jaxreg.training.batches import Cursor, batch_indices
 from jaxreg.training.problem import Problem
@@ -132,37 +132,13 @@ def test_what_is_watched_last_is_the_state_at_the_end() -> None:
 # Read off
 
 
-def test_bins_share_out_all_steps() -> None:
-    steps = xr.DataArray(np.ones((2, 1000)), dims=("seed", "t"), coords={"t": np.arange(1, 1001)})
-    sums = adam_bias.binned(steps)
-    assert float(sums.isel(seed=0).sum()) == 1000
-    assert sums["t"].values[0] == 1
-    assert 15 <= sums.sizes["t"] <= 3 * adam_bias.BINS
-    sizes = np.log(sums["t"].values[4:])
-    np.testing.assert_allclose(np.diff(sizes), np.log(10) / adam_bias.BINS, atol=0.15)
-    single = steps.isel(t=slice(1))
-    np.testing.assert_array_equal(adam_bias.binned(single), single)
-
-
-def test_the_ratio_of_means_has_no_bias_of_a_mean_of_ratios_and_covers() -> None:
-    """Means 2 and 1, 2000 studies of ten seeds: about 95 of 100 intervals hold 2."""
-    rng = np.random.default_rng(0)
-    a, b = (xr.DataArray(height * rng.gamma(4.0, 0.25, (2000, 10)), dims=("study", "seed")) for height in (2, 1))
-    interval = mean_interval(adam_bias.ratio_of_means(a, b))
-    np.testing.assert_allclose(interval["mean"], a.mean("seed") / b.mean("seed"))
-    held = float(((interval["low"] < 2) & (interval["high"] > 2)).mean())
-    assert 0.9 < held < 0.97
-    proportional = adam_bias.ratio_of_means(3 * b, b)
-    np.testing.assert_allclose(proportional, 3.0)
-
-
 def test_a_falling_gradient_leaves_the_closed_form_and_not_linearity() -> None:
     results = made_up(falls=0.5)
     assert abs(adam_bias.trained_deviation(results).sel(learning_rate=1e-7)).max() < 0.01
     off = adam_bias.trained_deviation(results).sel(learning_rate=1e-3).mean("seed")
     assert off.min() > 0.1
     squares = results["squared_gradient"].mean("seed")
-    linear = adam_bias.binned(adam_bias.predicted(results)) / adam_bias.binned(squares)
+    linear = log_binned(adam_bias.predicted(results)) / log_binned(squares)
     np.testing.assert_allclose(adam_bias.trained_ratio(results).mean("seed"), linear, rtol=0.01)
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from experiments import batch_size, cli
 from jaxreg.claims import Judgement, judge
-from jaxreg.measures import expected_fluctuation
+from jaxreg.measures import expected_fluctuation, log10_best_value
 from jaxreg.results.dataset import load
 from tests.synthetic import make_results
 
@@ -37,7 +37,7 @@ def verdicts(results: xr.Dataset) -> dict[str, Judgement]:
 
 def test_claims_find_what_was_put_in() -> None:
     found = verdicts(by_size())
-    assert [found[claim].verdict for claim in batch_size.UNREST] == ["supported"] * 4
+    assert [found[claim].verdict for claim in batch_size.FLUCTUATION] == ["supported"] * 4
     assert found["Batch size 1000 gives the best accuracy."].verdict == "supported"
     assert found["Generalisation is best at batch size 1: accuracy on the test set."].verdict == "contradicted"
     gap = found["Generalisation is best at batch size 1: gap between test and training loss."]
@@ -53,7 +53,7 @@ def test_a_small_batch_wants_a_small_rate_where_rates_are_swept() -> None:
     results["final_validation_accuracy"][:] = 0.5
     for i in range(3):
         results["final_validation_accuracy"][i, i] = 0.9
-    np.testing.assert_allclose(batch_size.log_best_rate(results), np.log10(rates)[:, np.newaxis] * np.ones(8))
+    np.testing.assert_allclose(log10_best_value(results, "learning_rate"), np.log10(rates)[:, np.newaxis] * np.ones(8))
     found = verdicts(results)
     assert found["A small batch wants a small rate."].verdict == "supported"
     judged = [judgement.n for statement, judgement in found.items() if "accuracy is" not in statement]

@@ -13,6 +13,7 @@ from experiments import cli, regularizers
 from experiments.flags import make_flags, to_experiment
 from jaxreg.claims import Judgement, compare, judge
 from jaxreg.config.sweeps import make_sweep
+from jaxreg.measures import leaves_out_a_class
 from jaxreg.results.dataset import load
 from tests.synthetic import make_results
 
@@ -78,37 +79,13 @@ def test_claims_are_contradicted_by_a_run_that_finds_otherwise() -> None:
     assert {found[claim].verdict for claim in otherwise} == {"contradicted"}
 
 
-def test_what_l1_does_where_it_sets_in() -> None:
-    results = made(seeds=3)
-    late, l2 = ({"method": method} for method in (regularizers.L2_L1, regularizers.L2))
-    results["train_loss"][:] = 1.0
-    rise = regularizers.rise(results, "train_objective")
-    np.testing.assert_allclose(rise.sel(late), 1.45, atol=0.1)  # from 1.55 to 3, and one step at 5
-    np.testing.assert_allclose(rise.sel(l2), 0.0, atol=0.1)
-    np.testing.assert_allclose(regularizers.rise(results, "train_loss"), 0.0, atol=1e-6)
-    np.testing.assert_allclose(regularizers.rise_of_validation_loss(results).sel(late), 1.0, atol=0.02)
-    np.testing.assert_array_equal(regularizers.peak_objective(results).sel(late), np.float32(5.0))
-    for start in (0.0, 1.0):
-        with pytest.raises(KeyError, match="l1_start"):
-            regularizers.peak_objective(results.assign_coords(l1_start=start))
-
-
 def test_members_that_never_predict_a_class_are_told() -> None:
     results = made(seeds=3)
     confusion = np.ones((7, 3, 4, 4), np.int32)
     confusion[METHODS.index("max_norm"), :2, :, 3] = 0
     results = results.assign(test_confusion=(("method", "seed", "label", "prediction"), confusion))
-    assert int(regularizers.leave_out_a_class(results).sum()) == 2
+    assert int(leaves_out_a_class(results).sum()) == 2
     assert "Of 3 seeds so many never predict one of the classes: 2 with max_norm." in regularizers.answer(results)
-
-
-def test_roughness_is_the_noise_around_a_slow_curve() -> None:
-    results = make_results(axes={}, seeds=400, num_checks=41, eval_every=2)
-    rng = np.random.default_rng(1)
-    of_epoch = np.repeat(rng.normal(0, 0.1, (400, 40)), 2, axis=1)
-    results["train_objective"][:] = of_epoch + np.linspace(3, 1, 80)  # a straight line has no second differences
-    found = regularizers.roughness(results)
-    assert float((found**2).mean()) == pytest.approx(0.01, rel=0.1)
 
 
 def test_the_answer_tells_the_error_of_each_method() -> None:

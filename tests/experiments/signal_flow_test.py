@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,11 @@ from experiments.signal_flow import (
     STUDY,
     answer,
     draw,
-    gradient_decades,
-    histogram_shift,
-    last_check,
-    saturation,
-    weight_change,
 )
 from jaxreg.claims import Judgement, judge
 from jaxreg.reporting import figures
 from jaxreg.results import dataset as labelled
-from tests.experiments.watched import NUM_CHECKS, watched
+from tests.experiments.watched import watched
 from tests.synthetic import make_results
 
 FLAGFILES = Path(signal_flow.__file__).parent / "flagfiles"
@@ -79,64 +73,6 @@ def test_flagfiles_sweep_what_the_source_and_the_claims_name() -> None:
     assert depth["init"] == (DEEP["init"],)
     assert DEEP[AXIS] in depth[AXIS]
     assert {"sigmoid", "relu"} <= set(depth["activation"])
-
-
-# Measures
-
-
-def test_the_end_is_the_last_check_at_which_a_member_was_measured() -> None:
-    results = watched()
-    halted = {AXIS: 1.0, "seed": 3}
-    stopped = results.copy()
-    for name in ("weights_std", "saturated_fraction"):
-        values = results[name].copy()
-        values.loc[halted] = values.loc[halted].where(values["check"] <= 2)
-        stopped[name] = values
-    assert int(last_check(stopped).sel(halted)) == 2
-    assert int((last_check(stopped) == NUM_CHECKS - 1).sum()) == last_check(stopped).size - 1
-    at_end = saturation(stopped)
-    assert float(at_end.sel(halted)) == float(results["saturated_fraction"].sel(halted).sel(layer=1).isel(check=2))
-    assert at_end.dims == (AXIS, "seed")
-
-
-def test_members_that_diverged_have_no_value() -> None:
-    results = watched()
-    results["diverged_step"].loc[{AXIS: 2.0, "seed": 0}] = 70
-    for measure in (saturation, weight_change, histogram_shift):
-        missing = measure(results).isnull()
-        assert int(missing.sum()) == 1
-        assert bool(missing.sel({AXIS: 2.0, "seed": 0}))
-
-
-def test_weights_that_start_at_zero_are_measured_against_the_scale_of_their_inputs() -> None:
-    results = watched()
-    change = weight_change(results)
-    np.testing.assert_allclose(change.sel({AXIS: 1.0}), results["relative_change"].sel({AXIS: 1.0, "layer": 1})[:, -1])
-    std = results["weights_std"].sel({AXIS: 0.0, "layer": 1}).isel(check=-1)
-    np.testing.assert_allclose(change.sel({AXIS: 0.0}), 8 * std)  # sqrt(64 inputs) x root mean square
-    still = results.assign(weights_std=results["weights_std"].where(results[AXIS] > 0, 0.0))
-    np.testing.assert_array_equal(weight_change(still).sel({AXIS: 0.0}), 0)
-    assert np.isfinite(weight_change(results, at_end=False)).all()
-
-
-def test_the_shift_of_a_histogram_is_the_share_of_values_in_another_bin() -> None:
-    results = watched()
-    counts = xr.zeros_like(results["weights_histogram"])
-    counts[..., 10] = 100
-    assert (histogram_shift(results.assign(weights_histogram=counts)) == 0).all()
-    counts[:, :, -1, 0, 10], counts[:, :, -1, 0, 11] = 75, 25  # a quarter of layer 1 moves one bin up
-    np.testing.assert_allclose(histogram_shift(results.assign(weights_histogram=counts)), 0.25)
-    counts[:, :, -1, 0, 10], counts[:, :, -1, 0, 11] = 0, 7
-    np.testing.assert_allclose(histogram_shift(results.assign(weights_histogram=counts)), 1.0)
-
-
-def test_gradient_ratios_are_told_in_decades_before_the_first_step() -> None:
-    results = watched()
-    ratio = xr.full_like(results["gradient_ratio"], 5.0)
-    ratio[..., 0], ratio[0, 0, 0] = 1e-3, 0.0
-    decades = gradient_decades(results.assign(gradient_ratio=ratio)).values.ravel()
-    assert decades[0] == -math.inf
-    np.testing.assert_allclose(decades[1:], -3)
 
 
 # Claims

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import xarray as xr
 
 from jaxreg.measures import (
     expected_fluctuation,
     fluctuation,
     noise_scale,
+    roughness,
 )
+from tests.synthetic import make_results
 
 
 def noisy(num_steps: list[int], noise: float, seeds: int = 3) -> xr.Dataset:
@@ -114,3 +117,22 @@ def test_noise_scale_is_infinite_where_the_gradient_is_lost_in_its_noise() -> No
     results = with_noise_scale([[2, 4]], [[1, 3]])
     results["diverged_step"][:] = 7
     assert noise_scale(results).isnull().all()
+
+
+def test_roughness_is_the_noise_around_a_slow_curve() -> None:
+    results = make_results(axes={}, seeds=400, num_checks=41, eval_every=2)
+    rng = np.random.default_rng(1)
+    of_epoch = np.repeat(rng.normal(0, 0.1, (400, 40)), 2, axis=1)
+    results["train_objective"][:] = of_epoch + np.linspace(3, 1, 80)  # a straight line has no second differences
+    found = roughness(results)
+    assert float((found**2).mean()) == pytest.approx(0.01, rel=0.1)
+
+
+def test_a_member_that_diverged_may_count_as_the_largest_fluctuation() -> None:
+    results = make_results(axes={"learning_rate": [0.1, 1.0]}, seeds=3, diverged=1)
+    plain, worst = fluctuation(results), fluctuation(results, relative=True, diverged=np.inf)
+    gone = results["diverged_step"] >= 0
+    assert 0 < int(gone.sum()) < gone.size
+    assert plain.where(gone).isnull().all()
+    assert np.isposinf(worst.values[gone.values]).all()
+    np.testing.assert_array_equal(worst.where(~gone), fluctuation(results, relative=True))

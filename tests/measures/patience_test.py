@@ -7,11 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxreg.measures import (
+    as_kept,
     best_so_far,
     best_step,
+    kept_test_error,
+    last_objective,
+    late_validation_loss,
+    overfitting,
+    per_epoch,
+    steps_taken,
     stopped_check,
     stopping,
 )
+from tests.experiments.methods import made
 from tests.synthetic import make_results
 
 
@@ -88,3 +96,43 @@ def test_best_step_is_the_step_of_the_best_check() -> None:
     assert np.isnan(steps[0, 0])
     np.testing.assert_array_equal(steps[1:], 50 * results["best_check"][1:])
     assert steps.attrs["units"] == "steps"
+
+
+def test_members_that_stopped_count_as_they_are_kept() -> None:
+    results = made()
+    late = late_validation_loss(results)
+    np.testing.assert_allclose(late[:3], results["validation_loss"][:3, ..., -2:].mean("check"))
+    np.testing.assert_array_equal(late[3], results["best_validation_loss"][3])
+    steps = steps_taken(results)
+    assert (steps[:3] == 1000).all()
+    assert (steps[3] == [400, 450] * 3).all()
+    objective = last_objective(results)
+    last = results["train_objective"][3, :, 0, 350:400].mean("step")
+    np.testing.assert_allclose(objective[3, :, 0], last, rtol=1e-6)
+    kept = as_kept(results, results["validation_loss"])
+    np.testing.assert_array_equal(kept[..., :9], results["validation_loss"][..., :9])
+    np.testing.assert_array_equal(kept[3, ..., 15], results["validation_loss"][3, ..., 3])
+    error = kept_test_error(results)
+    np.testing.assert_array_equal(error[3], 1 - results["best_test_accuracy"][3])
+    np.testing.assert_array_equal(error[0], 1 - results["final_test_accuracy"][0])
+
+
+def test_curves_are_per_epoch() -> None:
+    curves = per_epoch(made())
+    np.testing.assert_array_equal(curves["examples_seen"], np.arange(21) * 50)  # batches of 100 of 100 examples
+    assert curves["examples_seen"].attrs["long_name"] == "training (epochs)"
+    np.testing.assert_allclose(
+        curves["training_loss"].isel(check=4), made()["train_loss"].isel(step=slice(150, 200)).mean("step"), rtol=1e-6
+    )
+
+
+def test_overfitting_is_the_rise_of_the_test_loss_after_the_best_check() -> None:
+    results = make_results(axes={"learning_rate": [0.1, 1.0]}, seeds=2)
+    results["best_check"][:] = [[3, 20], [4, 5]]
+    rise = overfitting(results)
+    expected = results["final_test_loss"] - results["best_test_loss"]
+    np.testing.assert_array_equal(rise.isnull(), [[False, True], [False, False]])  # the last check is the best
+    np.testing.assert_array_equal(rise.values[1], expected.values[1])
+    results["stopped_check"][1, 0] = 8
+    assert bool(overfitting(results.assign_coords(after_stop="halt")).isnull()[1, 0])
+    assert not bool(overfitting(results.assign_coords(after_stop="continue")).isnull()[1, 0])

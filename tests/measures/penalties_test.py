@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from jaxreg.measures import (
     effective_setting,
+    first_l1_step,
+    last_objective,
+    peak_objective,
+    rise_after_l1,
+    validation_rise_after_l1,
 )
+from tests.synthetic import make_results
 
 
 @pytest.mark.parametrize(
@@ -22,3 +30,51 @@ def test_of_a_setting_those_strengths_act_that_its_method_names(method: str, act
     kept = effective_setting(setting)
     assert set(kept) == {"method", "seed"} | acting
     assert kept.items() <= setting.items()
+
+
+def with_late_l1(seeds: int = 3) -> xr.Dataset:
+    """1000 steps, in the last fifth of which L1 acts under the second method; its first step has the largest loss."""
+    results = make_results(axes={"method": ["l2", "l2+late_l1"]}, seeds=seeds, num_checks=21, eval_every=50)
+    results = results.copy(deep=True).assign_coords(l1_start=0.8)
+    rng = np.random.default_rng(0)
+    late, late_checks = results["step"] >= 800, results["check_step"] > 800
+    results["train_loss"] = xr.full_like(results["train_loss"], 1.0)
+    results["train_objective"] = (
+        1.55 + rng.normal(0, 0.02, results["train_objective"].shape) + 0 * results["train_loss"]
+    )
+    results["train_objective"][1] += np.where(late, 1.45, 0.0)
+    results["train_objective"][1, :, 800] = 5.0
+    results["validation_loss"] = (
+        1.5 + rng.normal(0, 0.002, results["validation_loss"].shape) + 0 * results["validation_loss"]
+    )
+    results["validation_loss"][1] += np.where(late_checks, 1.0, 0.0)
+    return results
+
+
+def test_what_l1_does_where_it_sets_in() -> None:
+    results = with_late_l1()
+    late, l2 = {"method": "l2+late_l1"}, {"method": "l2"}
+    rise = rise_after_l1(results, "train_objective")
+    np.testing.assert_allclose(rise.sel(late), 1.45, atol=0.1)  # from 1.55 to 3, and one step at 5
+    np.testing.assert_allclose(rise.sel(l2), 0.0, atol=0.1)
+    np.testing.assert_allclose(rise_after_l1(results, "train_objective", window=1).sel(late), 5 - 1.55, atol=0.1)
+    np.testing.assert_allclose(rise_after_l1(results, "train_loss"), 0.0, atol=1e-6)
+    np.testing.assert_allclose(validation_rise_after_l1(results).sel(late), 1.0, atol=0.02)
+    np.testing.assert_allclose(validation_rise_after_l1(results).sel(l2), 0.0, atol=0.02)
+    np.testing.assert_array_equal(peak_objective(results).sel(late), np.float32(5.0))
+    assert first_l1_step(results) == 800
+    for start in (0.0, 1.0):
+        with pytest.raises(KeyError, match="l1_start"):
+            peak_objective(results.assign_coords(l1_start=start))
+
+
+def test_the_last_objective_is_the_mean_since_the_check_before() -> None:
+    results = make_results(axes={"learning_rate": [0.1, 1.0]}, seeds=3, diverged=1)
+    last = last_objective(results)
+    gone = results["diverged_step"] >= 0
+    assert 0 < int(gone.sum()) < gone.size
+    assert last.where(gone).isnull().all()
+    step, checks = results["step"], results["check_step"].values
+    mean = results["train_objective"].sel(step=(step >= checks[-2]) & (step < checks[-1])).mean("step")
+    np.testing.assert_allclose(last.where(~gone), mean.where(~gone), rtol=1e-6)
+    assert last.attrs["units"] == "nats"

@@ -11,7 +11,8 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from jaxreg.measures.summary import QUANTITIES, best_setting, summary, write_summary
+from jaxreg.measures.summary import QUANTITIES, best_of_each, best_setting, summary, write_summary
+from tests.experiments.methods import made
 from tests.synthetic import make_results
 
 ACCURACY, LOSS = "final_validation_accuracy", "final_validation_loss"
@@ -109,3 +110,15 @@ def test_written_summary_reads_back_and_leaves_no_other_file(tmp_path: Path) -> 
     write_summary(results, tmp_path / "summary.csv")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "summary.csv"), summary(results), check_dtype=False)
     assert [path.name for path in tmp_path.iterdir()] == ["summary.csv"]
+
+
+def test_each_method_is_shown_at_its_own_best_strength() -> None:
+    results = made()
+    accuracy = xr.zeros_like(results["final_validation_accuracy"])
+    for method, strength in enumerate((0, 2, 1, 0)):
+        accuracy[method, strength] = 0.9
+    chosen = best_of_each(results.assign(final_validation_accuracy=accuracy))
+    assert chosen["diverged_step"].dims == ("method", "seed")
+    assert chosen["l1_strength"].values.tolist() == [0.001, 0.003, 0.002, 0.001]
+    np.testing.assert_array_equal(chosen["validation_loss"][1], results["validation_loss"][1, 2])
+    np.testing.assert_array_equal(chosen["example_x1"], results["example_x1"])
