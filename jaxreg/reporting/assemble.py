@@ -17,12 +17,17 @@ from jaxreg.study import Study
 
 
 def write_report(folder: Path, study: Study, meta: Mapping[str, Any] | None = None) -> Path:
-    """Draws the figures of a study into `folder`/figures and writes `folder`/report.html, whose path it returns.
+    """Draws the figures of a study into `folder`/figures and writes `folder`/report.html.
+
+    Older figures that are no longer drawn are removed.
 
     Args:
       folder: a run folder with results.nc and flags.cfg.
       study: question, claims and figures; without an answer or figures of its own those of `defaults`.
       meta: what the page says of the run; by default what is in meta.json.
+
+    Returns:
+      The path of the page.
     """
     if meta is None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
