@@ -14,7 +14,7 @@ def stopped_check(validation_loss: xr.DataArray, patience: int) -> xr.DataArray:
     """The check at which patience runs out, [..., check] -> [...] int: -1 for never.
 
     The first check c with c - b >= patience, b being the best of the checks 0 ... c: the one of lowest loss, of equal
-    ones the first (improvement is strict). NaN is never an improvement, and nothing stops there. 0 is never out.
+    ones the first (improvement is strict). NaN is never an improvement, and nothing stops there. 0 never runs out.
 
     References: Prechelt (1998), Early stopping - but when?
     """

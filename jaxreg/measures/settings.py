@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+# Dimensions that results have within a setting; all others are swept.
 WITHIN_SETTINGS = (
     *("seed", "step", "check", "layer", "bin", "label", "prediction", "repeat", "t"),
     *("x1", "x2", "example"),
@@ -36,8 +37,13 @@ def settings(
 ) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
     """Each setting, last dimension fastest: its values by name (zipped ones included) and its part of the results.
 
-    `dims` are the dimensions to go through, `setting_dims(results)` by default; of the settings only those that are
-    true in `where`, if it is given.
+    Args:
+      results: labelled results.
+      dims: the dimensions to go through, `setting_dims(results)` by default.
+      where: [settings], which of them to yield; all by default.
+
+    Yields:
+      The values by name, and the results without `dims`.
     """
     dims = setting_dims(results) if dims is None else dims
     indices = np.ndindex(*(results.sizes[dim] for dim in dims))
@@ -47,7 +53,7 @@ def settings(
 
 
 def setting_values(results: xr.Dataset, dims: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The values of each setting by name, in the order of `settings`."""
+    """The values of each setting by name, zipped ones included, in the order of `settings`: last dimension fastest."""
     dims = setting_dims(results) if dims is None else dims
     shape = tuple(results.sizes[dim] for dim in dims)
     names = [str(name) for name, coord in results.coords.items() if coord.dims and set(coord.dims) <= set(dims)]
@@ -75,9 +81,16 @@ def value_label(value: Any, digits: int = 6) -> str:
 
 
 def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) -> tuple[xr.Dataset, str]:
-    """The results with no swept dimensions but `axes`: the others held at `setting`, at their first values if None.
+    """The results with no swept dimensions but `axes`.
 
-    And in words where that is: " at init=he", "" where nothing is held.
+    Args:
+      results: labelled results.
+      setting: the values at which the other dimensions are held, as `results.sel` takes them; their first values if
+        None.
+      axes: the dimensions that stay.
+
+    Returns:
+      The results, and in words where they are held: " at init=he", "" where nothing is.
     """
     setting = setting or {dim: results[dim].values[0] for dim in setting_dims(results)}
     others = {dim: value for dim, value in setting.items() if dim not in axes}

@@ -112,5 +112,5 @@ def best_of_each(results: xr.Dataset, dim: str = "method") -> xr.Dataset:
 
 
 def write_summary(results: xr.Dataset, path: str | Path) -> None:
-    """Writes the `summary` as CSV; a reader sees the old file or the whole new one."""
+    """Writes the `summary` as CSV; a reader sees either the old file or the complete new one."""
     write_atomically(Path(path), summary(results).to_csv(index=False, lineterminator="\n"))

@@ -22,7 +22,9 @@ from jaxreg.study import ReportFigure, Study
 def write_report(
     folder: Path, study: Study, meta: Mapping[str, Any] | None = None, *, keep_figures: bool = False
 ) -> Path:
-    """Draws the figures of a study into `folder`/figures and writes `folder`/report.html, whose path it returns.
+    """Draws the figures of a study into `folder`/figures and writes `folder`/report.html.
+
+    Older figures that are no longer drawn are removed.
 
     Earlier figures are replaced once all new ones are drawn and the text is known.
 
@@ -34,6 +36,9 @@ def write_report(
 
     Raises:
       RunFolderError: results.nc cannot be read, or `keep_figures` and there is such a report; nothing has changed then.
+
+    Returns:
+      The path of the page.
     """
     if meta is None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))

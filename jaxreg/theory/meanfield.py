@@ -60,6 +60,9 @@ def predict(
       activation: of the hidden layers, a name of `jaxreg.nn.activations.ACTIVATIONS`.
       output_backpropagated: E[d_L^2], one number or [examples].
 
+    Returns:
+      Float64, in the units of the squared features and of `output_backpropagated`.
+
     Raises:
       ValueError: there are not as many variances as layers.
     """

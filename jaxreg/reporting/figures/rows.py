@@ -43,7 +43,7 @@ def value_rows(
       quantities: named arrays [axis, seed]; `attrs["units"]` are their units.
       axis: the hyperparameter of the rows, first value on top.
       baseline: a value of the axis whose mean is drawn through all rows.
-      reported: the result of `claims.reported.compare`; its numbers for the first quantity are drawn beside ours.
+      reported: the result of `jaxreg.claims.compare`; its numbers for the first quantity are drawn beside ours.
       title: first line of the title, in place of the usual one.
 
     Raises:

@@ -42,7 +42,7 @@ def value_against(
       results: labelled results of a run, or one array of them, dimensions […, seed].
       axis: the hyperparameter on the x axis.
       variable: the variable to draw, if `results` is a Dataset.
-      reported: the result of `claims.reported.compare`; its numbers for this variable are drawn beside ours.
+      reported: the result of `jaxreg.claims.compare`; its numbers for this variable are drawn beside ours.
       log_y: logarithmic y, where all finite values are positive and not all equal.
       title: first line of the title, in place of the usual one.
 
