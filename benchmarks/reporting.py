@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.lr_sweep import STUDY
+from jaxreg import results as labelled
 from jaxreg.claims.judgement import judge
 from jaxreg.config.flagfile import flag_lines
 from jaxreg.config.hparams import Experiment, Hparams
@@ -29,7 +30,6 @@ from jaxreg.data import Data, from_arrays
 from jaxreg.measures.summary import write_summary
 from jaxreg.reporting.assemble import write_report
 from jaxreg.reporting.tensorboard import ScalarWriter
-from jaxreg.results import dataset as labelled
 from jaxreg.runs.history import CHECK_VARIABLES, History
 
 NUM_STEPS, CALLS = 10_000, 20

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from jaxreg import results
 from jaxreg.config import sweeps
 from jaxreg.config.hparams import Experiment, validate
 from jaxreg.data import Data, load
 from jaxreg.errors import RunFolderError
 from jaxreg.reporting.console import progress_bar
-from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.runner import Runner
@@ -66,7 +66,7 @@ def execute(
 
     from jaxreg.measures.summary import write_summary
     from jaxreg.reporting.tensorboard import ScalarWriter
-    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax, like what draws and counts, is slow to import
+    from jaxreg.runs.checkpoints import Checkpoints  # Orbax, like what draws and counts, is slow to import
 
     settings = experiment.run
     with runfolder.open_run_folder(experiment, own) as folder:

@@ -15,13 +15,12 @@ import pytest
 import xarray as xr
 
 from experiments import cli, lr_sweep
-from jaxreg import extract
+from jaxreg import extract, results
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.config.hparams import DataConfig, Hparams
 from jaxreg.data import load
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
 from jaxreg.measures.tidy import to_frame
-from jaxreg.results import dataset as results
 from jaxreg.results import members
 from jaxreg.training.member import Problem, evaluate
 from jaxreg.training.models import Params, mlp
@@ -133,7 +132,7 @@ def measured(params: Params, hparams: Hparams) -> tuple[float, float]:
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_loaded_parameters_reproduce_what_was_recorded(sweep: str, train: Train, tmp_path: Path) -> None:
-    from jaxreg.runs.checkpoints.store import load_arrays
+    from jaxreg.runs.checkpoints.arrays import load_arrays
 
     flags, select = SWEEPS[sweep]
     member = members.load_member(train(*flags), select)

@@ -13,7 +13,7 @@ from experiments import cli, early_stopping, lr_sweep
 from jaxreg.claims.judgement import judge
 from jaxreg.claims.reported import compare
 from jaxreg.measures.learning import final_test_error
-from jaxreg.results.dataset import load
+from jaxreg.results import load
 from jaxreg.study import Study
 
 FLAGFILES = Path(__file__).parents[1] / "experiments" / "flagfiles"

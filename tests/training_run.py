@@ -12,7 +12,7 @@ import xarray as xr
 from jaxreg.config.hparams import Experiment, Hparams, validate
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.data import Data, load
-from jaxreg.results.dataset import make_dataset
+from jaxreg.results import make_dataset
 from jaxreg.runs.runner import Runner, plan_layout
 from jaxreg.training.member import Problem
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxreg import results as labelled
 from jaxreg.claims.judgement import judge
 from jaxreg.claims.reported import compare
 from jaxreg.errors import RunFolderError
 from jaxreg.reporting import figures, page
 from jaxreg.reporting.document import ReportFigure
 from jaxreg.reporting.networks import network_figures
-from jaxreg.results import dataset as labelled
 from jaxreg.study import Study
 
 

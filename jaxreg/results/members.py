@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from jaxreg import results
 from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
 from jaxreg.config.hparams import FIELDS, Experiment, Hparams, describe
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
@@ -26,13 +27,12 @@ from jaxreg.measures.learning import value_label
 from jaxreg.measures.summary import axis_names
 from jaxreg.measures.tidy import to_frame
 from jaxreg.population.layout import Layout
-from jaxreg.results import dataset as results
 from jaxreg.runs.folder import Part, checkpoint_folder, read_finished
 from jaxreg.runs.history import block_name, make_blocks
 from jaxreg.training.models import Params, parameter_name
 
 if TYPE_CHECKING:
-    from jaxreg.runs.checkpoints.store import Found
+    from jaxreg.runs.checkpoints import Found
 
 _MOST_LISTED = 20  # values in a refusal
 
@@ -129,7 +129,7 @@ def save_member(member: Member, folder: Path) -> list[Path]:
     Raises:
       RunFolderError: `folder` is there and not empty, or cannot be written.
     """
-    from jaxreg.runs.checkpoints.store import save_arrays  # Orbax is slow to import
+    from jaxreg.runs.checkpoints.arrays import save_arrays  # Orbax is slow to import
 
     refuse_taken(folder)
     orbax, npz, curve, table, flags = paths = [
@@ -170,9 +170,9 @@ def flat_names(arrays: Any) -> dict[str, np.ndarray]:
 
 def _checkpoint(run: Path, configuration: str, parts: Sequence[Part]) -> Found:
     """The last checkpoint of the seeds that were trained as the last of these parts."""
-    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax is slow to import
+    from jaxreg.runs.checkpoints import Checkpoints  # Orbax is slow to import
 
-    found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest(mend=False)
+    found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest(repair=False)
     if found is None:
         raise CheckpointError(f"{run}: no checkpoint is left, and with it no parameters; train the run again")
     return found

@@ -16,7 +16,7 @@ from experiments import adam_bias, cli
 from jaxreg.claims.judgement import judge
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.population.programs import Examples, Programs
-from jaxreg.results.dataset import load
+from jaxreg.results import load
 from jaxreg.runs.runner import plan_layout
 from jaxreg.statistics.intervals import mean_interval
 from jaxreg.theory.adam import PROCESSES

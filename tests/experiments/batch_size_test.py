@@ -9,7 +9,7 @@ import xarray as xr
 from experiments import batch_size, cli
 from jaxreg.claims.judgement import Judgement, judge
 from jaxreg.measures.learning import expected_fluctuation
-from jaxreg.results.dataset import load
+from jaxreg.results import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(batch_size.__file__).parent / "flagfiles"

@@ -11,7 +11,7 @@ from experiments import cli, early_stopping
 from jaxreg.claims.judgement import Judgement, judge
 from jaxreg.claims.reported import compare
 from jaxreg.measures.learning import stopped_check
-from jaxreg.results.dataset import load
+from jaxreg.results import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(early_stopping.__file__).parent / "flagfiles"

@@ -15,7 +15,7 @@ from jaxreg.config.hparams import DataConfig, Experiment
 from jaxreg.config.sweeps import acting
 from jaxreg.data import Data
 from jaxreg.data import load as load_data
-from jaxreg.results.dataset import load
+from jaxreg.results import load
 from tests.synthetic import add_surfaces, make_results
 
 FLAGFILES = Path(point_cloud.__file__).parent / "flagfiles"

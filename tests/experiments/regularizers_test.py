@@ -14,7 +14,7 @@ from experiments.flags import make_flags, to_experiment
 from jaxreg.claims.judgement import Judgement, judge
 from jaxreg.claims.reported import compare
 from jaxreg.config.sweeps import make_sweep
-from jaxreg.results.dataset import load
+from jaxreg.results import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(regularizers.__file__).parent / "flagfiles"

@@ -26,9 +26,9 @@ from experiments.signal_flow import (
     saturation,
     weight_change,
 )
+from jaxreg import results as labelled
 from jaxreg.claims.judgement import Judgement, judge
 from jaxreg.reporting import figures
-from jaxreg.results import dataset as labelled
 from tests.experiments.watched import NUM_CHECKS, watched
 from tests.synthetic import make_results
 

@@ -11,8 +11,8 @@ import xarray as xr
 from jaxreg.errors import Stopped
 from jaxreg.population.compaction import narrowed, put_back, take, those_left
 from jaxreg.population.layout import Layout
-from jaxreg.results.dataset import make_dataset
-from jaxreg.runs.checkpoints.store import Checkpoints
+from jaxreg.results import make_dataset
+from jaxreg.runs.checkpoints import Checkpoints
 from jaxreg.runs.history import Block
 from jaxreg.runs.runner import Runner
 from tests.population.promises_test import StopAfter

@@ -12,8 +12,8 @@ import pytest
 import xarray as xr
 
 from jaxreg.errors import Stopped
-from jaxreg.results.dataset import make_dataset
-from jaxreg.runs.checkpoints.store import Checkpoints
+from jaxreg.results import make_dataset
+from jaxreg.runs.checkpoints import Checkpoints
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.training.batches import Cursor, batch_indices, cursor_at
