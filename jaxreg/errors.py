@@ -1,16 +1,25 @@
-"""The errors that a user can cause and mend: one line each, never a traceback from the command line."""
+"""The errors that a user can cause and put right: one line each, never a traceback from the command line."""
 
 from __future__ import annotations
 
 
 class JaxregError(Exception):
-    """Something the user can mend. The message is one line: what was given, what is allowed, what to do."""
+    """An error that the user can put right. The message is one line: what was given, what is allowed, what to do.
+
+    `exit_code` is that of the command line.
+    """
 
     exit_code = 1
 
 
 class ConfigError(JaxregError):
-    """A refused configuration: `--flag=value: what is allowed`."""
+    """A refused configuration: `--flag=value: what is allowed`.
+
+    Attributes:
+      flag: name of the flag, without dashes.
+      value: what it was given.
+      allowed: what it may be given, or what to do.
+    """
 
     def __init__(self, flag: str, value: object, allowed: str) -> None:
         self.flag, self.value, self.allowed = flag, value, allowed
@@ -18,11 +27,11 @@ class ConfigError(JaxregError):
 
 
 class DataError(JaxregError):
-    """A dataset that cannot be had, with what to do instead."""
+    """A dataset that cannot be loaded, with what to do instead."""
 
 
 class RunFolderError(JaxregError):
-    """A run folder that is in use, foreign, unwritable, or holds another configuration."""
+    """A run folder that is in use, not writable, not a run of jaxreg, or one of another configuration."""
 
 
 class CheckpointError(JaxregError):
@@ -30,7 +39,7 @@ class CheckpointError(JaxregError):
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the run saved its state and left in order
-    """Training stopped in order before its end, after a checkpoint where a run folder is kept.
+    """Training stopped before its end, after a checkpoint was saved where a run folder is kept.
 
     `exit_code` is 75 for --max_minutes, 130 for SIGINT and 143 for SIGTERM.
     """

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and JSON that every reader accepts."""
+"""Files that are written completely or not at all, and JSON that every reader accepts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import numpy as np
 def write_atomically(path: Path, text: str) -> None:
     """Writes `text` to `path` so that a crash at any moment leaves the old file or the new one, never a part.
 
-    Raises OSError when it cannot be written; the old file then stands and nothing else is left behind. One writer per
-    file at a time.
+    One writer per file at a time.
+
+    Raises:
+      OSError: it cannot be written; the old file stands and nothing else is left behind.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -32,7 +34,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Waits until a file, or the list of names in a folder, is on the disk itself."""
+    """Waits until the content of a file, or the list of names in a folder, is on the disk itself.
+
+    Raises:
+      OSError: it is missing, or the disk failed.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -43,7 +49,8 @@ def flush_to_disk(path: Path) -> None:
 def strict_json(value: object) -> str:
     """JSON text of `value`: NaN and infinities become null, NumPy and JAX values plain numbers and lists, paths text.
 
-    Raises TypeError for what has no JSON form.
+    Raises:
+      TypeError: a value has no JSON form.
     """
     return json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
 

@@ -13,10 +13,10 @@ _config: Any = jax.config  # its attributes are made at run time
 
 
 def use_all_cores() -> None:
-    """Gives JAX one CPU device per core, which trains sweeps faster than one device with threads.
+    """Gives JAX one CPU device per core, which trains sweeps faster than one device with many threads.
 
-    Has an effect only before JAX is first used. A number that was set already (`jax_num_cpu_devices`, or the
-    environment variable JAX_NUM_CPU_DEVICES) stays.
+    Takes effect only before JAX is first used. A number that was set before (`jax_num_cpu_devices`, the environment
+    variable JAX_NUM_CPU_DEVICES, or XLA_FLAGS) stays.
     """
     if _config.jax_num_cpu_devices < 1 and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

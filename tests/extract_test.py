@@ -84,14 +84,14 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
 
 def in_sweep(run: Path, select: Mapping[str, Any]) -> xr.Dataset:
     """The member's part of the results, padding included, found without help of the code under test."""
-    whole = results.load(run / "results.nc")
+    member = results.load(run / "results.nc")
     for name, value in select.items():
-        wanted = whole[name].values
+        wanted = member[name].values
         value = "x".join(map(str, value)) if isinstance(value, tuple) else value
         at = np.flatnonzero([v == value if isinstance(v, str) else np.isclose(v, float(value)) for v in wanted])
         assert len(at) == 1
-        whole = whole.isel({str(whole[name].dims[0]): at[0]})
-    return whole.squeeze()
+        member = member.isel({str(member[name].dims[0]): at[0]})
+    return member.squeeze()
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
@@ -158,8 +158,8 @@ def test_loaded_parameters_reproduce_what_was_recorded(sweep: str, train: Train,
 
 
 def test_a_table_of_groups_of_other_lengths_has_no_empty_rows(train: Train) -> None:
-    whole = results.load(train(*SWEEPS["groups of other lengths"][0]))
-    checks, steps = to_frame(whole, ["test_loss"]), to_frame(whole, ["train_loss"])
+    results_of_all = results.load(train(*SWEEPS["groups of other lengths"][0]))
+    checks, steps = to_frame(results_of_all, ["test_loss"]), to_frame(results_of_all, ["train_loss"])
     assert checks.notna().all(axis=None)
     assert steps.notna().all(axis=None)
     assert checks.groupby("batch_size")["check_step"].max().to_dict() == {20: 60, 50: 24}

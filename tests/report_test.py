@@ -248,8 +248,8 @@ def test_folders_that_hold_no_run(make_run: MakeRun, tmp_path: Path, capsys: pyt
     (unfinished / "results.nc").unlink()
     (unfinished / "meta.json").write_text('{"experiment": "x", "status": "interrupted"}', encoding="utf-8")
     (foreign / "results.nc").write_text("not NetCDF", encoding="utf-8")
-    whole = make_run("whole")
-    for arguments in ([], [whole]):
+    intact = make_run("intact")
+    for arguments in ([], [intact]):
         assert "missing: not a run folder" in refused(capsys, tmp_path / "missing", *arguments)
         assert "empty: not a run folder" in refused(capsys, tmp_path / "empty", *arguments)
         assert "damaged: not a run folder" in refused(capsys, damaged, *arguments)

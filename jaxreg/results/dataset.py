@@ -29,7 +29,7 @@ _DESCRIPTIONS = {
     "best_check": ("1", "check with the lowest validation loss, -1 for none"),
     "stopped_check": ("1", "check at which patience ran out, -1 for never"),
     "diverged_step": ("steps", "step at which the member diverged, -1 for never"),
-    "checks_done": ("1", "checks behind the member so far, measured or, once it has halted, passed over"),
+    "checks_done": ("1", "checks that the member has passed so far: measured, or skipped once it has halted"),
     "test_confusion": ("examples", "test examples by label and prediction after the last step, 0 if it diverged"),
 }
 _LAST_DIMENSIONS = {

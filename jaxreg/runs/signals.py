@@ -1,4 +1,4 @@
-"""Leaving in order: one SIGINT or SIGTERM asks for a save, the second leaves at once, SIGUSR1 saves and goes on."""
+"""SIGINT and SIGTERM: the first asks to save and stop, the second ends the process at once. SIGUSR1: save and go on."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ _log = logging.getLogger("jaxreg")
 class SignalGuard:
     """Context manager that turns signals into flags which the host loop reads between chunks.
 
-    `stop` is None until the first SIGINT or SIGTERM, then its number. The second one ends the process at once with exit
-    code 128 + number, in the middle of a compiled program too: signals are read by a thread of their own, because
-    Python's handlers have to wait until the main thread is back from XLA. Previous handlers are restored on exit.
+    The first SIGINT or SIGTERM sets `stop`. The second one ends the process at once with exit code 128 + number, in the
+    middle of a compiled program too: signals are read by a thread of their own, because Python's handlers have to wait
+    until XLA returns to the main thread. Previous handlers are restored on exit.
 
-    Signals belong to the main thread: entered in any other, the guard does nothing and its flags stay unset.
+    Only the main thread receives signals: entered in any other thread, the guard does nothing and `stop` stays None.
+
+    Attributes:
+      stop: None until the first SIGINT or SIGTERM, then its number.
     """
 
     def __init__(self) -> None:

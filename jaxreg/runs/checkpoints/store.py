@@ -84,10 +84,10 @@ class Checkpoints:
             ) from error
 
     def latest(self, *, repair: bool = True) -> Found | None:
-        """The newest checkpoint whose every file has been verified, None where there never was one.
+        """The newest checkpoint of which every file has been verified, None where there never was one.
 
-        Damaged ones on the way are set aside as `damaged-<step>-<n>`, each with a line in the log. With `repair=False`,
-        for those who only read, they are passed over and nothing is renamed.
+        Newer ones that are damaged are set aside as `damaged-<step>-<n>`, each with a line in the log. With
+        `repair=False`, for callers that only read, they are skipped and nothing is renamed.
 
         Raises:
           CheckpointError: only damaged ones are left, or they belong to another configuration or a newer format.
@@ -106,7 +106,7 @@ class Checkpoints:
                 if repair:
                     self._set_aside(step, damage)
                 else:
-                    _log.warning("checkpoint %d is damaged (%s): passed over", step, damage)
+                    _log.warning("checkpoint %d is damaged (%s): skipped", step, damage)
             else:
                 return step
         if steps or any(self.directory.glob("damaged-*")):

@@ -10,10 +10,10 @@ from jaxreg.runs.checkpoints.checksums import checksums
 
 def test_checksum_follows_every_element_and_its_place() -> None:
     w = np.arange(12, dtype=np.float32).reshape(3, 4)
-    (whole,) = checksums([w])
-    assert checksums([jnp.asarray(w)]) == [whole]
-    assert checksums([w[::-1]]) != [whole]
-    assert checksums([-w]) != [whole]
+    (expected,) = checksums([w])
+    assert checksums([jnp.asarray(w)]) == [expected]
+    assert checksums([w[::-1]]) != [expected]
+    assert checksums([-w]) != [expected]
     assert checksums([np.array([0, 1])]) != checksums([np.array([1, 0])])
     # With one element it is MurmurHash3 of that word: 0x514E28B7 for 1, its published value for an empty text, seed 1.
     assert checksums([np.array([1], np.int32), jnp.array([1], jnp.uint8)]) == [0x514E28B7, 0x514E28B7]

@@ -256,7 +256,7 @@ def test_damaged_newest_is_set_aside_and_the_one_before_used(
     assert len(names(store)) == num_files + 2
 
 
-def test_those_who_only_read_pass_over_damage_and_rename_nothing(
+def test_callers_that_only_read_skip_damage_and_rename_nothing(
     store: Checkpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
     for step in (1, 2):
@@ -267,7 +267,7 @@ def test_those_who_only_read_pass_over_damage_and_rename_nothing(
         latest = store.latest(repair=False)
     assert latest is not None
     assert latest.step == 1
-    assert "passed over" in caplog.text
+    assert "skipped" in caplog.text
     assert names(store) == before
 
 
@@ -446,13 +446,13 @@ def test_another_sharding(store: Checkpoints) -> None:
         pytest.skip("needs two devices")
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("members",))
     specs = [P("members"), P(None, "members"), P()]
-    rows, columns, whole = (NamedSharding(mesh, spec) for spec in specs)
+    rows, columns, everywhere = (NamedSharding(mesh, spec) for spec in specs)
     one = jax.sharding.SingleDeviceSharding(jax.devices()[1])
     w = jax.random.normal(jax.random.key(0), (4, 6))
     keys = jax.random.split(jax.random.key(1), 4)
     state = {"w": jax.device_put(w, rows), "keys": jax.device_put(keys, rows), "count": jnp.zeros((), jnp.int32)}
     store.save(1, state, {})
-    for sharding in (rows, columns, whole, one):
+    for sharding in (rows, columns, everywhere, one):
         along_members = rows if sharding is columns else sharding
         target = {
             "w": struct(w.shape, w.dtype, sharding),
