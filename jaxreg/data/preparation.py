@@ -84,7 +84,7 @@ def prepare(name: str, data_dir: Path) -> Path:
         data_dir.mkdir(parents=True, exist_ok=True)
         with _lock(data_dir / f".{name}.lock"):
             if name not in prepared_sets(data_dir):
-                _prepare(name, data_dir)
+                download_and_prepare(name, data_dir)
     except PermissionError as error:
         raise DataError(f"{name} is not prepared in {data_dir}, which cannot be written; {instead}") from error
     except requests.RequestException as error:
@@ -95,7 +95,11 @@ def prepare(name: str, data_dir: Path) -> Path:
     return prepared_sets(data_dir)[name]
 
 
-def _prepare(name: str, data_dir: Path) -> None:
+def download_and_prepare(name: str, data_dir: Path) -> None:
+    """Lets tfds prepare the set in `data_dir`, from its download cache or the network, whatever is there already.
+
+    `prepare` does so under a lock, and only where the set is missing.
+    """
     builder = BUILDERS[name](data_dir=data_dir)
     _set_aside(Path(builder.data_dir))
     downloads = data_dir / "downloads"
@@ -149,7 +153,7 @@ def _lock(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """tfds without its progress bars and banners; its warnings still come through."""
-    shown = tqdm_utils._active
+    shown = not isinstance(tqdm_utils.tqdm(disable=True), tqdm_utils.EmptyTqdm)  # tfds has no way to ask
     tfds.display_progress_bar(enable=False)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
