@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.lr_sweep import STUDY
+from jaxreg import results as labelled
 from jaxreg.claims import judge
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import flag_lines
@@ -30,7 +31,6 @@ from jaxreg.measures.summary import write_summary
 from jaxreg.population.planning import make_plan
 from jaxreg.reporting.assemble import write_report
 from jaxreg.reporting.tensorboard import ScalarWriter
-from jaxreg.results import dataset as labelled
 from jaxreg.runs.history import CHECK_VARIABLES, History
 
 NUM_STEPS, CALLS = 10_000, 20

@@ -7,8 +7,8 @@ from jaxreg.data import load as load_data
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.moved import find_moved_modules
-from jaxreg.results.dataset import load as load_results
 from jaxreg.results.members import load_member
+from jaxreg.results.storage import load as load_results
 from jaxreg.study import Study
 from jaxreg.training.models import Model, from_linen, mlp
 

@@ -65,8 +65,8 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
     Raises:
       RunFolderError: one of them is no run folder with results, or is given twice.
     """
+    from jaxreg import results
     from jaxreg.reporting.comparison import Run, distinct_labels
-    from jaxreg.results import dataset as results
 
     metas = [read_finished(folder) for folder in folders]
     seen: set[Path] = set()

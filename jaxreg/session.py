@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from jaxreg import results
 from jaxreg.config import sweeps
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.remarks import remarks
@@ -26,7 +27,6 @@ from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
-from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks

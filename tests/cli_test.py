@@ -16,9 +16,9 @@ import jax
 import pytest
 
 from experiments import cli, lr_sweep
+from jaxreg import results
 from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.errors import Stopped
-from jaxreg.results import dataset as results
 from jaxreg.runs.folder import open_run_folder
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
@@ -406,9 +406,10 @@ def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_full_disk_ends_in_order_with_the_last_good_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from jaxreg.runs.checkpoints import arrays
     from jaxreg.runs.checkpoints import store as checkpoints
 
-    write = checkpoints._write_arrays
+    write = arrays.write_arrays
     calls: list[int] = []
 
     def full(*args: Any) -> None:
@@ -417,7 +418,7 @@ def test_a_full_disk_ends_in_order_with_the_last_good_step(
             raise OSError(28, "No space left on device")
         write(*args)
 
-    monkeypatch.setattr(checkpoints, "_write_arrays", full)
+    monkeypatch.setattr(checkpoints, "write_arrays", full)
     assert run(*SMALL, "--checkpoint_every=5", "--workdir=run") == 1
     err = capsys.readouterr().err
     assert "the last good one is step 5" in err

@@ -15,14 +15,13 @@ import pytest
 import xarray as xr
 
 from experiments import cli, lr_sweep
-from jaxreg import extract
+from jaxreg import extract, results
 from jaxreg.config import DataConfig, Hparams
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.data import load
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
 from jaxreg.measures.tidy import to_frame
 from jaxreg.nn.trees import Params
-from jaxreg.results import dataset as results
 from jaxreg.results import members
 from jaxreg.training.member import evaluate
 from jaxreg.training.models import mlp
@@ -135,7 +134,7 @@ def measured(params: Params, hparams: Hparams) -> tuple[float, float]:
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_loaded_parameters_reproduce_what_was_recorded(sweep: str, train: Train, tmp_path: Path) -> None:
-    from jaxreg.runs.checkpoints.store import load_arrays
+    from jaxreg.runs.checkpoints.arrays import load_arrays
 
     flags, select = SWEEPS[sweep]
     member = members.load_member(train(*flags), select)

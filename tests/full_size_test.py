@@ -12,7 +12,7 @@ import xarray as xr
 from experiments import cli, early_stopping, lr_sweep
 from jaxreg.claims import compare, judge
 from jaxreg.measures import final_test_error
-from jaxreg.results.dataset import load
+from jaxreg.results.storage import load
 from jaxreg.study import Study
 
 FLAGFILES = Path(__file__).parents[1] / "experiments" / "flagfiles"

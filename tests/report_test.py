@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from experiments import lr_sweep
-from jaxreg import report
+from jaxreg import report, results
 from jaxreg.errors import RunFolderError
-from jaxreg.results import dataset as results
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs import study_source
 from jaxreg.study import Study

@@ -23,7 +23,6 @@ import requests
 import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download import resource
-from tensorflow_datasets.core.utils import tqdm_utils
 from tensorflow_datasets.image_classification import mnist
 
 from jaxreg.data.prepared import one_line, prepared_sets
@@ -84,7 +83,7 @@ def prepare(name: str, data_dir: Path) -> Path:
         data_dir.mkdir(parents=True, exist_ok=True)
         with _lock(data_dir / f".{name}.lock"):
             if name not in prepared_sets(data_dir):
-                download_and_prepare(name, data_dir)
+                prepare_unlocked(name, data_dir)
     except PermissionError as error:
         raise DataError(f"{name} is not prepared in {data_dir}, which cannot be written; {instead}") from error
     except requests.RequestException as error:
@@ -95,11 +94,8 @@ def prepare(name: str, data_dir: Path) -> Path:
     return prepared_sets(data_dir)[name]
 
 
-def download_and_prepare(name: str, data_dir: Path) -> None:
-    """Lets tfds prepare the set in `data_dir`, from its download cache or the network, whatever is there already.
-
-    `prepare` does so under a lock, and only where the set is missing.
-    """
+def prepare_unlocked(name: str, data_dir: Path) -> None:
+    """Downloads and prepares a set in `data_dir`; for one process at a time."""
     builder = BUILDERS[name](data_dir=data_dir)
     _set_aside(Path(builder.data_dir))
     downloads = data_dir / "downloads"
@@ -153,13 +149,12 @@ def _lock(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """tfds without its progress bars and banners; its warnings still come through."""
-    shown = not isinstance(tqdm_utils.tqdm(disable=True), tqdm_utils.EmptyTqdm)  # tfds has no way to ask
-    tfds.display_progress_bar(enable=False)
+    tfds.disable_progress_bar()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        tfds.display_progress_bar(enable=shown)
+        tfds.enable_progress_bar()
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxreg import results as labelled
 from jaxreg.claims import compare, judge
 from jaxreg.errors import RunFolderError
 from jaxreg.reporting import figures, page
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.reporting.networks import network_figures
-from jaxreg.results import dataset as labelled
 from jaxreg.study import ReportFigure, Study
 
 

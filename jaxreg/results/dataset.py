@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,6 @@ import xarray as xr
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.sweeps import Sweep, hyperparameter_table
 from jaxreg.diagnostics.watch import variables_of
-from jaxreg.errors import RunFolderError
-from jaxreg.files import flush_to_disk
 from jaxreg.population.planning import Plan
 from jaxreg.runs.history import CHECK_VARIABLES, History
 
@@ -45,9 +42,15 @@ _LAST_DIMENSIONS = {
 def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
     """The measurements of all groups on the grid of the sweep, with what their watches conclude from them.
 
-    Dimensions are the swept hyperparameters by name, then `seed`, then `step` or `check`. Groups of fewer steps, checks
-    or layers are padded with NaN (integers with -1, counts with 0). A coordinate that is the same along a dimension
-    does not have it.
+    Args:
+      plan: what was trained.
+      histories: of each group of its sweep, arrays [configs, seeds, ...].
+
+    Returns:
+      A Dataset whose dimensions are the swept hyperparameters by name, then `seed`, then what a variable has besides:
+      `step`, `check`, `layer`, ... Every variable has `units` and a `description`. Groups of fewer steps, checks or
+      layers are padded with NaN (integers with -1, counts with 0). A coordinate that is the same along a dimension
+      does not have it.
     """
     sweep, data = plan.sweep, plan.data
     axes = tuple(dimension.name for dimension in sweep.dimensions)
@@ -112,48 +115,15 @@ def _on_grid(sweep: Sweep, by_group: Sequence[Values], num_last: int) -> Values:
 
 
 def add_seeds(results: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
-    """The results of a run with those of the seeds that were added to it; training times add up."""
+    """The results of a run with those of the seeds that were added to it, along `seed`; training times add up.
+
+    Raises:
+      ValueError: they differ in a dimension other than `seed`.
+    """
     seconds = (results["seconds"] + added["seconds"]).assign_attrs(results["seconds"].attrs)
     parts = [part.drop_vars("seconds") for part in (results, added)]
     joined = xr.concat(parts, "seed", data_vars="minimal", coords="minimal", compat="override", join="exact")
     return joined.assign_coords(seconds=seconds)
-
-
-def save(dataset: xr.Dataset, path: Path) -> None:
-    """Writes results.nc, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    compressed = {
-        name: {"zlib": True, "complevel": 1}
-        for name, values in dataset.data_vars.items()
-        if values.ndim and values.size
-    }
-    try:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=compressed)
-        flush_to_disk(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # a part of a file keeps a full disk full
-        raise
-    flush_to_disk(path.parent)
-
-
-def load(path: str | Path) -> xr.Dataset:
-    """Reads the results of a run, given its folder or its results.nc.
-
-    Raises:
-      RunFolderError: the file is missing or was not written by jaxreg.
-    """
-    path = Path(path)
-    path = path / "results.nc" if path.is_dir() else path
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{path}: cannot be read as results of jaxreg; give the folder of a finished run"
-        ) from error
-    if "experiment" not in dataset.attrs or "diverged_step" not in dataset:
-        raise RunFolderError(f"{path}: holds something else than results of jaxreg")
-    return dataset
 
 
 def _last_dimensions(name: str) -> tuple[str, ...]:

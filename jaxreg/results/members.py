@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from jaxreg import results
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.fields import describe
 from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
@@ -30,7 +31,6 @@ from jaxreg.measures.tidy import to_frame
 from jaxreg.nn.trees import Params, parameter_name
 from jaxreg.population.blocks import block_name, make_blocks
 from jaxreg.population.layout import Layout
-from jaxreg.results import dataset as results
 from jaxreg.runs.folder import Part, checkpoint_folder, read_finished
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def save_member(member: Member, folder: Path) -> list[Path]:
     Raises:
       RunFolderError: `folder` is there and not empty, or cannot be written.
     """
-    from jaxreg.runs.checkpoints.store import save_arrays  # Orbax is slow to import
+    from jaxreg.runs.checkpoints.arrays import save_arrays  # Orbax is slow to import
 
     refuse_taken(folder)
     orbax, npz, curve, table, flags = paths = [
@@ -172,9 +172,9 @@ def flat_names(arrays: Any) -> dict[str, np.ndarray]:
 
 def _checkpoint(run: Path, configuration: str, parts: Sequence[Part]) -> Found:
     """The last checkpoint of the seeds that were trained as the last of these parts."""
-    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax is slow to import
+    from jaxreg.runs.checkpoints.store import Checkpoints
 
-    found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest(mend=False)
+    found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest(repair=False)
     if found is None:
         raise CheckpointError(f"{run}: no checkpoint is left, and with it no parameters; train the run again")
     return found

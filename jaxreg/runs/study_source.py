@@ -11,13 +11,13 @@ import ast
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.errors import ConfigError, RunFolderError
+from jaxreg.errors import ConfigError, JaxregError, RunFolderError
 from jaxreg.study import Study
 
 DEFAULT = "default"
@@ -34,8 +34,7 @@ def locate(study: Study) -> dict[str, Any] | str | None:
     held = [
         (module, attribute)
         for module in list(sys.modules.values())
-        if isinstance(module, ModuleType)
-        for attribute, value in list(vars(module).items())
+        for attribute, value in list(getattr(module, "__dict__", {}).items())
         if value is study
     ]
     if not held:
@@ -45,7 +44,8 @@ def locate(study: Study) -> dict[str, Any] | str | None:
         held, key=lambda found: (found[0].__name__ == "__main__", not found[0].__name__.endswith(study.name))
     )
     name = module.__spec__.name if module.__spec__ else module.__name__
-    file = Path(module.__file__).absolute() if getattr(module, "__file__", None) else None
+    path = getattr(module, "__file__", None)
+    file = None if path is None else Path(path).absolute()
     if name == "__main__" and (file is None or not _is_guarded(file)):
         return None
     return {"module": name, "attribute": attribute, "name": study.name, "file": None if file is None else str(file)}
@@ -117,7 +117,7 @@ def _parse(given: str) -> dict[str, Any]:
     return {"module": place, "attribute": attribute}
 
 
-def _load(entry: Mapping[str, Any], refusal: Any) -> Study:
+def _load(entry: Mapping[str, Any], refusal: Callable[[str], JaxregError]) -> Study:
     problems: list[str] = []
     for module in _modules(entry, problems):
         study = getattr(module, entry["attribute"], None)
@@ -153,7 +153,7 @@ def _modules(entry: Mapping[str, Any], problems: list[str]) -> Iterator[ModuleTy
     yield from _attempt(lambda: _load_file(file), problems)
 
 
-def _attempt(load: Any, problems: list[str]) -> Iterator[ModuleType]:
+def _attempt(load: Callable[[], ModuleType], problems: list[str]) -> Iterator[ModuleType]:
     try:
         module = load()
     except (Exception, SystemExit) as error:  # whatever a module of the user's does while it is imported

@@ -54,7 +54,7 @@ def test_prepares_once_and_in_silence(
     assert capfd.readouterr() == ("", "")
     from jaxreg.data import preparation
 
-    monkeypatch.setattr(preparation, "download_and_prepare", None)
+    monkeypatch.setattr(preparation, "prepare_unlocked", None)
     assert preparation.prepare("mnist", data_dir) == data_dir / "mnist" / "3.0.1"
 
 
@@ -122,7 +122,7 @@ def test_only_one_prepares_at_a_time(data_dir: Path, archives: Archives, monkeyp
     archives("mnist")
     from jaxreg.data import preparation
 
-    prepare, calls, others = preparation.download_and_prepare, [], []
+    prepare, calls, others = preparation.prepare_unlocked, [], []
 
     def slow(name: str, folder: Path) -> None:
         calls.append(name)
@@ -132,7 +132,7 @@ def test_only_one_prepares_at_a_time(data_dir: Path, archives: Archives, monkeyp
         assert others[0].is_alive()
         prepare(name, folder)
 
-    monkeypatch.setattr(preparation, "download_and_prepare", slow)
+    monkeypatch.setattr(preparation, "prepare_unlocked", slow)
     preparation.prepare("mnist", data_dir)
     others[0].join(10)
     assert not others[0].is_alive()

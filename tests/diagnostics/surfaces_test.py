@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxreg import results
 from jaxreg.api import run
 from jaxreg.config import DataConfig, Experiment, RunConfig
 from jaxreg.data import Data, from_arrays, load
 from jaxreg.diagnostics import surfaces
 from jaxreg.errors import ConfigError, Stopped
-from jaxreg.results import dataset as results
 from jaxreg.results.members import load_member
 from jaxreg.runs.interruption import Interruption
 from jaxreg.training.models import mlp

@@ -20,7 +20,7 @@ from jaxreg.diagnostics.moments import ADAM_MOMENTS
 from jaxreg.population.blocks import Block
 from jaxreg.population.placement import Placements
 from jaxreg.population.planning import make_plan
-from jaxreg.results.dataset import load
+from jaxreg.results.storage import load
 from jaxreg.statistics import log_binned, mean_interval
 from jaxreg.theory.adam import PROCESSES
 from jaxreg.training.batches import Cursor, batch_indices

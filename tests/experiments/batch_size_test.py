@@ -9,7 +9,7 @@ import xarray as xr
 from experiments import batch_size, cli
 from jaxreg.claims import Judgement, judge
 from jaxreg.measures import expected_fluctuation, log10_best_value
-from jaxreg.results.dataset import load
+from jaxreg.results.storage import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(batch_size.__file__).parent / "flagfiles"

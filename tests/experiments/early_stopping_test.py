@@ -10,7 +10,7 @@ import xarray as xr
 from experiments import cli, early_stopping
 from jaxreg.claims import Judgement, compare, judge
 from jaxreg.measures import stopped_check
-from jaxreg.results.dataset import load
+from jaxreg.results.storage import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(early_stopping.__file__).parent / "flagfiles"

@@ -12,9 +12,9 @@ import xarray as xr
 from experiments import cli, init_variance
 from experiments.flags import make_flags, to_experiment
 from experiments.init_variance import AXIS, GAUSSIAN, STUDY, above_zero, answer, draw, reading_of
+from jaxreg import results as labelled
 from jaxreg.claims import Judgement, judge
 from jaxreg.config import Experiment
-from jaxreg.results import dataset as labelled
 from tests.experiments.watched import watched
 from tests.synthetic import make_results
 

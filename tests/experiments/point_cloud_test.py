@@ -13,7 +13,7 @@ from jaxreg.config import DataConfig, Experiment, effective_hparams
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.data import Data
 from jaxreg.data import load as load_data
-from jaxreg.results.dataset import load
+from jaxreg.results.storage import load
 from tests.experiments.methods import METHODS, made
 from tests.synthetic import make_results
 

@@ -14,7 +14,7 @@ from experiments.flags import make_flags, to_experiment
 from jaxreg.claims import Judgement, compare, judge
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.measures import leaves_out_a_class
-from jaxreg.results.dataset import load
+from jaxreg.results.storage import load
 from tests.synthetic import make_results
 
 FLAGFILES = Path(regularizers.__file__).parent / "flagfiles"

@@ -20,9 +20,9 @@ from experiments.signal_flow import (
     answer,
     draw,
 )
+from jaxreg import results as labelled
 from jaxreg.claims import Judgement, judge
 from jaxreg.reporting import figures
-from jaxreg.results import dataset as labelled
 from tests.experiments.watched import watched
 from tests.synthetic import make_results
 

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
+from jaxreg import results as labelled
 from jaxreg.reporting import animations, figures
 from jaxreg.reporting.assemble import write_report
 from jaxreg.reporting.document import alternative_text
-from jaxreg.results import dataset as labelled
 from jaxreg.study import ReportFigure, Study
 from tests.reporting.figures.reading import words
 from tests.synthetic import add_surfaces, make_meta, make_results

@@ -1,68 +1,21 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 import xarray as xr
 
-from jaxreg.config.experiment import DataConfig, Experiment
+from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import FIELDS, Hparams
-from jaxreg.config.sweeps import Group, Sweep
-from jaxreg.data import Data, from_arrays
-from jaxreg.errors import RunFolderError
+from jaxreg.config.sweeps import Sweep
 from jaxreg.population.blocks import Block
 from jaxreg.population.evaluation import Check, FinalMetrics
-from jaxreg.population.planning import Plan, make_plan
-from jaxreg.results.dataset import load, make_dataset, save
+from jaxreg.population.planning import make_plan
+from jaxreg.results.dataset import make_dataset
 from jaxreg.runs.history import CHECK_VARIABLES, History
 from jaxreg.training.member import Metrics, StepMetrics
 from jaxreg.training.state import TrainState
-
-RATES, SIZES, STEPS, SEEDS = (0.1, 0.2, 0.3), (5, 10), (10, 25), 4
-
-
-def small_data(num_train: int = 200, classes: int = 3) -> Data:
-    def split(count: int) -> tuple[np.ndarray, np.ndarray]:
-        return np.ones((count, 2), np.float32), np.arange(count) % classes
-
-    return from_arrays(split(num_train), split(9), split(12), name="threes")
-
-
-def filled(plan: Plan, group: Group, rng: np.random.Generator) -> History:
-    """A history of made-up measurements, every member at its end."""
-    history = History(plan, group)
-    for values in history.arrays.values():
-        if values.dtype.kind == "f":
-            values[...] = rng.uniform(0.1, 2, values.shape)
-    history.arrays["best_check"][...] = history.arrays["validation_loss"].argmin(-1)
-    history.arrays["checks_done"][...] = len(group.check_steps)
-    return history
-
-
-def measured(experiment: Experiment, key: int = 0) -> tuple[Sweep, list[History], xr.Dataset]:
-    plan, rng = make_plan(experiment, small_data()), np.random.default_rng(key)
-    histories = [filled(plan, group, rng) for group in plan.sweep.groups]
-    return plan.sweep, histories, make_dataset(plan, histories)
-
-
-@pytest.fixture(scope="module")
-def unequal() -> tuple[Sweep, list[History], xr.Dataset]:
-    """Groups of unequal length and batch size: rate x batch_size x num_steps, checks every 5 steps."""
-    return measured(
-        Experiment(
-            name="lengths",
-            hparams=Hparams(hidden_sizes=(8, 4)),
-            axes={"learning_rate": RATES, "batch_size": SIZES, "num_steps": STEPS},
-            data=DataConfig(downsample=2),
-            seeds=SEEDS,
-            first_seed=3,
-            eval_every=5,
-            record_every=4,
-        )
-    )
+from tests.results.measured import RATES, SIZES, STEPS, filled, measured, small_data
 
 
 def test_dimensions_are_the_axes_then_seed_then_time(unequal: tuple[Sweep, list[History], xr.Dataset]) -> None:
@@ -227,74 +180,3 @@ def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() 
     np.testing.assert_array_equal(history.arrays["train_accuracy"][1:, :2], -grid[:2].T)
     np.testing.assert_array_equal(history.arrays["test_confusion"][1:, :2], confused[:2].swapaxes(0, 1))
     assert np.isfinite(history.arrays["test_loss"]).sum() == 4
-
-
-# In and out
-
-
-def test_what_is_saved_comes_back_bit_for_bit(unequal: tuple[Sweep, list[History], xr.Dataset], tmp_path: Path) -> None:
-    _, _, results = unequal
-    save(results, tmp_path / "results.nc")
-    loaded = load(tmp_path / "results.nc")
-    assert set(loaded.variables) == set(results.variables)
-    assert dict(loaded.attrs) == dict(results.attrs)
-    for name in results.variables:
-        ours, theirs = loaded[name], results[name]
-        assert (ours.dims, ours.attrs) == (theirs.dims, theirs.attrs), name
-        if theirs.dtype.kind in "if":
-            assert ours.dtype == theirs.dtype, name
-            assert ours.values.tobytes() == theirs.values.tobytes(), name
-        else:
-            assert (ours == theirs).all(), name
-    assert [path.name for path in tmp_path.iterdir()] == ["results.nc"]
-
-
-def test_a_single_member_is_saved_too(tmp_path: Path) -> None:
-    _, _, results = measured(Experiment(hparams=Hparams(num_steps=1, batch_size=1)))
-    save(results, tmp_path / "results.nc")
-    xr.testing.assert_equal(load(tmp_path / "results.nc"), results)
-
-
-def test_saving_replaces_what_is_there(tmp_path: Path) -> None:
-    for key in (0, 1):
-        _, _, results = measured(Experiment(hparams=Hparams(num_steps=3, batch_size=1)), key)
-        save(results, tmp_path / "results.nc")
-    xr.testing.assert_equal(load(tmp_path / "results.nc"), results)
-
-
-@pytest.mark.parametrize("content", ["missing", "text", "empty", "truncated", "another data set", "a folder"])
-def test_a_foreign_file_is_refused_in_one_line(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "results.nc"
-    match content:
-        case "text":
-            path.write_text("step,loss\n0,2.3\n")
-        case "empty":
-            path.touch()
-        case "a folder":
-            path.mkdir()
-        case "another data set":
-            xr.Dataset({"temperature": ("time", [1.0, 2.0])}).to_netcdf(path, engine="h5netcdf")
-        case "truncated":
-            save(measured(Experiment(hparams=Hparams(num_steps=3, batch_size=1)))[2], path)
-            path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(RunFolderError) as refusal:
-        load(path)
-    assert str(refusal.value).startswith(str(path))
-    assert "\n" not in str(refusal.value)
-
-
-def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "results.nc"
-    path.write_text("old")
-
-    def full(_: xr.Dataset, temporary: Path, **__: Any) -> None:
-        temporary.write_text("a part")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
-    with pytest.raises(OSError, match="No space"):
-        save(xr.Dataset(), path)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]

@@ -9,8 +9,7 @@ import pytest
 import xarray as xr
 
 from experiments import cli, lr_sweep, regularizers
-from jaxreg import extract, report
-from jaxreg.results import dataset as results
+from jaxreg import extract, report, results
 from jaxreg.study import Study
 from tests.training_run import assert_same_bits, assert_within_tolerance
 

@@ -45,8 +45,7 @@ def test_save_request_is_taken_once() -> None:
     with SignalGuard() as guard:
         assert not guard.take_save_request()
         os.kill(os.getpid(), signal.SIGUSR1)
-        wait_until(guard._save_requested.is_set)
-        assert guard.take_save_request()
+        wait_until(guard.take_save_request)
         assert not guard.take_save_request()
         assert guard.stop is None
 

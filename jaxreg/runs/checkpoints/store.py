@@ -1,4 +1,4 @@
-"""Checkpoints that are verified before they are trusted. The only file that imports Orbax.
+"""The checkpoints of a run: saved, found again, set aside where damaged, restored.
 
     <directory>/<step, 12 digits>/state/          the arrays, written by Orbax
     <directory>/<step, 12 digits>/manifest.json   written last: no manifest, no checkpoint
@@ -11,31 +11,26 @@ dtype and checksum of every leaf.
 
 from __future__ import annotations
 
-import ast
-import collections
 import dataclasses
-import hashlib
-import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from jaxreg.errors import CheckpointError
-from jaxreg.files import flush_to_disk, strict_json, write_atomically
+from jaxreg.files import flush_to_disk
+from jaxreg.runs.checkpoints.arrays import read_arrays, write_arrays
+from jaxreg.runs.checkpoints.failures import Damaged, is_disk_error, reason
+from jaxreg.runs.checkpoints.leaves import PyTree, by_path, named_leaves, tree_of
+from jaxreg.runs.checkpoints.manifest import make_manifest, read_manifest, write_manifest
+from jaxreg.runs.checkpoints.verification import verify, verify_arrays, verify_tree
 
-PyTree: TypeAlias = Any
-Array: TypeAlias = jax.Array | np.ndarray[Any, Any]
-
-FORMAT = 1
 MAX_STEP = 10**12 - 1
 
 _log = logging.getLogger("jaxreg")
@@ -69,55 +64,46 @@ class Checkpoints:
         newest = max(self._steps(), default=0)
         if not newest <= step <= MAX_STEP:
             raise ValueError(f"step {step}: steps lie between the newest checkpoint, {newest}, and {MAX_STEP}")
-        leaves = _named_leaves(state)
-        manifest = {
-            "format": FORMAT,
-            "step": step,
-            "configuration": self.configuration,
-            "about": about,
-            "leaves": [
-                {"path": path, "shape": leaf.shape, "dtype": str(leaf.dtype), "checksum": checksum}
-                for (path, leaf), checksum in zip(leaves.items(), _checksums(leaves.values()), strict=True)
-            ],
-        }
+        leaves = named_leaves(state)
+        manifest = make_manifest(step, self.configuration, about, leaves)
         saving = self.directory / f"saving-{step:012d}"
         try:
             _on_process_0(lambda: self._prepare(saving))
-            _write_arrays(saving / "state", list(leaves.values()))
+            write_arrays(saving / "state", list(leaves.values()))
             _on_process_0(lambda: self._commit(saving, manifest))
         except Exception as error:
             if jax.process_index() == 0:
                 self._abandon(saving)
-            if not _is_disk_error(error):
+            if not is_disk_error(error):
                 raise
             last = max(self._steps(), default=None)
             good = "there is no earlier one" if last is None else f"the last good one is step {last}"
             raise CheckpointError(
-                f"checkpoint {step} could not be written to {self.directory} ({_reason(error)}); {good}. "
-                "Free some space or mend the folder, then go on with --resume"
+                f"checkpoint {step} could not be written to {self.directory} ({reason(error)}); {good}. "
+                "Free some space or repair the folder, then go on with --resume"
             ) from error
 
-    def latest(self, *, mend: bool = True) -> Found | None:
+    def latest(self, *, repair: bool = True) -> Found | None:
         """The newest checkpoint whose every file has been verified, None where there never was one.
 
-        Damaged ones on the way are set aside as `damaged-<step>-<n>`, each with a line in the log. With `mend=False`,
+        Damaged ones on the way are set aside as `damaged-<step>-<n>`, each with a line in the log. With `repair=False`,
         for those who only read, they are passed over and nothing is renamed.
 
         Raises:
           CheckpointError: only damaged ones are left, or they belong to another configuration or a newer format.
         """
-        step = _on_process_0(lambda: self._newest_good(mend))
+        step = _on_process_0(lambda: self._newest_good(repair))
         return None if step is None else self._found(step)
 
-    def _newest_good(self, mend: bool) -> int | None:
-        if mend:
-            self._mend_names()
+    def _newest_good(self, repair: bool) -> int | None:
+        if repair:
+            self._finish_replacing()
         steps = sorted(self._steps(with_manifest=False), reverse=True)
         for step in steps:
             try:
-                self._verify(step)
-            except _Damaged as damage:
-                if mend:
+                verify(self._folder(step), step, self.configuration)
+            except Damaged as damage:
+                if repair:
                     self._set_aside(step, damage)
                 else:
                     _log.warning("checkpoint %d is damaged (%s): passed over", step, damage)
@@ -130,29 +116,8 @@ class Checkpoints:
             )
         return None
 
-    def _verify(self, step: int) -> None:
-        """Refuses a foreign checkpoint, and finds a damaged one by the digests of its manifest and files."""
-        folder = self._folder(step)
-        manifest = _manifest(folder)
-        if manifest["format"] != FORMAT:
-            raise CheckpointError(f"checkpoint {folder} has format {manifest['format']}, this jaxreg reads {FORMAT}")
-        if manifest["configuration"] != self.configuration:
-            raise CheckpointError(
-                f"checkpoint {folder} belongs to another configuration; choose another --workdir, or --overwrite to "
-                "start over"
-            )
-        if manifest["step"] != step:
-            raise _Damaged(f"it is step {manifest['step']} under another name")
-        for name, digest in manifest["files"].items():
-            try:
-                intact = _sha256(folder / name) == digest
-            except OSError as error:
-                raise _Damaged(f"{name} cannot be read: {_reason(error)}") from error
-            if not intact:
-                raise _Damaged(f"{name} differs from what was written")
-
     def _found(self, step: int) -> Found:
-        manifest = _manifest(self._folder(step))
+        manifest = read_manifest(self._folder(step))
         return Found(step, manifest["about"], self._folder(step), manifest["leaves"])
 
     def _folder(self, step: int) -> Path:
@@ -165,7 +130,7 @@ class Checkpoints:
 
     def _prepare(self, saving: Path) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._mend_names()
+        self._finish_replacing()
         for leftover in self.directory.glob("*"):
             if re.fullmatch(r"(saving|deleting)-[0-9]{12}", leftover.name):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -173,27 +138,19 @@ class Checkpoints:
 
     def _commit(self, saving: Path, manifest: dict[str, Any]) -> None:
         """Manifest, then the name; everything below is on the disk before what vouches for it."""
-        files = sorted(path for path in saving.rglob("*") if path.is_file())
-        for path in files:
-            flush_to_disk(path)
-        for folder in [path for path in saving.rglob("*") if path.is_dir()]:
-            flush_to_disk(folder)
-        manifest = manifest | {"files": {path.relative_to(saving).as_posix(): _sha256(path) for path in files}}
-        text = strict_json(manifest)
-        write_atomically(saving / "manifest.json", strict_json({"sha256": _digest(text), **json.loads(text)}))
-
+        write_manifest(saving, manifest)
         step, final = manifest["step"], self._folder(manifest["step"])
         replaced = self.directory / f"replaced-{step:012d}"
         if final.exists():
             final.rename(replaced)
         saving.rename(final)
         flush_to_disk(self.directory)
-        self._mend_names()
+        self._finish_replacing()
         for old in self._steps()[: -self.keep]:
             self._delete(self._folder(old), old)
 
-    def _mend_names(self) -> None:
-        """Ends a replacement that a crash cut in two: the old one goes if the new one is there, else comes back."""
+    def _finish_replacing(self) -> None:
+        """Finishes a replacement that a crash interrupted: the old one goes, or comes back if there is no new one."""
         for replaced in self.directory.glob("replaced-*"):
             if re.fullmatch(r"replaced-[0-9]{12}", replaced.name):
                 step = int(replaced.name.removeprefix("replaced-"))
@@ -209,9 +166,9 @@ class Checkpoints:
 
     def _abandon(self, saving: Path) -> None:
         shutil.rmtree(saving, ignore_errors=True)  # a partial save keeps a full disk full
-        self._mend_names()
+        self._finish_replacing()
 
-    def _set_aside(self, step: int, damage: _Damaged) -> None:
+    def _set_aside(self, step: int, damage: Damaged) -> None:
         taken = {path.name for path in self.directory.glob(f"damaged-{step:012d}-*")}
         name = next(name for n in range(len(taken) + 1) if (name := f"damaged-{step:012d}-{n}") not in taken)
         self._folder(step).rename(self.directory / name)
@@ -237,17 +194,14 @@ class Found:
         Raises:
           CheckpointError: the tree, a shape or a dtype differ from the saved ones, or other values were read.
         """
-        structure = jax.tree.structure(target)
-        wanted = _by_path(target)
-        self._refuse_another_tree(wanted)
+        wanted = by_path(target)
+        verify_tree(self.folder, self.leaves, wanted)
         try:
-            leaves = _read_arrays(self.folder / "state", [_placed(leaf) for leaf in wanted.values()])
+            leaves = read_arrays(self.folder / "state", list(wanted.values()))
         except Exception as error:  # Orbax and TensorStore raise many types for what they cannot read or place
-            raise CheckpointError(f"checkpoint {self.folder} could not be read ({_reason(error)})") from error
-        for saved, checksum in zip(self.leaves, _checksums(leaves), strict=True):
-            if saved["checksum"] != checksum:
-                raise CheckpointError(f"checkpoint {self.folder}: {saved['path']} came back with other values")
-        return jax.tree.unflatten(structure, leaves)
+            raise CheckpointError(f"checkpoint {self.folder} could not be read ({reason(error)})") from error
+        verify_arrays(self.folder, self.leaves, leaves)
+        return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
     def restore_tree(self) -> PyTree:
         """The saved state as NumPy arrays, in the tree that their paths tell: tuples, NamedTuples and dicts.
@@ -255,227 +209,7 @@ class Found:
         Raises:
           CheckpointError: as `restore`.
         """
-        return self.restore(_tree(self.leaves))
-
-    def _refuse_another_tree(self, wanted: dict[str, Any]) -> None:
-        here = {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in wanted.items()}
-        there = {leaf["path"]: f"{leaf['dtype']}{leaf['shape']}" for leaf in self.leaves}
-        differing = [path for path in there | here if there.get(path) != here.get(path)]
-        if differing or list(here) != list(there):
-            path = differing[0] if differing else "the order of the leaves"
-            raise CheckpointError(
-                f"checkpoint {self.folder} holds another state: {path} is {there.get(path, 'absent')} there and "
-                f"{here.get(path, 'absent')} here ({len(differing)} of {len(here)} leaves differ)"
-            )
-
-
-# Leaves ---------------------------------------------------------------------------------------------------------------
-
-
-def _by_path(tree: PyTree) -> dict[str, Any]:
-    return {jax.tree_util.keystr(path) or "state": leaf for path, leaf in jax.tree.leaves_with_path(tree)}
-
-
-def _named_leaves(state: PyTree) -> dict[str, Array]:
-    leaves = _by_path(state)
-    for path, leaf in leaves.items():
-        if not isinstance(leaf, jax.Array | np.ndarray):
-            raise TypeError(f"{path} is a {type(leaf).__name__}: a state holds JAX and NumPy arrays")
-        if not (_is_key(leaf) or jnp.issubdtype(leaf.dtype, jnp.bool) or _is_real(leaf)):
-            raise TypeError(f"{path} has dtype {leaf.dtype}: a state holds real numbers and keys")
-        if getattr(leaf, "weak_type", False):
-            raise TypeError(f"{path} is weakly typed: give it a dtype where the state is made")
-    return leaves
-
-
-def _is_key(leaf: Any) -> bool:
-    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
-
-
-def _is_real(leaf: Any) -> bool:
-    real = jnp.issubdtype(leaf.dtype, jnp.integer) or jnp.issubdtype(leaf.dtype, jnp.floating)
-    return bool(real) and leaf.dtype.isnative
-
-
-def _placed(leaf: Any) -> Any:
-    """A restore target with an explicit sharding: without one Orbax falls back to the devices of the run that saved."""
-    if isinstance(leaf, np.ndarray):
-        return leaf
-    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _checksums(leaves: Iterable[Array]) -> list[int]:
-    """One number per leaf, Σᵢ mix(bᵢ xor mix(i)) mod 2³², over the bits bᵢ of its elements i.
-
-    Modular sums do not depend on the order of summation, hence not on layout, sharding or devices. `mix` is one to one,
-    so that one changed element always shows; exchanged elements and changed signs show but for a chance of 2⁻³².
-    """
-    leaves = list(leaves)
-    groups: collections.defaultdict[frozenset[jax.Device], list[int]] = collections.defaultdict(list)
-    sums: dict[int, Any] = {}
-    for i, leaf in enumerate(leaves):
-        if isinstance(leaf, jax.Array):
-            groups[frozenset(leaf.sharding.device_set)].append(i)
-        else:
-            words = _host_words(leaf)
-            sums[i] = np.sum(_mix(words ^ _mix(np.arange(words.size).astype(np.uint32))), dtype=np.uint32)
-    for members in groups.values():  # one program runs on one set of devices
-        sums |= zip(members, _device_checksums([leaves[i] for i in members]), strict=True)
-    return [int(sums[i]) for i in range(len(leaves))]
-
-
-@jax.jit
-def _device_checksums(leaves: list[jax.Array]) -> list[jax.Array]:
-    def checksum(leaf: jax.Array) -> jax.Array:
-        words = _device_words(leaf)
-        strides = [int(np.prod(words.shape[axis + 1 :], dtype=np.uint64)) % 2**32 for axis in range(words.ndim)]
-        index = jnp.zeros(words.shape, jnp.uint32)
-        for axis, stride in enumerate(strides):
-            index += jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis) * np.uint32(stride)
-        return jnp.sum(_mix(words ^ _mix(index)), dtype=jnp.uint32)
-
-    return [checksum(leaf) for leaf in leaves]
-
-
-def _mix(word: Any) -> Any:
-    """The last step of MurmurHash3 (Appleby, 2011) on uint32 arrays of host or device: one to one, 0 stays 0."""
-    word = (word ^ (word >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    word = (word ^ (word >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return word ^ (word >> np.uint32(16))
-
-
-_WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint32}  # by bytes per element; eight bytes make two words
-
-
-def _host_words(leaf: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.ascontiguousarray(leaf).reshape(-1).view(_WORDS[leaf.dtype.itemsize]).astype(np.uint32)
-
-
-def _device_words(leaf: jax.Array) -> jax.Array:
-    if _is_key(leaf):
-        leaf = jax.random.key_data(leaf)
-    if leaf.dtype == jnp.bool:
-        return leaf.astype(jnp.uint32)
-    return jax.lax.bitcast_convert_type(leaf, _WORDS[leaf.dtype.itemsize]).astype(jnp.uint32)
-
-
-def _tree(leaves: Iterable[Mapping[str, Any]]) -> Any:
-    """Empty arrays in the tree that the leaves of a manifest had, as far as their paths tell it from another one."""
-    root: dict[tuple[str, Any], Any] = {}
-    for leaf in leaves:
-        *parents, last = _keys(leaf["path"])
-        node = root
-        for key in parents:
-            node = node.setdefault(key, {})
-        node[last] = np.empty(leaf["shape"], jnp.dtype(leaf["dtype"]))
-    return _collected(root)
-
-
-def _keys(path: str) -> list[tuple[str, Any]]:
-    """The keys of a path `['params'][0].mu`, each with its kind: key, index or field."""
-    pattern = r"""\[(?P<index>\d+)\]|\[(?P<key>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]|\.(?P<field>\w+)"""
-    found = [(match.lastgroup or "", match[match.lastgroup or 0]) for match in re.finditer(pattern, path)]
-    return [(kind, text if kind == "field" else ast.literal_eval(text)) for kind, text in found]
-
-
-def _collected(node: Any) -> Any:
-    """Tuples from indices, NamedTuples from fields, dicts from keys; what had no leaves is None."""
-    if not isinstance(node, dict):
-        return node
-    children = {key: _collected(child) for (_, key), child in node.items()}
-    kind = next(iter(node))[0]
-    if kind == "index":
-        return tuple(children.get(i) for i in range(max(children) + 1))
-    if kind == "field":
-        return collections.namedtuple("Fields", list(children))(**children)
-    return children
-
-
-# Orbax ----------------------------------------------------------------------------------------------------------------
-# Leaves go by their number in the manifest, so that what Orbax makes of tree types and odd key names does not matter.
-# It refuses arrays without elements: those live in the manifest alone.
-
-
-def _write_arrays(folder: Path, leaves: list[Array]) -> None:
-    item = {f"{i:04d}": leaf for i, leaf in enumerate(leaves) if leaf.size}
-    if item:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            checkpointer.save(folder, args=ocp.args.PyTreeSave(item))
-
-
-def _read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
-    item = {f"{i:04d}": leaf for i, leaf in enumerate(targets) if leaf.size}
-    restored: dict[str, Array] = {}
-    if item:
-        restore_args = ocp.checkpoint_utils.construct_restore_args(item)
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            restored = checkpointer.restore(folder, args=ocp.args.PyTreeRestore(item, restore_args=restore_args))
-    return [restored[f"{i:04d}"] if leaf.size else _empty(leaf) for i, leaf in enumerate(targets)]
-
-
-def save_arrays(folder: Path, tree: PyTree) -> None:
-    """Writes a pytree of arrays as a plain Orbax checkpoint, for others to load; `folder` must not exist."""
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(tree))
-
-
-def load_arrays(folder: Path) -> PyTree:
-    """What `save_arrays` wrote, as NumPy arrays; tuples come back as lists."""
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        return jax.tree.map(np.asarray, checkpointer.restore(folder.absolute()))
-
-
-def _empty(target: Any) -> Array:
-    if isinstance(target, np.ndarray):
-        return np.empty(target.shape, target.dtype)
-    return jnp.empty(target.shape, target.dtype, device=target.sharding)
-
-
-# Manifests ------------------------------------------------------------------------------------------------------------
-
-
-class _Damaged(Exception):  # noqa: N818 - a finding, never seen outside
-    """Why a folder is not the checkpoint that was written."""
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint, once its own digest has been compared."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        intact = manifest.pop("sha256") == _digest(strict_json(manifest))
-    except OSError as error:
-        raise _Damaged(f"manifest.json cannot be read: {_reason(error)}") from error
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        intact = False
-    if not intact:
-        raise _Damaged("manifest.json differs from what was written")
-    return dict(manifest)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# Failures and processes -----------------------------------------------------------------------------------------------
-
-
-def _is_disk_error(error: Exception) -> bool:
-    return isinstance(error, OSError | CheckpointError) or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _reason(error: Exception) -> str:
-    """One short line: TensorStore tells of a full disk in several hundred characters."""
-    if "RESOURCE_EXHAUSTED" in str(error):
-        return "no space left on device"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error).partition("\n")[0][:200] or type(error).__name__
+        return self.restore(tree_of(self.leaves))
 
 
 def _on_process_0(act: Callable[[], int | None]) -> int | None:

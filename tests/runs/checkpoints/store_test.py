@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,9 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxreg.errors import CheckpointError
+from jaxreg.runs.checkpoints import manifest
 from jaxreg.runs.checkpoints import store as checkpoints
+from jaxreg.runs.checkpoints.checksums import checksums
 from jaxreg.runs.checkpoints.store import Checkpoints, Found
 
 
@@ -261,7 +264,7 @@ def test_those_who_only_read_pass_over_damage_and_rename_nothing(
     (store.directory / "000000000002" / "manifest.json").unlink()
     before = names(store)
     with caplog.at_level(logging.WARNING, "jaxreg"):
-        latest = store.latest(mend=False)
+        latest = store.latest(repair=False)
     assert latest is not None
     assert latest.step == 1
     assert "passed over" in caplog.text
@@ -270,7 +273,7 @@ def test_those_who_only_read_pass_over_damage_and_rename_nothing(
 
 def test_a_checkpoint_of_another_format_is_refused(store: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "FORMAT", checkpoints.FORMAT + 1)
+        patch.setattr(manifest, "FORMAT", manifest.FORMAT + 1)
         store.save(1, small(1.0), {})
     with pytest.raises(CheckpointError, match="has format 2, this jaxreg reads 1"):
         store.latest()
@@ -293,24 +296,11 @@ def test_never_starts_over_when_only_damaged_ones_are_left(store: Checkpoints) -
             store.latest()
 
 
-def test_checksum_follows_every_element_and_its_place() -> None:
-    w = np.arange(12, dtype=np.float32).reshape(3, 4)
-    (whole,) = checkpoints._checksums([w])
-    assert checkpoints._checksums([jnp.asarray(w)]) == [whole]
-    assert checkpoints._checksums([w[::-1]]) != [whole]
-    assert checkpoints._checksums([-w]) != [whole]
-    assert checkpoints._checksums([np.array([0, 1])]) != checkpoints._checksums([np.array([1, 0])])
-    # With one element it is MurmurHash3 of that word: 0x514E28B7 for 1, its published value for an empty text, seed 1.
-    assert checkpoints._checksums([np.array([1], np.int32), jnp.array([1], jnp.uint8)]) == [0x514E28B7, 0x514E28B7]
-    # One element of eight bytes is two words.
-    assert checkpoints._checksums([np.array([2**32 + 5])]) == checkpoints._checksums([np.array([5, 1], np.uint32)])
-
-
 def test_values_that_differ_from_the_saved_ones_are_refused(
     store: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save(1, small(1.0), {})
-    monkeypatch.setattr(checkpoints, "_read_arrays", lambda *_: [jnp.array([1.0, 1.0, 1.0000001])])
+    monkeypatch.setattr(checkpoints, "read_arrays", lambda *_: [jnp.array([1.0, 1.0, 1.0000001])])
     with pytest.raises(CheckpointError, match=r"\['w'\] came back with other values"):
         found(store).restore(small(0.0))
 
@@ -322,16 +312,24 @@ DISK_FULL = [
 
 
 @pytest.mark.parametrize("error", DISK_FULL, ids=["OSError", "TensorStore"])
-@pytest.mark.parametrize("at", ["_write_arrays", "flush_to_disk", "write_atomically"])
+@pytest.mark.parametrize(
+    ("module", "at"),
+    [
+        (checkpoints, "write_arrays"),
+        (manifest, "flush_to_disk"),
+        (manifest, "write_atomically"),
+    ],
+    ids=["arrays", "flush", "manifest"],
+)
 def test_full_disk_names_the_last_good_step(
-    store: Checkpoints, monkeypatch: pytest.MonkeyPatch, error: Exception, at: str
+    store: Checkpoints, monkeypatch: pytest.MonkeyPatch, error: Exception, module: ModuleType, at: str
 ) -> None:
     def fail(*_: Any) -> None:
         raise error
 
     store.save(1, small(1.0), {})
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, at, fail)
+        patch.setattr(module, at, fail)
         with pytest.raises(CheckpointError, match=r"no space left on device.*last good one is step 1"):
             store.save(2, small(2.0), {})
     assert names(store) == ["000000000001"]
@@ -359,9 +357,10 @@ def test_really_full_disk(tmp_path: Path) -> None:
 
 # What a save does to the disk, one call at a time; a kill may come before any of them.
 OPERATIONS = [
-    (checkpoints, "_write_arrays"),
+    (checkpoints, "write_arrays"),
     (checkpoints, "flush_to_disk"),
-    (checkpoints, "write_atomically"),
+    (manifest, "flush_to_disk"),
+    (manifest, "write_atomically"),
     (Path, "mkdir"),
     (Path, "rename"),
     (os, "unlink"),
@@ -424,11 +423,11 @@ KILLED_SAVE = """
 import os, sys
 from pathlib import Path
 import jax.numpy as jnp
-from jaxreg.runs.checkpoints import store as checkpoints
+from jaxreg.runs.checkpoints import Checkpoints, manifest
 
-store = checkpoints.Checkpoints(Path(sys.argv[1]), "hash")
+store = Checkpoints(Path(sys.argv[1]), "hash")
 store.save(1, {"w": jnp.ones(3)}, {})
-checkpoints.write_atomically = lambda *_: os._exit(9)
+manifest.write_atomically = lambda *_: os._exit(9)
 store.save(2, {"w": 2 * jnp.ones(3)}, {})
 """
 
@@ -463,23 +462,4 @@ def test_another_sharding(store: Checkpoints) -> None:
         restored = found(store).restore(target)
         assert_same_bits(restored, state)
         assert restored["w"].sharding.is_equivalent_to(sharding, 2)
-        assert checkpoints._checksums([restored["w"]]) == checkpoints._checksums([w])
-
-
-class Pair(NamedTuple):
-    mean: Any
-    var: Any
-
-
-@pytest.mark.parametrize(
-    "tree",
-    [{"it's": {"Dense_0": 0, 'a "b"': 1}}, {"params": (None, {"w": 0}, (1,))}, {"a": Pair(None, (0, 1))}],
-    ids=["dicts", "tuples", "fields"],
-)
-def test_the_paths_of_a_manifest_tell_the_tree(tree: Any) -> None:
-    def paths(tree: Any) -> dict[str, tuple[int, ...]]:
-        return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
-
-    wanted = paths(jax.tree.map(lambda size: np.zeros((size, 2)), tree))
-    manifest = [{"path": path, "shape": list(shape), "dtype": "float32"} for path, shape in wanted.items()]
-    assert paths(checkpoints._tree(manifest)) == wanted
+        assert checksums([restored["w"]]) == checksums([w])

@@ -1,0 +1,67 @@
+"""Arrays on the disk. The only file that imports Orbax, which is slow to import.
+
+Leaves go by their number, so that what Orbax makes of tree types and odd key names does not matter. It refuses arrays
+without elements: those are not written, and come back from their shape and dtype.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxreg.runs.checkpoints.leaves import Array, PyTree
+
+
+def write_arrays(folder: Path, leaves: list[Array]) -> None:
+    """Writes the leaves of a state into `folder`, which must not exist."""
+    item = {f"{i:04d}": leaf for i, leaf in enumerate(leaves) if leaf.size}
+    if item:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            checkpointer.save(folder, args=ocp.args.PyTreeSave(item))
+
+
+def read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
+    """What `write_arrays` wrote into `folder`: as NumPy arrays where a target is one, else on its sharding.
+
+    A `jax.ShapeDtypeStruct` without a sharding means the first device. Orbax and TensorStore raise many types for what
+    they cannot read or place, and cast to the dtype of the target without a word.
+    """
+    targets = [_placed(target) for target in targets]
+    item = {f"{i:04d}": leaf for i, leaf in enumerate(targets) if leaf.size}
+    restored: dict[str, Array] = {}
+    if item:
+        restore_args = ocp.checkpoint_utils.construct_restore_args(item)
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            restored = checkpointer.restore(folder, args=ocp.args.PyTreeRestore(item, restore_args=restore_args))
+    return [restored[f"{i:04d}"] if leaf.size else _empty(leaf) for i, leaf in enumerate(targets)]
+
+
+def save_arrays(folder: Path, tree: PyTree) -> None:
+    """Writes a pytree of arrays as a plain Orbax checkpoint, for others to load; `folder` must not exist."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(tree))
+
+
+def load_arrays(folder: Path) -> PyTree:
+    """What `save_arrays` wrote, as NumPy arrays; tuples come back as lists."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        return jax.tree.map(np.asarray, checkpointer.restore(folder.absolute()))
+
+
+def _empty(target: Any) -> Array:
+    if isinstance(target, np.ndarray):
+        return np.empty(target.shape, target.dtype)
+    return jnp.empty(target.shape, target.dtype, device=target.sharding)
+
+
+def _placed(leaf: Any) -> Any:
+    """A restore target with an explicit sharding: without one Orbax falls back to the devices of the run that saved."""
+    if isinstance(leaf, np.ndarray):
+        return leaf
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
