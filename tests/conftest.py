@@ -13,6 +13,20 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # tests compile equal programs again and again
 
+# A file's tests run in one process, which trains and compiles once what they share. The longest files go first, so that
+# both processes end at about the same time.
+LONGEST_FIRST = (
+    *("extract_test", "cli_test", "earlier_test", "point_cloud_test", "promises_test", "docs_test"),
+    *("signal_flow_test", "batch_size_test", "init_variance_test", "adam_bias_test", "early_stopping_test"),
+    *("browser_test", "surfaces_test"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts files by how long they take; tests of one file stay as they are."""
+    place = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
