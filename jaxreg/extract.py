@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _import_parts(run: Path, study: str | None) -> None:
     """Imports the module of the run's study, which may register parts that the flags of the run name."""
-    problem = study_source.import_parts(read_finished(run), study)
+    problem = study_source.import_parts(read_finished(run), run, study)
     if problem is None:
         return
     if study is not None:

@@ -304,15 +304,15 @@ def test_a_killed_run_resumes_to_the_bits_of_one_that_was_not(tmp_path: Path) ->
     assert code == 0, err
     assert "going on from the checkpoint" in err
 
-    assert run(*LONG, "--workdir=whole") == 0
-    assert_same_bits(results.load(folder / "results.nc"), results.load(tmp_path / "whole" / "results.nc"))
+    assert run(*LONG, "--workdir=uninterrupted") == 0
+    assert_same_bits(results.load(folder / "results.nc"), results.load(tmp_path / "uninterrupted" / "results.nc"))
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = [*SMALL, "--learning_rate=0.1,1", "--checkpoint_every=5"]
-    assert run(*flags, "--workdir=whole") == 0
+    assert run(*flags, "--workdir=uninterrupted") == 0
 
     def leave_at_15(_: Interruption, position: Any) -> None:
         if position.step == 15:
@@ -329,7 +329,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
     err = capsys.readouterr().err
     assert "set aside" in err
     assert "going on from the checkpoint at step 10" in err
-    assert_same_bits(*(results.load(tmp_path / name / "results.nc") for name in ("run", "whole")))
+    assert_same_bits(*(results.load(tmp_path / name / "results.nc") for name in ("run", "uninterrupted")))
 
 
 def flip_one_bit(path: Path) -> None:
@@ -360,10 +360,12 @@ def test_added_seeds_train_alone_and_join_the_results(
     grown = results.load(tmp_path / "run")
     assert grown["seed"].values.tolist() == [0, 1, 2, 3, 4]
     assert_same_bits(grown.isel(seed=slice(2)), before)
-    assert run(*flags, "--seeds=5", "--workdir=whole") == 0
-    whole = results.load(tmp_path / "whole")
-    assert_within_tolerance(grown, whole)
-    assert {name: grown[name].dims for name in grown.variables} == {name: whole[name].dims for name in whole.variables}
+    assert run(*flags, "--seeds=5", "--workdir=uninterrupted") == 0
+    uninterrupted = results.load(tmp_path / "uninterrupted")
+    assert_within_tolerance(grown, uninterrupted)
+    assert {name: grown[name].dims for name in grown.variables} == {
+        name: uninterrupted[name].dims for name in uninterrupted.variables
+    }
     meta = json.loads((tmp_path / "run" / "meta.json").read_text())
     assert (meta["status"], meta["members"], meta["finished"]) == ("done", 20, 20)
     assert meta["seconds"]["train"] >= float(before["seconds"].max())

@@ -66,7 +66,7 @@ class Watch:
     """Something measured of every member, at checks or at recorded steps.
 
     Attributes:
-      name: for people; where a flag turns it on, that of the flag.
+      name: of the watch; where a flag turns it on, that of the flag.
       variables: what it measures, by the name in the results.
       measure: view of one member -> its arrays, by the names of `variables`; pure and traced. A member that is halted
         counts as not measured: its values are replaced by NaN, or by 0 in integer arrays.

@@ -13,7 +13,7 @@ from jaxreg.runs.runner import Runner
 
 
 def estimate(plan: Plan) -> Iterator[str]:
-    """Lines for people: how many members there are, and of each group its members, memory and training time."""
+    """Lines for the terminal: how many members there are, and of each group its members, memory and training time."""
     sweep = plan.sweep
     settings, seeds, groups = len(sweep.settings), len(sweep.seeds), len(sweep.groups)
     yield f"{sweep.num_members} members: {settings} settings x {seeds} seeds, {groups} group(s)"

@@ -72,6 +72,7 @@ def find(meta: Mapping[str, Any], folder: Path, given: str | None = None) -> tup
     entry = _entry(meta)
     if entry == DEFAULT:
         return Study(), "study" in meta
+    _refuse_own_code(entry, folder)
     if not isinstance(entry, dict):
         raise RunFolderError(
             f"{folder}: its study was made inside a function, a notebook or a script without "
@@ -84,17 +85,32 @@ def find(meta: Mapping[str, Any], folder: Path, given: str | None = None) -> tup
     ), True
 
 
-def import_parts(meta: Mapping[str, Any], given: str | None = None) -> str | None:
+def import_parts(meta: Mapping[str, Any], folder: Path, given: str | None = None) -> str | None:
     """Imports the module of a run's study for what it registers; returns why that failed, None if it did not.
 
     Args:
-      meta, given: as for `find`.
+      meta, folder, given: as for `find`.
+
+    Raises:
+      RunFolderError: as `find`, where meta.json names a file inside the run folder.
     """
     entry = _entry(meta) if given is None else _parse(given)
     if not isinstance(entry, dict) or given == DEFAULT:
         return None
+    if given is None:
+        _refuse_own_code(entry, folder)
     problems: list[str] = []
     return None if next(_modules(entry, problems), None) else "; ".join(problems)
+
+
+def _refuse_own_code(entry: Any, folder: Path) -> None:
+    """Refuses a file inside the run folder: who reads a run of somebody else's must not run code that came with it."""
+    file = entry.get("file") if isinstance(entry, dict) else None
+    if file is not None and (not Path(file).is_absolute() or Path(file).resolve().is_relative_to(folder.resolve())):
+        raise RunFolderError(
+            f"{folder}: meta.json names {file} as the file of its study; code inside a run folder, or at a relative "
+            f"path, is not run. If you trust it, give it by {HOW}"
+        )
 
 
 def _entry(meta: Mapping[str, Any]) -> Any:

@@ -27,10 +27,10 @@ def layout(**of: Any) -> Layout:
     return Layout(**(chosen | {"chunk_steps": 1, "eval_block": 1} | of))
 
 
-# Who is left, and how wide that is
+# Which members remain, and how wide their program is
 
 
-def test_a_row_and_a_column_stay_as_long_as_someone_trains_there() -> None:
+def test_a_config_and_a_seed_remain_as_long_as_a_member_trains_there() -> None:
     block = Block(0, configs=(4, 5, 6), seeds=(2, 3))
     training = np.array([[True, False], [False, False], [True, False]])
     assert remaining_members(block, training) == Block(0, configs=(4, 6), seeds=(2,))
@@ -55,16 +55,16 @@ def test_widths_are_halved_to_what_the_devices_divide(
 
 
 def test_what_is_taken_out_and_put_back_is_where_it_was() -> None:
-    everyone = {"params": np.arange(4.0 * 6 * 2).reshape(4, 6, 2)}  # four seeds, six configs
-    block, left = Block(1, tuple(range(6)), tuple(range(4))), Block(1, (1, 4), (0, 2, 3))
-    part = take(everyone, block, left, layout(seeds=4, configs=3))
+    states = {"params": np.arange(4.0 * 6 * 2).reshape(4, 6, 2)}  # four seeds, six configs
+    block, remaining = Block(1, tuple(range(6)), tuple(range(4))), Block(1, (1, 4), (0, 2, 3))
+    part = take(states, block, remaining, layout(seeds=4, configs=3))
     assert part["params"].shape == (4, 3, 2)
-    np.testing.assert_array_equal(part["params"][1, 1], everyone["params"][2, 4])
-    np.testing.assert_array_equal(put_back(everyone, part, block, left)["params"], everyone["params"])
-    changed = put_back(everyone, {"params": -part["params"]}, block, left)["params"]
-    assert (changed[2, 4] == -everyone["params"][2, 4]).all()
+    np.testing.assert_array_equal(part["params"][1, 1], states["params"][2, 4])
+    np.testing.assert_array_equal(put_back(states, part, block, remaining)["params"], states["params"])
+    changed = put_back(states, {"params": -part["params"]}, block, remaining)["params"]
+    assert (changed[2, 4] == -states["params"][2, 4]).all()
     assert (changed < 0).sum() == 3 * 2 * 2 - 0
-    assert (everyone["params"] >= 0).all()
+    assert (states["params"] >= 0).all()
 
 
 # Runs

@@ -35,7 +35,7 @@ RATES = [0.03, 0.1, 0.3]
 
 
 @pytest.fixture(scope="module")
-def whole() -> xr.Dataset:
+def reference() -> xr.Dataset:
     """Three rates, two seeds, one device, one chunk per check."""
     return train(experiment({"learning_rate": RATES}, seeds=2))
 
@@ -67,22 +67,22 @@ def test_a_member_draws_the_same_numbers_alone_and_in_a_sweep() -> None:
         np.testing.assert_array_equal(in_sweep[2, 3], solo[0, 0])  # configs: the rate is the slower of the two axes
 
 
-def test_a_member_alone_follows_its_curve_in_the_sweep(whole: xr.Dataset) -> None:
+def test_a_member_alone_follows_its_curve_in_the_sweep(reference: xr.Dataset) -> None:
     alone = train(experiment(learning_rate=0.1, first_seed=1))
-    assert_within_tolerance(alone.isel(seed=0), whole.sel(learning_rate=0.1, seed=1))
+    assert_within_tolerance(alone.isel(seed=0), reference.sel(learning_rate=0.1, seed=1))
 
 
-def test_neighbours_do_not_change_a_bit_at_the_same_width(whole: xr.Dataset) -> None:
+def test_neighbours_do_not_change_a_bit_at_the_same_width(reference: xr.Dataset) -> None:
     among_others = train(experiment({"learning_rate": [2.0, 0.1, 1e30]}, seeds=2))
     assert (among_others["diverged_step"].sel(learning_rate=1e30) >= 0).all()
-    assert_same_bits(among_others.sel(learning_rate=0.1), whole.sel(learning_rate=0.1))
+    assert_same_bits(among_others.sel(learning_rate=0.1), reference.sel(learning_rate=0.1))
 
 
 # 2. Paired
 
 
-def test_members_of_a_seed_start_from_one_draw_and_see_one_batch(whole: xr.Dataset) -> None:
-    first = whole["train_loss"].isel(step=0).values
+def test_members_of_a_seed_start_from_one_draw_and_see_one_batch(reference: xr.Dataset) -> None:
+    first = reference["train_loss"].isel(step=0).values
     assert (first == first[:1]).all()
     assert first[0, 0] != first[0, 1]
 
@@ -155,22 +155,24 @@ def restored(made: Runner, folder: Path) -> Runner:
 
 
 @pytest.mark.parametrize("chunk_steps", [1, 2, 60])
-def test_steps_cut_into_chunks_give_the_same_bits(whole: xr.Dataset, chunk_steps: int) -> None:
-    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2), chunk_steps=chunk_steps), whole)
+def test_steps_cut_into_chunks_give_the_same_bits(reference: xr.Dataset, chunk_steps: int) -> None:
+    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2), chunk_steps=chunk_steps), reference)
 
 
 @pytest.mark.parametrize("members", [1, 2, 4], ids=lambda members: f"{members} at once")
-def test_members_cut_into_blocks_agree(whole: xr.Dataset, members: int) -> None:
-    assert_within_tolerance(train(experiment({"learning_rate": RATES}, seeds=2, members_per_program=members)), whole)
+def test_members_cut_into_blocks_agree(reference: xr.Dataset, members: int) -> None:
+    assert_within_tolerance(
+        train(experiment({"learning_rate": RATES}, seeds=2, members_per_program=members)), reference
+    )
 
 
 @pytest.mark.parametrize(
     "layout", [{"split": "seeds", "configs": 3, "seeds": 2}, {"split": "configs", "configs": 4, "seeds": 2}]
 )
 @pytest.mark.parametrize("over_seeds", ["vmap", "map"])
-def test_two_devices_agree_with_one(whole: xr.Dataset, layout: dict[str, Any], over_seeds: str) -> None:
+def test_two_devices_agree_with_one(reference: xr.Dataset, layout: dict[str, Any], over_seeds: str) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2)
-    assert_within_tolerance(train(asked, devices=2, over_seeds=over_seeds, **layout), whole)
+    assert_within_tolerance(train(asked, devices=2, over_seeds=over_seeds, **layout), reference)
 
 
 # 5. One training program per group and width
@@ -229,8 +231,8 @@ def test_a_diverged_member_keeps_its_last_finite_state_and_leaves_the_others_alo
 # 7. The same command twice
 
 
-def test_the_same_experiment_twice_gives_the_same_bits(whole: xr.Dataset) -> None:
-    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2)), whole)
+def test_the_same_experiment_twice_gives_the_same_bits(reference: xr.Dataset) -> None:
+    assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2)), reference)
 
 
 def test_the_cursor_counts_beyond_32_bits() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from experiments import lr_sweep
+from jaxreg.errors import RunFolderError
 from jaxreg.runs import study_source
 from jaxreg.study import Study
 
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json
 import jaxreg
+from jaxreg.errors import RunFolderError
 from jaxreg.runs import study_source
 STUDY = jaxreg.Study("mine", "Mine")
 GUARD
@@ -75,10 +77,21 @@ def test_parts_are_imported_with_the_module_of_the_study(tmp_path: Path, monkeyp
     file = tmp_path / "registers.py"
     file.write_text("import os\nos.environ['REGISTERED'] = 'yes'\n", encoding="utf-8")
     monkeypatch.setenv("REGISTERED", "no")
-    assert study_source.import_parts({"study": None}) is None
-    assert study_source.import_parts({"study": "default"}) is None
-    assert study_source.import_parts({"experiment": "run"}) is None
-    assert "No module named" in str(study_source.import_parts({"experiment": "no_such_experiment"}))
+    assert study_source.import_parts({"study": None}, Path("run")) is None
+    assert study_source.import_parts({"study": "default"}, Path("run")) is None
+    assert study_source.import_parts({"experiment": "run"}, Path("run")) is None
+    assert "No module named" in str(study_source.import_parts({"experiment": "no_such_experiment"}, Path("run")))
     assert os.environ["REGISTERED"] == "no"
-    assert study_source.import_parts({"study": None}, str(file)) is None
+    assert study_source.import_parts({"study": None}, Path("run"), str(file)) is None
     assert os.environ["REGISTERED"] == "yes"
+
+
+@pytest.mark.parametrize("file", ["study.py", "run/study.py", "{folder}/study.py", "{folder}/../run/study.py"])
+def test_code_that_came_with_a_run_folder_is_not_run(tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "study.py").write_text("raise SystemExit('this was run')\n")
+    entry = {"module": "study", "attribute": "STUDY", "name": "mine", "file": file.format(folder=folder)}
+    for use in (study_source.find, study_source.import_parts):
+        with pytest.raises(RunFolderError, match="is not run. If you trust it, give it by --study="):
+            use({"study": entry}, folder)
