@@ -93,5 +93,5 @@ def test_code_that_came_with_a_run_folder_is_not_run(tmp_path: Path, file: str) 
     (folder / "study.py").write_text("raise SystemExit('this was run')\n")
     entry = {"module": "study", "attribute": "STUDY", "name": "mine", "file": file.format(folder=folder)}
     for use in (study_source.find, study_source.import_parts):
-        with pytest.raises(RunFolderError, match="is not run. If you trust it, give it by --study="):
+        with pytest.raises(RunFolderError, match=r"is not run\. If you trust it, give it by --study="):
             use({"study": entry}, folder)
