@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import Hparams
 from jaxreg.config.validation import validate
 from jaxreg.data import Data, load
+from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import make_blocks
 from jaxreg.population.placement import Placements, place_block, put_data
 from jaxreg.population.planning import Plan, make_plan
@@ -32,9 +34,16 @@ def experiment(axes: dict[str, Any] | None = None, seeds: int = 1, **other: Any)
     return checked
 
 
-def plan(asked: Experiment, *, devices: int = 1, problem: Problem | None = None, **layout: Any) -> Plan:
+def plan(
+    asked: Experiment,
+    *,
+    devices: int = 1,
+    problem: Problem | None = None,
+    watches: Sequence[Watch] = (),
+    **layout: Any,
+) -> Plan:
     """A plan on so many devices, with parts of its layouts replaced."""
-    made = make_plan(asked, load(asked.data), problem, devices=jax.devices()[:devices])
+    made = make_plan(asked, load(asked.data), problem, watches, devices=jax.devices()[:devices])
     return dataclasses.replace(made, layouts=tuple(dataclasses.replace(chosen, **layout) for chosen in made.layouts))
 
 

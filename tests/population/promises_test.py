@@ -63,7 +63,7 @@ class StopAfter(SignalGuard):
 def test_a_member_draws_the_same_numbers_alone_and_in_a_sweep() -> None:
     swept = initial_state(runner(experiment({"learning_rate": RATES, "init_variance": [0.01, 0.3]}, seeds=3)))
     alone = initial_state(runner(experiment(learning_rate=0.1, init_variance=0.3, first_seed=2)))
-    for in_sweep, solo in zip(jax.tree.leaves(swept.record.params), jax.tree.leaves(alone.record.params), strict=True):
+    for in_sweep, solo in zip(jax.tree.leaves(swept.params), jax.tree.leaves(alone.params), strict=True):
         np.testing.assert_array_equal(in_sweep[2, 3], solo[0, 0])  # configs: the rate is the slower of the two axes
 
 
@@ -346,9 +346,7 @@ def test_members_of_a_seed_start_from_one_draw_whatever_regularises_them(
 ) -> None:
     with_terms = initial_state(runner(experiment(METHOD_AXES, seeds=2, **STRENGTHS)))
     without = initial_state(runner(experiment({"l2_strength": [0.0]}, seeds=2, **(STRENGTHS | OFF))))
-    for one, other in zip(
-        jax.tree.leaves(with_terms.record.params), jax.tree.leaves(without.record.params), strict=True
-    ):
+    for one, other in zip(jax.tree.leaves(with_terms.params), jax.tree.leaves(without.params), strict=True):
         np.testing.assert_array_equal(one, np.broadcast_to(other, one.shape))
     first = regularised[1]["train_loss"].isel(step=0)
     kept = first.sel({"method": ["none", "l2", "late_l1", "kl", "max_norm"]}).values

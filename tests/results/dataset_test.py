@@ -94,7 +94,11 @@ def test_hyperparameters_are_coordinates_scalar_unless_swept(
 
 def test_zipped_hyperparameters_lie_along_one_dimension() -> None:
     _, _, results = measured(
-        Experiment(axes={"learning_rate": RATES, "momentum": (0.0, 0.5, 0.9)}, zip=(("learning_rate", "momentum"),))
+        Experiment(
+            hparams=Hparams(optimizer="momentum"),
+            axes={"learning_rate": RATES, "momentum": (0.0, 0.5, 0.9)},
+            zip=(("learning_rate", "momentum"),),
+        )
     )
     assert "momentum" not in results.dims
     assert results["momentum"].dims == ("learning_rate",)
