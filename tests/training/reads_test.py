@@ -57,7 +57,7 @@ def refuse(axes: dict[str, Any], problem: Problem | None = None, zip: tuple[Any,
             {*MLP, "l1_strength", "l1_start", "kl_strength", "kl_target", "max_norm", "dropout_rate"},
         ),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_a_program_reads_what_its_parts_name(fields: dict[str, Any], terms: str, reads: set[str]) -> None:
     assert read(terms=terms, **fields) == (ALWAYS | reads)
