@@ -12,6 +12,7 @@ import pytest
 
 from experiments import cli
 from jaxreg import extract
+from tests.tables import restored_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 MARK = "<!-- every block on this page is run"
@@ -39,10 +40,12 @@ def test_every_block_runs(page: Path) -> None:
     blocks = list(BLOCK.finditer(text))
     assert len(blocks) == text.count("```") // 2
     names: dict[str, Any] = {}
-    for block in blocks:
-        if block["language"] == "bash":
-            for line in block["code"].replace("\\\n", " ").splitlines():
-                assert type_in(line) == 0, line
-        else:
-            above = "\n" * text.count("\n", 0, block.start("code"))  # so that a traceback names the line of the page
-            exec(compile(above + block["code"], str(page), "exec"), names)
+    with restored_tables():
+        for block in blocks:
+            if block["language"] == "bash":
+                for line in block["code"].replace("\\\n", " ").splitlines():
+                    assert type_in(line) == 0, line
+            else:
+                # As many empty lines as stand above it, so that a traceback names the line of the page.
+                above = "\n" * text.count("\n", 0, block.start("code"))
+                exec(compile(above + block["code"], str(page), "exec"), names)

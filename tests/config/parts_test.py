@@ -26,17 +26,8 @@ from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
 from jaxreg.nn.regularisers import REGULARISERS, Regulariser
 from jaxreg.training.problem import Problem
 from jaxreg.training.reads import refuse_unread_axes
+from tests.tables import restored_tables
 from tests.training_run import train
-
-TABLES: tuple[dict[str, Any], ...] = (
-    ACTIVATIONS,
-    INITIAL_SCHEMES,
-    LOSSES,
-    OPTIMIZERS,
-    SCHEDULES,
-    REGULARISERS,
-    FIELDS,
-)
 
 # What each setting has besides those before it, the toy of one kind each: the last one has them all.
 ADDED: dict[str, dict[str, str]] = {
@@ -95,14 +86,9 @@ def add_toys() -> None:
 @contextlib.contextmanager
 def toys() -> Iterator[None]:
     """The tables with the toys, and as they were afterwards."""
-    before = [dict(table) for table in TABLES]
-    add_toys()
-    try:
+    with restored_tables():
+        add_toys()
         yield
-    finally:
-        for table, entries in zip(TABLES, before, strict=True):
-            table.clear()
-            table.update(entries)
 
 
 def run(*flags: str) -> int:
