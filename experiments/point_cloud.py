@@ -54,7 +54,7 @@ from jaxreg.measures import (
 from jaxreg.measures.summary import best_of_each, member_dims
 from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.reporting.defaults import default_answer, default_figures
-from jaxreg.runs.timing import training_time_alone
+from jaxreg.runs.time_alone import training_time_alone
 from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 

@@ -1,4 +1,4 @@
-"""Documented modules under the names that they had before they moved into rooms, for scripts that import them so.
+"""Documented modules under the names that they had before they moved into subpackages, for scripts that import them so.
 
 `import jaxreg.tidy` and `from jaxreg.tidy import to_frame` go on working. Each name is looked up where it is now.
 """

@@ -19,9 +19,9 @@ import xarray as xr
 
 from jaxreg import results
 from jaxreg.config import sweeps
+from jaxreg.config.consistency import validate
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.remarks import remarks
-from jaxreg.config.validation import validate
 from jaxreg.data import Data, load
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError

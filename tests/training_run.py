@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import xarray as xr
 
+from jaxreg.config.consistency import validate
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import Hparams
-from jaxreg.config.validation import validate
 from jaxreg.data import Data, load
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import make_blocks

@@ -14,8 +14,8 @@ from jaxreg.measures.summary import best_of_each
 class AtBest:
     """A claim about the values of a dimension, methods say, each of them at the setting that is best for it.
 
-    A penalty is chosen among its strengths, no penalty is not, which favours penalties in what is measured on the
-    validation set. p is not adjusted for that choice.
+    A penalty is judged at the best of several strengths, no penalty has no such choice: in what is measured on the
+    validation set this favours penalties. p is not adjusted for it.
 
     Attributes:
       claim: about `dim`, naming no other swept axis.

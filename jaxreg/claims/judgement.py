@@ -1,16 +1,24 @@
 """The verdict on a claim: supported, contradicted or undecided, and the rules that every kind of claim follows.
 
-When a kind of claim is supported and when contradicted stands in its own module: `trend`, `pair`, `best`, `within`,
-`reported`. All of them are judged by differences paired by seed. n is the number of seeds; the level is 5 % for the
-claim as a whole (Holm's procedure within it), so that without an effect at most one claim in twenty is decided:
+  kind      supported                                         contradicted
+  trend     the slope is significant as claimed, no step      the slope, or a step, is significant against the claim
+            against it
+  pair      the paired difference is significant as claimed   it is significant the other way
+  best      significantly better than each other setting      significantly worse than one of them
+  within    the 95 % interval lies within the bounds          it lies outside
+  reported  the number lies in the prediction interval        it lies outside, p at most 5 %
+
+and undecided otherwise; the modules of these names hold the details. All of them are judged by differences paired by
+seed. n is the number of seeds; the level is 5 % for the claim as a whole (Holm's procedure within it), so that without
+an effect at most one claim in twenty is decided:
 
 - Student's t test of the mean difference. Of a comparison in which a value is infinite (censored: never trained), and
   of differences that are all equal, as counts may be, the exact sign test.
-- Pairs with a member without a value (NaN) are left out, counted and named. What is left of a setting that diverges are
-  the members that went well, so there is no verdict in its favour: undecided. Which side a difference favours follows
-  from what is better of the measure; where that is unknown, or a value is missing for another reason than divergence, a
-  missing member on either side leaves the claim undecided. Where fewer than two pairs are left, diverged members rank
-  worst, and the exact sign test on that order may decide against them.
+- Pairs with a member without a value (NaN) are left out, counted and named. Of a setting in which members
+  diverge only those that went well are left, which flatters it; a verdict in its favour is therefore undecided. Which
+  side a difference favours follows from what is better of the measure; where that is unknown, or a value is missing for
+  another reason than divergence, a missing member on either side leaves the claim undecided. Where fewer than two pairs
+  are left, diverged members rank worst, and the exact sign test on that order may decide against them.
 - Differences that are all exactly zero are identical, not tested. Of a continuous loss (in nats, two seeds or more)
   that contradicts a claim that there is a difference; anything else may tie by chance and is undecided.
 - One seed gives no interval, and what the run does not hold is undecided with n = 0.

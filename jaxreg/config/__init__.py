@@ -1,20 +1,8 @@
 """What is asked for: hyperparameters, data, run, the axes of a sweep, and the flags that spell them."""
 
+from jaxreg.config.consistency import validate
 from jaxreg.config.experiment import MATMUL_PRECISIONS, DataConfig, Experiment, RunConfig
-from jaxreg.config.fields import (
-    MAX_FLOAT_COUNT,
-    MAX_STEPS,
-    METHOD,
-    RADIUS,
-    SIZES,
-    Rule,
-    describe,
-    hyperparameter,
-    number,
-    one_of,
-    option,
-    whole_number,
-)
+from jaxreg.config.fields import hyperparameter, option
 from jaxreg.config.hparams import (
     AFTER_STOP,
     DEFAULT_NUM_STEPS,
@@ -27,7 +15,19 @@ from jaxreg.config.hparams import (
     resolved,
 )
 from jaxreg.config.methods import effective_hparams, strengths_of, suppressed_by, terms_of
-from jaxreg.config.validation import check_value, validate
+from jaxreg.config.validation import (
+    MAX_FLOAT_COUNT,
+    MAX_STEPS,
+    METHOD,
+    RADIUS,
+    SIZES,
+    Rule,
+    check_value,
+    describe,
+    number,
+    one_of,
+    whole_number,
+)
 
 __all__ = [
     "AFTER_STOP",

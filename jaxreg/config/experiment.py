@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxreg.config.fields import MAX_FLOAT_COUNT, describe, number, one_of, option, whole_number
+from jaxreg.config.fields import option
 from jaxreg.config.hparams import FIELDS, RESERVED, Hparams
+from jaxreg.config.validation import MAX_FLOAT_COUNT, describe, number, one_of, whole_number
 from jaxreg.errors import ConfigError
 
 MATMUL_PRECISIONS = ("default", "high", "highest")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from jaxreg.config.experiment import DataConfig, Experiment, RunConfig
-from jaxreg.config.fields import describe
 from jaxreg.config.hparams import FIELDS, Hparams
+from jaxreg.config.validation import describe
 from jaxreg.errors import ConfigError
 
 # Flags that may differ between a run and its resumption.

@@ -16,17 +16,8 @@ from typing import TYPE_CHECKING, Any, overload
 import flax.struct
 from flax.core import FrozenDict
 
-from jaxreg.config.fields import (
-    MAX_FLOAT_COUNT,
-    METHOD,
-    RADIUS,
-    SIZES,
-    Rule,
-    hyperparameter,
-    number,
-    one_of,
-    whole_number,
-)
+from jaxreg.config.fields import hyperparameter
+from jaxreg.config.validation import MAX_FLOAT_COUNT, METHOD, RADIUS, SIZES, Rule, number, one_of, whole_number
 from jaxreg.errors import ConfigError
 from jaxreg.nn.activations import ACTIVATIONS
 from jaxreg.nn.initializers import INITIAL_SCHEMES, default_variance

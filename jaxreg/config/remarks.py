@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.fields import describe
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.parts import readers_of
+from jaxreg.config.validation import describe
 from jaxreg.nn.regularisers import REGULARISERS
 
 

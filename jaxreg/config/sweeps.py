@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.fields import MAX_STEPS, describe
 from jaxreg.config.hparams import FIELDS, STATIC, Hparams, resolved
 from jaxreg.config.methods import effective_hparams, terms_of
+from jaxreg.config.validation import MAX_STEPS, describe
 from jaxreg.errors import ConfigError
 from jaxreg.nn.regularisers import compiled_terms
 

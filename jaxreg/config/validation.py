@@ -1,16 +1,114 @@
-"""What can be refused without the data."""
+"""The values that each field may take, and the words that refuse others: `--flag=value: must be ...`.
+
+What single values do not show (axes, zips, options that contradict each other) is refused in
+`jaxreg.config.consistency`, what only the data shows in `jaxreg.config.sweeps`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jaxreg.config.experiment import Experiment
-from jaxreg.config.fields import Rule, describe
-from jaxreg.config.hparams import FIELDS
-from jaxreg.config.parts import require_declared
+import numpy as np
+
 from jaxreg.errors import ConfigError
+from jaxreg.nn.regularisers import REGULARISERS
+
+MAX_STEPS = 2**31 - 1  # steps are int32 on the device
+MAX_FLOAT_COUNT = 2**24  # counts up to here are exact as float32, which traced hyperparameters are
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What values a field may take.
+
+    Attributes:
+      holds: a test.
+      words: what is allowed, in words: "must be ...". Called anew each time, since tables of names can grow.
+      table: the table of named parts that the values are taken from, if any.
+    """
+
+    holds: Callable[[Any], bool]
+    words: Callable[[], str]
+    table: Mapping[str, Any] | None = None
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed now, in words."""
+        return self.words()
+
+
+def _float32(value: float) -> float:
+    """The number as the device will see it: 1e39 is infinite there and 1e-50 zero."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.float32(value))
+
+
+def number(lowest: float = -math.inf, highest: float = math.inf, *, above: bool = False, below: bool = False) -> Rule:
+    """Finite float32 numbers in [lowest, highest]; `above` and `below` leave the ends out."""
+    bounds = [f"{'>' if above else '>='} {lowest:g}"] if lowest > -math.inf else []
+    bounds += [f"{'<' if below else '<='} {highest:g}"] if highest < math.inf else []
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        x = _float32(value)
+        return math.isfinite(x) and (x > lowest if above else x >= lowest) and (x < highest if below else x <= highest)
+
+    allowed = f"must be a finite number {' and '.join(bounds)}".rstrip()
+    return Rule(holds, lambda: allowed)
+
+
+def whole_number(lowest: int, highest: int = MAX_STEPS) -> Rule:
+    """Whole numbers in [lowest, highest]."""
+    return Rule(
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest,
+        lambda: f"must be a whole number from {lowest} to {highest}",
+    )
+
+
+def one_of(names: Iterable[str]) -> Rule:
+    """One of the names. Those of a table are looked up anew each time: what is added to it later is allowed too."""
+    table = names if isinstance(names, Mapping) else None
+    names = names if table is not None else tuple(names)
+    return Rule(lambda value: value in names, lambda: f"must be one of {', '.join(names)}", table)
+
+
+RADIUS = Rule(
+    lambda value: value == math.inf or number(0, above=True).holds(value), lambda: "must be a number > 0, or inf"
+)
+
+SIZES = Rule(
+    lambda value: isinstance(value, tuple) and all(isinstance(size, int) and size >= 1 for size in value),
+    lambda: "must be layer sizes >= 1, `x` between layers and a comma between axis values (32,64x64), or none",
+)
+
+
+def _is_method(text: Any) -> bool:
+    parts = text.split("+") if isinstance(text, str) else [text]
+    if text in ("all", "none"):
+        return True
+    if not set(parts) <= set(REGULARISERS):
+        return False
+    without_variants = {REGULARISERS[name].variant_of or name for name in parts}
+    return len(without_variants) == len(parts)  # each once, and none beside its variant
+
+
+def _methods() -> str:
+    variants = [f"{r.variant_of} not beside {name}" for name, r in REGULARISERS.items() if r.variant_of]
+    return ", ".join(
+        [
+            f"must be one of all, none, {', '.join(REGULARISERS)}, or several of them joined by +, each once",
+            "all and none alone",
+            *variants,
+        ]
+    )
+
+
+METHOD = Rule(_is_method, _methods, REGULARISERS)
 
 
 def check_value(name: str, value: Any, rule: Rule | None) -> None:
@@ -28,68 +126,10 @@ def check_value(name: str, value: Any, rule: Rule | None) -> None:
     raise ConfigError(name, describe(value), rule.allowed + hint)
 
 
-def validate(experiment: Experiment) -> None:
-    """Refuses every value that can be refused without the data.
-
-    Raises:
-      ConfigError: naming the flag, the value and what is allowed.
-    """
-    require_declared()
-    for part in (experiment, experiment.data, experiment.run):
-        for field in dataclasses.fields(part):
-            value = getattr(part, field.name)
-            if not field.metadata or (value is None and field.default is None):
-                continue
-            if value is None:
-                raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
-            check_value(field.name, value, field.metadata["rule"])
-    following = {name for names in experiment.zip for name in names[1:]}  # the first one labels the dimension
-    for name, field in FIELDS.items():
-        values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
-        if name in experiment.axes and len(values) == 0:
-            raise ConfigError(name, "", "an empty list; give at least one value")
-        seen = set()
-        for value in values:
-            if value is None and field.default is None:
-                continue
-            check_value(name, value, field.metadata["rule"])
-            if value in seen and name not in following:
-                raise ConfigError(name, ",".join(map(describe, values)), f"{describe(value)} is in the list twice")
-            seen.add(value)
-    for name in experiment.axes:
-        if name not in FIELDS:
-            nearest = difflib.get_close_matches(name, FIELDS, n=1)
-            raise ConfigError(
-                name, "...", "not a hyperparameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
-            )
-    _validate_zip(experiment)
-    last = experiment.first_seed + experiment.seeds - 1
-    if last >= 2**32:
-        raise ConfigError("seeds", experiment.seeds, f"the last seed would be {last}; seeds end at {2**32 - 1}")
-    if experiment.run.resume and experiment.run.workdir is None:
-        raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
-    if experiment.run.resume and experiment.run.overwrite:
-        raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
-
-
-def _validate_zip(experiment: Experiment) -> None:
-    zipped: list[str] = []
-    for names in experiment.zip:
-        text = ",".join(names)
-        for name in names:
-            if name not in FIELDS:
-                nearest = difflib.get_close_matches(name, FIELDS, n=1)
-                hint = f"; did you mean {nearest[0]}?" if nearest else ""
-                raise ConfigError("zip", text, f"{name} is not a hyperparameter{hint}")
-            if name in zipped:
-                raise ConfigError("zip", text, f"{name} is zipped twice")
-            zipped.append(name)
-        for name in names:
-            if len(experiment.axes.get(name, ())) < 2:
-                raise ConfigError("zip", text, f"--{name} has one value; give it a list")
-        lengths = {name: len(experiment.axes[name]) for name in names}
-        if len(names) < 2:
-            raise ConfigError("zip", text, "give two or more names, comma between")
-        if len(set(lengths.values())) > 1:
-            counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise ConfigError("zip", text, f"the lists differ in length: {counts}")
+def describe(value: Any) -> str:
+    """The value as a flag spells it: 0.1, 64x64, relu."""
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)

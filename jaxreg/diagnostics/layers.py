@@ -8,22 +8,22 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxreg.diagnostics.thresholds import EPSILON, TWIN_TOLERANCE
+from jaxreg.diagnostics.thresholds import SATURATION_MARGIN, TWIN_TOLERANCE
 from jaxreg.nn.activations import activation_named
 
 
 def saturated_fraction(activations: Array, activation: str) -> Array:
     """The share of (example, unit) pairs [examples, units] that are saturated, 0 for functions without flat ends.
 
-    They lie within EPSILON of a flat end, as a fraction of the distance between the two ends: a sigmoid within EPSILON
-    of 0 or 1, a tanh within 2 EPSILON of -1 or 1, the same pre-activations up to the factor 2 between the two.
+    They lie within m = SATURATION_MARGIN of a flat end, as a fraction of the distance between the two ends: a sigmoid
+    within m of 0 or 1, a tanh within 2 m of -1 or 1, the same pre-activations up to the factor 2 between the two.
     """
     flat_ends = activation_named(activation).flat_ends
     if flat_ends is None:
         return jnp.zeros(())
     low, high = flat_ends
     share = activations if (low, high) == (0.0, 1.0) else (activations + -low) / (high - low)
-    return jnp.mean((share <= EPSILON) | (share >= 1 - EPSILON))
+    return jnp.mean((share <= SATURATION_MARGIN) | (share >= 1 - SATURATION_MARGIN))
 
 
 def dead_fraction(activations: Array, activation: str) -> Array:

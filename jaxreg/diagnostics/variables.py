@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jaxreg.diagnostics.thresholds import EPSILON, SMALL
+from jaxreg.diagnostics.thresholds import SATURATION_MARGIN, SMALL
 from jaxreg.diagnostics.watch import Variable
 
 QUANTITIES = (
@@ -35,7 +35,10 @@ def _variables() -> dict[str, Variable]:
         for moment, words in (("mean", "mean"), ("std", "standard deviation"))
     }
     others = {
-        "saturated_fraction": ("1", f"share of (example, unit) pairs within {EPSILON:g} of a flat end of the sigmoid"),
+        "saturated_fraction": (
+            "1",
+            f"share of (example, unit) pairs within {SATURATION_MARGIN:g} of a flat end of the sigmoid",
+        ),
         "dead_fraction": ("1", "share of ReLU units that fire for no example of the probe"),
         "distinct_units": ("units", "number of different incoming weight vectors, bias included"),
         "weight_norm": ("1", "norm of the weights"),

@@ -14,12 +14,12 @@ import xarray as xr
 
 from jaxreg.diagnostics.thresholds import (
     ALMOST_ALL,
-    EPSILON,
     LARGEST_GROWTH,
     LARGEST_SIGNAL,
     LEARNED_CHANGE,
     MOST_DEAD,
     MOST_SATURATED,
+    SATURATION_MARGIN,
     SMALLEST_CHANGE,
     SMALLEST_SHARE,
 )
@@ -80,9 +80,9 @@ RULES = (
     ),
     Rule(
         "saturated",
-        f"more than {MOST_SATURATED:g} of the (example, unit) pairs lie within {EPSILON:g} of 0 or 1 (sigmoid) or "
-        f"{2 * EPSILON:g} of -1 or 1 (tanh) while the weights have changed by less than {LEARNED_CHANGE:g} times their "
-        f"initial norm; later, more than {ALMOST_ALL:g}",
+        f"more than {MOST_SATURATED:g} of the (example, unit) pairs lie within {SATURATION_MARGIN:g} of 0 or 1 "
+        f"(sigmoid) or {2 * SATURATION_MARGIN:g} of -1 or 1 (tanh) while the weights have changed by less than "
+        f"{LEARNED_CHANGE:g} times their initial norm; later, more than {ALMOST_ALL:g}",
         "LeCun et al. 1998; Glorot & Bengio 2010",
         _saturated,
     ),

@@ -1,4 +1,4 @@
-"""What penalties and the methods made of them do: the loss they are part of, and its jump where L1 sets in late."""
+"""What penalties do to training: the objective that holds them, and its jump where late L1 sets in."""
 
 from __future__ import annotations
 

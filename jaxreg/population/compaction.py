@@ -38,7 +38,13 @@ def take(states: Any, block: Block, remaining: Block, layout: Layout) -> Any:
 
 
 def put_back(all_states: Any, states: Any, block: Block, remaining: Block) -> Any:
-    """The states of the block, those of the remaining members in their places."""
+    """The states of the block with those of the remaining members in their places.
+
+    Args:
+      all_states: of the block, on the host, [seeds, configs, ...].
+      states: of the remaining members, on the host, [seeds, configs, ...] at the narrower width.
+      block, remaining: which members these are.
+    """
     seeds, configs = _places(block, remaining)
 
     def updated(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -59,6 +59,9 @@ def check_member(
       sets: validation, test, and the test batch.
       check: [] int32, number of the check.
       block_size: static, examples per evaluation block.
+
+    Returns:
+      The state after the check, and mean loss (nats) and accuracy on each set, [] each, NaN if the member is halted.
     """
     measured = Check(*(evaluate(state.params, hparams, problem, *examples, block_size) for examples in sets))
     after = after_check(state, hparams, measured.validation, check)
@@ -79,7 +82,18 @@ def final_metrics(
     num_classes: int,
     block_size: int,
 ) -> FinalMetrics:
-    """The whole training set, and which test examples are taken for which class; `num_classes` is static."""
+    """The whole training set, and which test examples are taken for which class, after the last step.
+
+    Args:
+      state, hparams, problem: the member.
+      train, test: the sets.
+      num_classes: static.
+      block_size: static, examples per evaluation block.
+
+    Returns:
+      Mean loss (nats) and accuracy on the training set, NaN if the member diverged; and the confusion matrix of the
+      test set, int32 [label, prediction], 0 if it diverged and None beyond MAX_CONFUSED classes.
+    """
     diverged = state.diverged_step >= 0
     measured = nan_where(diverged, evaluate(state.params, hparams, problem, *train, block_size))
     if num_classes > MAX_CONFUSED:

@@ -21,7 +21,7 @@ from jaxreg.nn.regularisers import compiled_terms
 
 # What a chunk of steps should cost: long enough to hide its start, short enough for a signal to be heeded soon.
 _CHUNK_SECONDS = 2.0
-_ASSUMED_FLOPS = {"cpu": 4e10, "gpu": 2e13, "tpu": 5e13}  # per device; only the length of a chunk hangs on it
+_ASSUMED_FLOPS = {"cpu": 4e10, "gpu": 2e13, "tpu": 5e13}  # per device; only the length of a chunk depends on it
 _MAX_CHUNK_STEPS = 1000
 _MAX_CHUNK_EXAMPLES = 2**24  # indices per device that a chunk may hold, 64 MiB
 _EVAL_FLOATS = 2**24  # activations that an evaluation block may hold

@@ -55,7 +55,7 @@ class Compiled(NamedTuple):
     check: Callable[..., tuple[TrainState, Check]]
     finish: Callable[..., FinalMetrics]
     watch: Mapping[str, Callable[..., Watched]]
-    bytes: int  # of memory that a call takes on each device, of the programs that take much; the training set included
+    bytes: int  # on each device during a call, training set included: the largest of training and watches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Placement:
     def train(
         self, states: TrainState, population: Population, first: int, last: int
     ) -> tuple[TrainState, tuple[StepMetrics, Watched]]:
-        """Takes the steps first ... last - 1, at most `layout.chunk_steps`; `states` are given away.
+        """Takes the steps first ... last - 1, at most `layout.chunk_steps`; `states` are donated, and gone.
 
         Returns:
           The states, and the metrics of each step, [seeds, chunk_steps, configs, ...], of which the first
@@ -104,7 +104,7 @@ class Placement:
         return self.compiled.train(states, population, self.data.train, _uint32(cursor), *steps, watched)
 
     def check(self, states: TrainState, population: Population, number: int) -> tuple[TrainState, Check]:
-        """Measures the held-out sets at check `number`, [seeds, configs]; `states` are given away."""
+        """Measures the held-out sets at check `number`, [seeds, configs]; `states` are donated, and gone."""
         num_test = self.data.test.labels.shape[0]
         cursor = cursor_at(number, min(self.group.shared.batch_size, num_test), num_test)
         held_out = self.data.validation, self.data.test

@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.fields import describe
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
+from jaxreg.config.validation import describe
 from jaxreg.data import Data
 from jaxreg.diagnostics.probe import layer_watch
 from jaxreg.diagnostics.surfaces import SURFACES
@@ -26,8 +26,8 @@ from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
 from jaxreg.training.problem import Problem, with_terms
-from jaxreg.training.reads import refuse_unread_axes
 from jaxreg.training.state import TrainState, init_state
+from jaxreg.training.unread_axes import refuse_unread_axes
 
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
@@ -100,7 +100,11 @@ def plan_layouts(
     problem: Problem,
     devices: Sequence[jax.Device] | None = None,
 ) -> tuple[Layout, ...]:
-    """The layout of each group: the pinned one, or chosen by rule."""
+    """The layout of each group: the pinned one, or chosen by rule.
+
+    Raises:
+      ConfigError: a pinned layout that does not fit the sweep or the devices; a member that does not fit in memory.
+    """
     if experiment.layout:
         return (_pinned(experiment, sweep),)
     return tuple(plan_layout(group, sweep, data, problem, experiment, devices=devices) for group in sweep.groups)
@@ -115,7 +119,13 @@ def plan_layout(
     max_members: int = 0,
     devices: Sequence[jax.Device] | None = None,
 ) -> Layout:
-    """The layout of a group on `devices` (default all), from the shapes of its state; nothing is allocated."""
+    """The layout of a group on `devices` (default all), from the shapes of its state; nothing is allocated.
+
+    `max_members` bounds the width; 0 for as many as fit in memory, or as the experiment asks for.
+
+    Raises:
+      ConfigError: a single member does not fit in memory.
+    """
     state, shared = state_shapes(group, data, problem), group.shared
     layout = choose_layout(
         num_seeds=len(sweep.seeds),

@@ -47,8 +47,8 @@ class Population(NamedTuple):
 class Programs:
     """The functions of one group at one width, mapped over its members and divided among the devices.
 
-    `init`, `train`, `check`, `finish` and those in `watch`, by the name of the watch, are pure and jitted; `train` and
-    `check` give their state's memory away.
+    `init`, `train`, `check`, `finish` and those in `watch`, by the name of the watch, are pure and jitted. `train` and
+    `check` donate their states: the memory of the argument is used for the result, and the argument is gone.
     """
 
     def __init__(

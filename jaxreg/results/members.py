@@ -19,10 +19,10 @@ import xarray as xr
 
 from jaxreg import results
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.fields import describe
 from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
 from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
+from jaxreg.config.validation import describe
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
 from jaxreg.files import write_atomically
 from jaxreg.measures import value_label

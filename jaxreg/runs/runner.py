@@ -77,7 +77,11 @@ class Runner:
         snapshots.save(Snapshot(position))
 
     def fit(self, number: int, *, may_shrink: bool = True) -> Placement:
-        """The compiled placement of a group; at half the width as long as it does not fit in memory."""
+        """The compiled placement of a group.
+
+        While it does not fit in memory, `record.layouts` gets a layout of half the width, which is compiled in its
+        place; not where the width is pinned, and not unless it `may_shrink`, as a resumed group may not.
+        """
         groups = self.plan.sweep.groups
         group = groups[number]
         while True:

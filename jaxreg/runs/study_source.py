@@ -54,7 +54,8 @@ def locate(study: Study) -> dict[str, Any] | str | None:
 def find(meta: Mapping[str, Any], folder: Path, given: str | None = None) -> tuple[Study, bool]:
     """The study of a finished run, and whether that is certain.
 
-    It is not for a run named `run` by a version that kept no `study`: the default one is returned.
+    Earlier versions kept no `study`: for a run named `run`, which `jaxreg.run` made, the default study is returned, and
+    it is not certain that none was given.
 
     Args:
       meta: the meta.json of the run.

@@ -41,6 +41,9 @@ def permute(positions: Array, round_keys: Array, num_examples: int) -> Array:
       positions: uint32, any shape, each < num_examples.
       round_keys: uint32 [ROUNDS, *positions.shape], or a shape that broadcasts to it.
       num_examples: length of the range, 1 to 2^31.
+
+    Returns:
+      uint32 like `positions`, each < num_examples; different positions give different values.
     """
     bits = max(_MIN_BITS, (num_examples - 1).bit_length())
 

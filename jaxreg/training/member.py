@@ -159,13 +159,13 @@ def is_halted(state: TrainState, hparams: Hparams) -> Array:
 
 
 def after_check(state: TrainState, hparams: Hparams, validation: Metrics, check: Array) -> TrainState:
-    """The state after a check: a strictly lower validation loss makes its parameters the best ones; patience may end.
+    """The state after a check: a strictly lower validation loss makes its parameters the best; patience may run out.
 
     A halted member does not change.
 
     Args:
       state: the member at the check.
-      hparams: its hyperparameters; `patience` is counted in checks, and 0 is without end.
+      hparams: its hyperparameters; `patience` is counted in checks, and 0 never runs out.
       validation: its loss and accuracy on the validation set, [] each; a loss that is NaN is never lower.
       check: [] int32, the number of this check, from 0.
 

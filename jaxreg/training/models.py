@@ -100,7 +100,15 @@ def mlp(initializer: Initializer | None = None) -> Model:
 
 
 def from_linen(module: Any) -> Model:
-    """A Flax Linen module that maps flattened inputs [batch, features] to logits; it shows no activations, no trace."""
+    """A Flax Linen module as a model.
+
+    Args:
+      module: maps flattened inputs [batch, features] to logits [batch, classes], without mutable collections or keys.
+
+    Returns:
+      A model that reads no hyperparameters, so that none of `hidden_sizes`, `activation`, `init` and `init_variance`
+      can be swept; it shows no activations (no KL sparsity), no trace (no diagnostics), and has no dropout.
+    """
 
     def init(key: Array, _hparams: Hparams, input_shape: tuple[int, ...], _num_classes: int) -> Params:
         return module.init(key, jnp.zeros((1, math.prod(input_shape))))

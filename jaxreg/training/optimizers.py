@@ -42,7 +42,16 @@ def make_schedule(hparams: Hparams) -> Callable[[ArrayLike], Array]:
 
 
 def make_optimizer(hparams: Hparams) -> optax.GradientTransformation:
-    """The Optax transformation of one member."""
+    """The Optax transformation of one member, made inside the traced function.
+
+    In order: the direction of the update rule, decoupled decay of the weights, minus the learning rate of the schedule.
+
+    Args:
+      hparams: its hyperparameters, scalars which may be traced.
+
+    Returns:
+      A transformation (gradients, state, params) -> (updates, state), each a tree like the parameters.
+    """
     return optax.chain(
         bind(OPTIMIZERS[hparams.optimizer], hparams)(),
         optax.add_decayed_weights(hparams.weight_decay, mask=weights_mask),

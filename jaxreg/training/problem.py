@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxreg.config import Hparams
-from jaxreg.nn.regularisers import REGULARISERS, Regulariser
+from jaxreg.nn.regularisers import REGULARISERS, Regulariser, compiled_terms
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.training.binding import bind
 from jaxreg.training.models import Model, mlp
@@ -36,8 +36,19 @@ class Problem(NamedTuple):
 
 
 def with_terms(problem: Problem, terms: str) -> Problem:
-    """The problem with the regularisers that `terms` names, as `Layout.terms` does, compiled in before the own ones."""
-    named = [REGULARISERS[name] for name in REGULARISERS if name in terms.split("+")]
+    """The problem with regularisers compiled in, before the user's own penalties and constraints.
+
+    Args:
+      problem: with the user's own parts alone.
+      terms: names of compiled regularisers with + between (`l2+dropout`), or none; as `Layout.terms` holds them.
+
+    Raises:
+      ValueError: a name that no compiled regulariser has; leaving it out would train without it.
+    """
+    names = [] if terms == "none" else terms.split("+")
+    if unknown := set(names) - set(compiled_terms()):
+        raise ValueError(f"terms={terms}: no regulariser is named {', '.join(sorted(unknown))} here")
+    named = [REGULARISERS[name] for name in compiled_terms() if name in names]
     return problem._replace(
         penalties=(*(penalty_of(each) for each in named if each.penalty), *problem.penalties),
         constraints=(*(constraint_of(each) for each in named if each.projection), *problem.constraints),

@@ -1,5 +1,7 @@
 """When a member stops, and what it keeps: patience, best parameters, divergence. One member, as masks.
 
+The rules; `jaxreg.training.member` applies them, divergence in `update` and patience in `after_check`.
+
 A halted member stays in its program and costs as much as before, but does not change; where `--compaction` is
 on, the program is recompiled at half its width once the members still training fit it.
 """

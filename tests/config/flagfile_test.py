@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.flags import make_flags, to_experiment
+from jaxreg.config.consistency import validate
 from jaxreg.config.experiment import DataConfig, Experiment, RunConfig
 from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
 from jaxreg.config.hparams import Hparams
-from jaxreg.config.validation import validate
 from jaxreg.errors import ConfigError
 
 

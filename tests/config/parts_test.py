@@ -25,7 +25,7 @@ from jaxreg.nn.losses import LOSSES
 from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
 from jaxreg.nn.regularisers import REGULARISERS, Regulariser
 from jaxreg.training.problem import Problem
-from jaxreg.training.reads import refuse_unread_axes
+from jaxreg.training.unread_axes import refuse_unread_axes
 from tests.tables import restored_tables
 from tests.training_run import train
 

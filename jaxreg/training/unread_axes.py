@@ -16,11 +16,11 @@ from jax import Array
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.fields import describe
 from jaxreg.config.hparams import FIELDS, TRACED, Hparams
 from jaxreg.config.methods import effective_hparams
 from jaxreg.config.parts import readers_of
 from jaxreg.config.sweeps import Sweep
+from jaxreg.config.validation import describe
 from jaxreg.errors import ConfigError
 from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.training.member import Metrics, after_check, evaluate, update

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.fields import MAX_STEPS
 from jaxreg.config.methods import effective_hparams
+from jaxreg.config.validation import MAX_STEPS
 from jaxreg.data import Data
 from jaxreg.population.placement import Placements
 from jaxreg.population.planning import make_plan

@@ -10,7 +10,7 @@ from jaxreg.config import DataConfig, Experiment, Hparams
 from jaxreg.data import load
 from jaxreg.population.layout import Layout
 from jaxreg.population.placement import Placement, Placements
-from jaxreg.runs import timing
+from jaxreg.runs import time_alone
 from jaxreg.runs.runner import Runner
 
 DATA = load(DataConfig("moons", num_points=40, validation_size=20))
@@ -41,7 +41,7 @@ def test_repeats_are_interleaved_warm_and_of_one_seed_each(monkeypatch: pytest.M
 
     monkeypatch.setattr(Runner, "run", watched_run)
     monkeypatch.setattr(Placements, "get", watched_get)
-    seconds = timing.training_time_alone({"l2": member("l2"), "early_stopping": member("early_stopping")}, DATA, 3)
+    seconds = time_alone.training_time_alone({"l2": member("l2"), "early_stopping": member("early_stopping")}, DATA, 3)
     l2, early = (0.1, 0), (0.0, 1)
     seeds = [5, 5, 5, 5, 6, 6, 7, 7]  # the first pair warms up
     assert trained == [(*method, seed) for method, seed in zip([l2, early] * 4, seeds, strict=True)]
@@ -59,5 +59,5 @@ def test_time_is_that_of_the_steps_and_with_patience_that_of_the_checks_too(monk
 
     monkeypatch.setattr(Runner, "run", spend)
     members = {"none": member("none"), "early_stopping": member("early_stopping"), "all": member("all", patience=0)}
-    seconds = timing.training_time_alone(members, DATA, 2)
+    seconds = time_alone.training_time_alone(members, DATA, 2)
     np.testing.assert_array_equal(seconds, [[2, 2], [2.5, 2.5], [2, 2]])

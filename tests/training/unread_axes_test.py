@@ -16,7 +16,7 @@ from jaxreg.config.sweeps import make_sweep
 from jaxreg.errors import ConfigError
 from jaxreg.training.models import from_linen, mlp
 from jaxreg.training.problem import Problem, with_terms
-from jaxreg.training.reads import hyperparameters_read, refuse_unread_axes
+from jaxreg.training.unread_axes import hyperparameters_read, refuse_unread_axes
 
 LINEN = Problem(from_linen(nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(10)])))
 ALWAYS = {"learning_rate", "weight_decay", "warmup_steps", "patience", "after_stop", "loss", "optimizer", "schedule"}

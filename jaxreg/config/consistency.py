@@ -1,0 +1,79 @@
+"""Refuses experiments that contradict themselves: bad values, axes, zips, and options that exclude each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+from jaxreg.config.experiment import Experiment
+from jaxreg.config.hparams import FIELDS
+from jaxreg.config.parts import require_declared
+from jaxreg.config.validation import check_value, describe
+from jaxreg.errors import ConfigError
+
+
+def validate(experiment: Experiment) -> None:
+    """Refuses every value that can be refused without the data.
+
+    Raises:
+      ConfigError: naming the flag, the value and what is allowed.
+    """
+    require_declared()
+    for part in (experiment, experiment.data, experiment.run):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if not field.metadata or (value is None and field.default is None):
+                continue
+            if value is None:
+                raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
+            check_value(field.name, value, field.metadata["rule"])
+    following = {name for names in experiment.zip for name in names[1:]}  # the first one labels the dimension
+    for name, field in FIELDS.items():
+        values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
+        if name in experiment.axes and len(values) == 0:
+            raise ConfigError(name, "", "an empty list; give at least one value")
+        seen = set()
+        for value in values:
+            if value is None and field.default is None:
+                continue
+            check_value(name, value, field.metadata["rule"])
+            if value in seen and name not in following:
+                raise ConfigError(name, ",".join(map(describe, values)), f"{describe(value)} is in the list twice")
+            seen.add(value)
+    for name in experiment.axes:
+        if name not in FIELDS:
+            nearest = difflib.get_close_matches(name, FIELDS, n=1)
+            raise ConfigError(
+                name, "...", "not a hyperparameter" + (f"; did you mean {nearest[0]}?" if nearest else "")
+            )
+    _validate_zip(experiment)
+    last = experiment.first_seed + experiment.seeds - 1
+    if last >= 2**32:
+        raise ConfigError("seeds", experiment.seeds, f"the last seed would be {last}; seeds end at {2**32 - 1}")
+    if experiment.run.resume and experiment.run.workdir is None:
+        raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
+    if experiment.run.resume and experiment.run.overwrite:
+        raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
+
+
+def _validate_zip(experiment: Experiment) -> None:
+    zipped: list[str] = []
+    for names in experiment.zip:
+        text = ",".join(names)
+        for name in names:
+            if name not in FIELDS:
+                nearest = difflib.get_close_matches(name, FIELDS, n=1)
+                hint = f"; did you mean {nearest[0]}?" if nearest else ""
+                raise ConfigError("zip", text, f"{name} is not a hyperparameter{hint}")
+            if name in zipped:
+                raise ConfigError("zip", text, f"{name} is zipped twice")
+            zipped.append(name)
+        for name in names:
+            if len(experiment.axes.get(name, ())) < 2:
+                raise ConfigError("zip", text, f"--{name} has one value; give it a list")
+        lengths = {name: len(experiment.axes[name]) for name in names}
+        if len(names) < 2:
+            raise ConfigError("zip", text, "give two or more names, comma between")
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ConfigError("zip", text, f"the lists differ in length: {counts}")
