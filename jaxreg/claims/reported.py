@@ -132,7 +132,8 @@ class ReportedNumber:
     """A single number of a source, against the 95 % prediction interval of one run, mean ± t · s · √(1 + 1/n).
 
     The number was rounded when it was printed: anything within half a unit of its last digit counts as equal. Inside
-    the interval it is supported: consistent with the run, no more. Outside it contradicts if its p, times the number of settings that the run's was chosen from, is at most 5 %. A
+    the interval it is supported: consistent with the run, no more.
+    Outside it contradicts if its p, times the number of settings that the run's was chosen from, is at most 5 %. A
     fitted number is undecided: it served to choose the settings. Where all members are equal the interval has no
     width, and a number outside contradicts from n = 7 on: the chance that n equal values are followed by another one is
     at most (n / (n + 1))**n / (n + 1).

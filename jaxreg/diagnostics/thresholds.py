@@ -7,9 +7,8 @@ How far is too far is a convention: each threshold lies well beyond what healthy
 SATURATION_MARGIN = 0.05  # a sigmoid so close to 0 or 1 is saturated: its derivative is below 0.19 of its maximum
 SMALL = 1e-3  # weights and activations below it in magnitude count as none, which is what sparsity is measured by
 AT_BOUND = 1e-4  # a unit whose norm is so close to max_norm, as a fraction of it, is at the bound
-TWIN_TOLERANCE = (
-    1e-4  # two units count as one where none of their incoming weights differ by more, as a fraction of the largest
-)
+# Two units count as one where none of their incoming weights differ by more, as a fraction of the layer's largest.
+TWIN_TOLERANCE = 1e-4
 
 # Of a whole layer; the rules in `jaxreg.diagnostics.verdicts` judge by them.
 LARGEST_SIGNAL = 1e3  # root mean square of pre-activations; inputs are of order one
