@@ -17,7 +17,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import FIELDS, TRACED, Hparams
-from jaxreg.config.methods import effective_hparams
+from jaxreg.config.methods import effective_hparams, suppressed_by
 from jaxreg.config.parts import readers_of
 from jaxreg.config.sweeps import Sweep
 from jaxreg.config.validation import describe
@@ -107,7 +107,7 @@ def refuse_unread_axes(
     """Refuses an axis along which all members are the same, since no program of the sweep reads it.
 
     Args:
-      experiment: what is asked for; each partner in a zip is an axis.
+      experiment: what is asked for. Each partner in a zip is an axis, but strengths that no method names may be zipped.
       sweep: its members.
       problem: without the regularisers that are compiled in for their strengths.
       input_shape: of one example, before it is flattened.
@@ -116,9 +116,14 @@ def refuse_unread_axes(
     Raises:
       ConfigError: naming the axis and its values.
     """
-    open_axes = [name for name, values in experiment.axes.items() if len(set(values)) > 1]
-    for name in open_axes:
-        if not _varies(name, experiment, sweep):
+    zipped = {name for names in experiment.zip for name in names}
+    open_axes = []
+    for name, values in experiment.axes.items():
+        if len(set(values)) < 2:
+            continue
+        if _varies(name, experiment, sweep):
+            open_axes.append(name)
+        elif not (name in zipped and name in suppressed_by("none")):  # a remark says so, and no column is doubled
             raise _refusal(name, experiment, _why_constant(name))
     open_axes = [name for name in open_axes if name not in _READ_BY_THE_HOST]
     for group in sweep.groups:

@@ -148,6 +148,10 @@ def test_what_any_member_reads_may_be_swept(axes: dict[str, Any], fields: dict[s
 def test_each_partner_of_a_zip_must_act() -> None:
     methods = {"method": ["none", "l2", "dropout"], "l2_strength": [0.0, 0.1, 0.0], "dropout_rate": [0.0, 0.0, 0.0]}
     refuse(methods, zip=(tuple(methods),))
+    strengths = {"l1_strength": [0.1, 0.2], "l2_strength": [0.1, 0.2]}
+    refuse(strengths, zip=(tuple(strengths),), method="l2")  # the remark on l1_strength is enough
+    with pytest.raises(ConfigError, match=r"^--l1_strength=0.1,0.2: is swept without effect"):
+        refuse(strengths, method="l2")
     axes = {"learning_rate": [0.1, 0.2], "momentum": [0.5, 0.9]}
     with pytest.raises(ConfigError, match=r"^--momentum=0.5,0.9: is swept without effect"):
         refuse(axes, zip=(tuple(axes),))
