@@ -126,7 +126,7 @@ def trained_difference(results: xr.Dataset) -> xr.DataArray:
     known = (results["diverged_step"] < 0) & moments.notnull().any("t") & every_step
     difference = moments.isel(t=0, drop=True).copy(data=np.reshape(np.asarray(found), shape)).where(known)
     description = "largest relative difference between v_t and its sum of t terms, in their means"
-    return difference.drop_attrs().assign_attrs(units="1", description=description)
+    return difference.reset_coords(drop=True).drop_attrs().assign_attrs(units="1", description=description)
 
 
 @jax.jit

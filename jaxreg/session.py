@@ -254,7 +254,7 @@ def _with_measured(study: Study, plan: Plan, dataset: xr.Dataset) -> xr.Dataset:
     for name in measured.coords:
         if name in dataset.coords and not np.array_equal(measured[name], dataset[name]):
             raise ValueError(f"study {study.name}: what it measures has another {name} than the run")
-    return dataset.merge(measured, combine_attrs="override")
+    return dataset.merge(measured, compat="no_conflicts", join="exact", combine_attrs="override")
 
 
 def _counts(dataset: xr.Dataset) -> dict[str, int]:

@@ -191,25 +191,30 @@ CHANGED: dict[str, float] = {
 }
 
 
+UNREAD = {"rmsprop": ("beta1",), "adam": ("momentum",)}
+
+
 @pytest.fixture(scope="module")
 def one_changed() -> dict[str, xr.Dataset]:
     """Under two optimizers, a setting with everything on and then, for each hyperparameter, with that one changed."""
     results = {}
     for optimizer in ("rmsprop", "adam"):
         hparams = Hparams(optimizer=optimizer, **(SHARED | ON))
+        names = [name for name in CHANGED if name not in UNREAD[optimizer]]
         axes: dict[str, Any] = {}
-        for name, value in CHANGED.items():
+        for name in names:
             base = getattr(hparams, name)
-            axes[name] = [base, *(value if name == other else base for other in CHANGED)]
-        asked = Experiment(hparams=hparams, axes=axes, zip=(tuple(CHANGED),), eval_every=1, compaction=False)
+            axes[name] = [base, *(CHANGED[name] if name == other else base for other in names)]
+        asked = Experiment(hparams=hparams, axes=axes, zip=(tuple(names),), eval_every=1, compaction=False)
         results[optimizer] = train(asked)  # not validated: a swept list holds no value twice
     return results
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_every_traced_hyperparameter_changes_the_results(name: str, one_changed: dict[str, xr.Dataset]) -> None:
-    results = one_changed["adam" if name == "beta1" else "rmsprop"]
-    place = 1 + list(CHANGED).index(name)
+    optimizer = "adam" if name == "beta1" else "rmsprop"
+    results, names = one_changed[optimizer], [name for name in CHANGED if name not in UNREAD[optimizer]]
+    place = 1 + names.index(name)
     compared = ("train_objective", "train_loss", "stopped_check")
     base, changed = (results.isel({next(iter(CHANGED)): at}) for at in (0, place))
     assert any(not np.array_equal(base[each], changed[each], equal_nan=True) for each in compared)

@@ -163,7 +163,7 @@ def test_in_use(tmp_path: Path) -> None:
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     script = (
         "import os, sys; from jaxreg.runs.folder import open_run_folder\n"
-        "from jaxreg.config.hparams import Experiment, Hparams, RunConfig\n"
+        "from jaxreg.config import Experiment, Hparams, RunConfig\n"
         "run = Experiment('lr_sweep', Hparams(learning_rate=0.2), seeds=3, run=RunConfig(sys.argv[1]))\n"
         "open_run_folder(run).start(); os._exit(9)"
     )
