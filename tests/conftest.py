@@ -45,7 +45,7 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _quick_compilation(request: pytest.FixtureRequest) -> None:
     """Few optimisations, which halves compilation; all of them, as users have them, where tests are about bits."""
-    modules = ("promises_test", "extract_test", "layout_test", "cli_test", "earlier_test")
+    modules = ("promises_test", "extract_test", "layout_test", "earlier_test")
     about_bits = request.module.__name__.endswith(modules)
     jax.config.update("jax_disable_most_optimizations", not about_bits)
 
