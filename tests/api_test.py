@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,28 @@ def test_arguments_that_would_be_ignored_are_refused() -> None:
             jaxreg.run(experiment(run=run_config))
     with pytest.raises(jaxreg.ConfigError):
         jaxreg.run(experiment(), model=jaxreg.mlp(), initializer=constant)
+
+
+@pytest.mark.parametrize("outputs", [9, 11])
+def test_a_model_with_other_outputs_than_classes_is_refused(outputs: int) -> None:
+    def init(key: Any, _hparams: Any, input_shape: tuple[int, ...], _num_classes: int) -> Any:
+        return jax.random.normal(key, (math.prod(input_shape), outputs))
+
+    model = jaxreg.Model(init, lambda params, _hparams, inputs: (inputs @ params, ()))
+    with pytest.raises(jaxreg.ConfigError, match=f"gives {outputs} outputs .* and digits has 10 classes"):
+        jaxreg.run(experiment(num_steps=5), model=model)
+
+
+@pytest.mark.parametrize("name", ["diagnostics", "histograms", "surfaces", "compaction"])
+def test_a_switch_that_is_no_bool_is_refused(name: str) -> None:
+    for value in ("false", "no", 0, None):
+        with pytest.raises(jaxreg.ConfigError, match=f"^--{name}="):
+            jaxreg.run(jaxreg.Experiment(**{name: value}))
+
+
+def test_resume_given_as_text_deletes_and_resumes_nothing(tmp_path: Path) -> None:
+    for name in ("resume", "overwrite", "report", "tensorboard"):
+        given: Any = {name: "false", "workdir": str(tmp_path / "run")}
+        with pytest.raises(jaxreg.ConfigError, match=f"--{name}=false: must be true or false, given as a bool"):
+            jaxreg.run(jaxreg.Experiment(run=jaxreg.RunConfig(**given)))
+    assert not list(tmp_path.iterdir())

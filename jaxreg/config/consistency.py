@@ -26,6 +26,8 @@ def validate(experiment: Experiment) -> None:
                 continue
             if value is None:
                 raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
+            if field.metadata["kind"] is bool and not isinstance(value, bool):  # "false" would count as true
+                raise ConfigError(field.name, describe(value), "must be true or false, given as a bool")
             check_value(field.name, value, field.metadata["rule"])
     following = {name for names in experiment.zip for name in names[1:]}  # the first one labels the dimension
     for name, field in FIELDS.items():

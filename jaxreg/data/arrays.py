@@ -32,6 +32,22 @@ class Data:
     num_classes: int
     class_names: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Refuses splits of different shapes, of which JAX would read some as if they were the others.
+
+        Raises:
+          DataError: naming the split.
+        """
+        features = math.prod(self.input_shape)
+        for part, split in (("train", self.train), ("validation", self.validation), ("test", self.test)):
+            if split.inputs.shape[1:] != (features,):
+                found = "x".join(map(str, split.inputs.shape[1:]))
+                shape = "x".join(map(str, self.input_shape))
+                raise DataError(
+                    f"{self.name}: {part} examples have {found} features, {shape} inputs have {features}; "
+                    "give all splits one shape"
+                )
+
 
 def from_arrays(
     train: tuple[npt.ArrayLike, npt.ArrayLike],
@@ -117,6 +133,8 @@ def _whole(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def _array(what: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        raise DataError(f"{what} are masked in places, and masked values would be trained on; fill or drop them first")
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

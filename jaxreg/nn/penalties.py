@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from jaxreg.nn.activations import activation_named
 from jaxreg.nn.trees import Layers, Params, weights_of
 
+_PRODUCT_ROUNDING = 2.0**-22  # relative, twice that of a float32 factor and its product
 MEAN_ACTIVATION_BOUND = 1e-4  # mean activations count as at least this, and at most 1 minus this
 
 
@@ -69,8 +70,12 @@ def kl_sparsity(activations: Layers, target: ArrayLike, unit_interval: Callable[
 
 
 def l1(params: Params, step: Array, l1_strength: ArrayLike, l1_start: ArrayLike, num_steps: int) -> Array:
-    """`l1_strength` times the L1 norm from step `l1_start` * num_steps on, 0 before."""
-    return jnp.where(step >= l1_start * num_steps, l1_strength, 0.0) * l1_norm(params)
+    """`l1_strength` times the L1 norm from step `l1_start` * num_steps on, 0 before.
+
+    The product is taken in float32, where 0.3 * 100 is above 30: what lies within its rounding counts as reached.
+    """
+    first = l1_start * num_steps * (1 - _PRODUCT_ROUNDING)
+    return jnp.where(step >= first, l1_strength, 0.0) * l1_norm(params)
 
 
 def l2(params: Params, l2_strength: ArrayLike) -> Array:

@@ -159,6 +159,10 @@ class Placements:
             self._made[number, layout] = self._make(number, layout)
         return self._made[number, layout]
 
+    def forget(self, number: int) -> None:
+        """Drops the programs of a group that has been trained, and with the last of them the data on its devices."""
+        self._made = {key: placement for key, placement in self._made.items() if key[0] != number}
+
     def _make(self, number: int, layout: Layout) -> Placement:
         start = time.perf_counter()
         if layout.devices not in self._data:

@@ -79,11 +79,13 @@ def make_plan(
     `watches` come besides those that the experiment's flags ask for.
 
     Raises:
-      ConfigError: a batch larger than the training set; an axis that no part of a member reads; a regulariser or a
-        watch that the model gives nothing to work on; too large for the memory; a layout that does not fit the sweep.
+      ConfigError: a batch larger than the training set; a model with other outputs than classes; an axis that no part
+        of a member reads; a regulariser or a watch that the model gives nothing to work on; too large for the memory; a
+        layout that does not fit the sweep.
     """
     problem = problem or Problem()
     sweep = make_sweep(experiment, len(data.train.labels))
+    require_outputs(sweep.groups[0], data, problem)
     layouts = plan_layouts(experiment, sweep, data, problem, devices)
     for group, layout in zip(sweep.groups, layouts, strict=True):
         require_terms(layout, group, data, problem)
@@ -152,6 +154,27 @@ def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
     return shapes
 
 
+def require_outputs(group: Group, data: Data, problem: Problem) -> None:
+    """Refuses a model that does not give one logit per class: too few diverge at once, too many train to a wrong loss.
+
+    Raises:
+      ConfigError: with the shape that it gives.
+    """
+    params = state_shapes(group, data, problem).params
+    logits, _ = jax.eval_shape(lambda p, x: problem.model.forward(p, group.shared, x), params, _example(data))
+    if logits.shape != (1, data.num_classes):
+        outputs = "x".join(map(str, logits.shape[1:])) or "no"
+        remedy = (
+            f"gives {outputs} outputs for an example, and {data.name} has {data.num_classes} classes; give one each"
+        )
+        raise ConfigError("model", "own model", remedy)
+
+
+def _example(data: Data) -> jax.ShapeDtypeStruct:
+    """The shape of a batch of one example."""
+    return jax.ShapeDtypeStruct((1, math.prod(data.input_shape)), np.float32)
+
+
 def require_terms(layout: Layout, group: Group, data: Data, problem: Problem) -> None:
     """Refuses regularisers that the model gives nothing to work on, be they a member's or only the pinned layout's.
 
@@ -172,8 +195,7 @@ def require_terms(layout: Layout, group: Group, data: Data, problem: Problem) ->
         known = ", ".join(with_unit_interval())
         raise refusal("kl_strength", f"kl acts on --activation={known}, not on {shared.activation}; do without it")
     params = state_shapes(group, data, problem).params
-    example = jax.ShapeDtypeStruct((1, math.prod(data.input_shape)), np.float32)
-    if not jax.eval_shape(lambda p, x: problem.model.forward(p, shared, x), params, example)[1]:
+    if not jax.eval_shape(lambda p, x: problem.model.forward(p, shared, x), params, _example(data))[1]:
         raise refusal("kl_strength", "this model shows no hidden activations for kl to act on; do without it")
 
 

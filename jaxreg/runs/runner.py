@@ -30,12 +30,13 @@ class Runner:
     Attributes:
       plan: what is trained.
       record: measurements, parameters and cost so far.
-      placements: the compiled programs; those of another runner may be handed over.
+      placements: the compiled programs, dropped as groups are finished; those that are handed over are kept.
     """
 
     def __init__(self, plan: Plan, placements: Placements | None = None) -> None:
         self.plan, self.record = plan, Record.of(plan)
         self.placements = placements or Placements(plan)
+        self._keeps_placements = placements is not None
         self._start = Snapshot()
 
     def restore(self, found: Found) -> None:
@@ -72,6 +73,8 @@ class Runner:
                 training.run(block, snapshot)
                 position = Position(position.group, number + 1)
                 snapshot = Snapshot(position)
+            if not self._keeps_placements:
+                self.placements.forget(position.group)
             position, resumed = Position(position.group + 1), False
             snapshot = Snapshot(position)
         snapshots.save(Snapshot(position))

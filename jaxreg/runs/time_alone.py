@@ -47,8 +47,9 @@ def training_time_alone(members: Mapping[str, Experiment], data: Data, repeats: 
             surfaces=False,
             compaction=False,
         )
-        runner = Runner(make_plan(alone, data), warm.get(method))
-        warm[method] = runner.placements  # the seed is an argument of the programs, so they serve all repeats
+        plan = make_plan(alone, data)
+        # The seed is an argument of the programs, so those of the first one serve all repeats.
+        runner = Runner(plan, warm.setdefault(method, Placements(plan)))
         runner.run()
         spent = runner.record.cost.seconds
         return spent["train"] + (spent["evaluate"] if patient else 0.0)

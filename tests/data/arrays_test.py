@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg.data import Split, from_arrays
+from jaxreg.data import Data, Split, from_arrays
 from jaxreg.errors import DataError
 
 X = np.arange(24.0).reshape(4, 3, 2)
@@ -75,3 +75,24 @@ def test_refused_in_one_line(inputs: Any, labels: Any, options: dict[str, Any], 
         from_arrays((X, Y), (X, Y), (inputs, labels), name="mine", **options)
     assert str(refusal.value).startswith("mine: ")
     assert "\n" not in str(refusal.value)
+
+
+def test_masked_values_are_refused_and_a_mask_that_hides_nothing_is_not() -> None:
+    inputs, labels = np.ones((4, 2)), np.array([0, 1, 0, 1])
+    for hidden in (np.ma.masked_equal(np.eye(4, 2), 1), np.ma.masked_invalid(np.full((4, 2), np.nan))):
+        with pytest.raises(DataError, match="train inputs are masked in places"):
+            from_arrays((hidden, labels), (inputs, labels), (inputs, labels))
+    with pytest.raises(DataError, match="test labels are masked in places"):
+        from_arrays((inputs, labels), (inputs, labels), (inputs, np.ma.masked_equal(labels, 1)))
+    nothing_hidden = np.ma.array(inputs, mask=False)
+    assert from_arrays((nothing_hidden, labels), (inputs, labels), (inputs, labels)).num_classes == 2
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_splits_of_different_shapes_are_refused(part: str) -> None:
+    def split(features: int) -> Split:
+        return Split(np.zeros((5, features), np.float32), np.zeros(5, np.int32))
+
+    splits = {name: split(81 if name == part else 64) for name in ("train", "validation", "test")}
+    with pytest.raises(DataError, match=f"{part} examples have 81 features, 8x8 inputs have 64"):
+        Data(**splits, name="nine", input_shape=(8, 8), num_classes=2, class_names=("0", "1"))

@@ -234,6 +234,17 @@ def test_l1_sets_in_at_its_fraction_of_training() -> None:
     assert PENALTIES["l1"](PARAMS, (), Hparams(l1_strength=2.0), STEP) == 15
 
 
+@pytest.mark.parametrize("num_steps", [7, 100, 999, 1000, 85_938, 1_000_000])
+def test_l1_sets_in_at_the_first_step_that_is_not_before_its_fraction(num_steps: int) -> None:
+    """In float32 0.3 * 100 is above 30; exact arithmetic says which step is the first."""
+    for percent in (1, 3, 7, 29, 30, 57, 70, 99, 100):
+        first = -(-percent * num_steps // 100)
+        settings = Hparams(l1_strength=2.0, l1_start=percent / 100, num_steps=num_steps)
+        traced = dataclasses.replace(settings, l1_start=jnp.float32(percent / 100))
+        strengths = [float(PENALTIES["l1"](PARAMS, (), traced, jnp.int32(step))) for step in (first - 1, first)]
+        assert strengths == [0.0, 15.0], (percent, num_steps)
+
+
 # KL sparsity
 
 
