@@ -78,7 +78,8 @@ def test_a_model_with_other_outputs_than_classes_is_refused(outputs: int) -> Non
 def test_a_switch_that_is_no_bool_is_refused(name: str) -> None:
     for value in ("false", "no", 0, None):
         with pytest.raises(jaxreg.ConfigError, match=f"^--{name}="):
-            jaxreg.run(jaxreg.Experiment(**{name: value}))
+            given: dict[str, Any] = {name: value}
+            jaxreg.run(jaxreg.Experiment(**given))
 
 
 def test_resume_given_as_text_deletes_and_resumes_nothing(tmp_path: Path) -> None:

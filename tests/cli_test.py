@@ -263,7 +263,6 @@ def start(*flags: str) -> subprocess.Popen[str]:
         "PYTHONPATH": str(ROOT),
         "JAX_COMPILATION_CACHE_DIR": _cache(),
         "JAX_NUM_CPU_DEVICES": "2",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",  # as in this process, whose runs it is compared with
     }
     command = [sys.executable, "-m", "experiments.lr_sweep", *flags]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)

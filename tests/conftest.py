@@ -6,8 +6,27 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
-import pytest
+# Code that is compiled in a quarter of the time and runs slower, which is better for short runs. XLA reads it when it is
+# first used, here and in the processes that tests start.
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+AS_USERS_HAVE_IT = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+    "xla_cpu_parallel_codegen_split_count": 32,
+}
+quick = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *quick]).strip()
+
+import jax  # noqa: E402 - it reads the flags
+import pytest  # noqa: E402
+
+from jaxreg.population import placement  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -43,11 +62,13 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_compilation(request: pytest.FixtureRequest) -> None:
-    """Few optimisations, which halves compilation; all of them, as users have them, where tests are about bits."""
-    modules = ("promises_test", "extract_test", "layout_test", "earlier_test")
-    about_bits = request.module.__name__.endswith(modules)
-    jax.config.update("jax_disable_most_optimizations", not about_bits)
+def _compilation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Programs are compiled as users have them where tests are about bits, else quickly."""
+    about_bits = ("promises_test", "extract_test", "layout_test", "earlier_test")
+    if request.module.__name__.endswith(about_bits):
+        placement.COMPILER_OPTIONS.update(AS_USERS_HAVE_IT)
+    yield
+    placement.COMPILER_OPTIONS.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,9 @@ from jaxreg.training.batches import Cursor, cursor_at
 from jaxreg.training.member import StepMetrics
 from jaxreg.training.state import TrainState
 
+COMPILER_OPTIONS: dict[str, Any] = {}
+"""Options of XLA for all programs, as `jax.stages.Lowered.compile` takes them; none unless somebody puts them here."""
+
 
 class DeviceData(NamedTuple):
     """The three sets, and what the watches look at, replicated on the devices of a placement."""
@@ -198,7 +201,7 @@ def _compile(programs: Programs, population: Population, data: DeviceData) -> Co
     }
     all_lowered = [*lowered.values(), *watches.values()]
     with ThreadPoolExecutor() as pool:
-        done = list(pool.map(lambda program: program.compile(), all_lowered))
+        done = list(pool.map(lambda program: program.compile(compiler_options=COMPILER_OPTIONS), all_lowered))
     compiled = dict(zip(lowered, done, strict=False))
     watching = dict(zip(watches, done[len(lowered) :], strict=True))
     memory = compiled["train"].memory_analysis()
