@@ -77,8 +77,8 @@ def test_a_model_with_other_outputs_than_classes_is_refused(outputs: int) -> Non
 @pytest.mark.parametrize("name", ["diagnostics", "histograms", "surfaces", "compaction"])
 def test_a_switch_that_is_no_bool_is_refused(name: str) -> None:
     for value in ("false", "no", 0, None):
+        given: dict[str, Any] = {name: value}
         with pytest.raises(jaxreg.ConfigError, match=f"^--{name}="):
-            given: dict[str, Any] = {name: value}
             jaxreg.run(jaxreg.Experiment(**given))
 
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Code that is compiled in a quarter of the time and runs slower, which is better for short runs. XLA reads it when it is
-# first used, here and in the processes that tests start.
+# Code that is compiled in a quarter of the time and runs slower, which is better for short runs. XLA reads these flags
+# when it is first used, here and in the processes that tests start.
 QUICK = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
