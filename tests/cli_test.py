@@ -253,7 +253,7 @@ def test_diverging_members_are_counted_and_no_error(tmp_path: Path, capsys: pyte
 
 LONG = (
     *("--learning_rate=0.01,0.1,1", "--batch_size=10,20", "--seeds=2", "--hidden_sizes=8"),
-    *("--num_steps=8000", "--eval_every=800", "--checkpoint_every=400", "--report=false", "--tensorboard=false"),
+    *("--num_steps=4000", "--eval_every=400", "--checkpoint_every=200", "--report=false", "--tensorboard=false"),
 )
 
 
