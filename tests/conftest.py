@@ -61,10 +61,11 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["JAXREG_CACHE_DIR"] = before
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _compilation(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Programs are compiled quickly, or as users have them where a test is marked so: its bits depend on the code."""
-    if request.node.get_closest_marker("as_users_have_it"):
+    """Programs are compiled as users have them where tests are about bits, else quickly."""
+    about_bits = ("promises_test", "layout_test", "earlier_test")
+    if request.module.__name__.endswith(about_bits):
         placement.COMPILER_OPTIONS.update(AS_USERS_HAVE_IT)
     yield
     placement.COMPILER_OPTIONS.clear()

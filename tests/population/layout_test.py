@@ -14,8 +14,6 @@ from jaxreg.population.blocks import Block, make_blocks
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes, parse_layout
 from tests.training_run import assert_same_bits, experiment, runner, train
 
-pytestmark = pytest.mark.as_users_have_it
-
 
 @dataclasses.dataclass(frozen=True)
 class Device:

@@ -60,7 +60,6 @@ class StopAfter(SignalGuard):
 # 1. Solo = swept
 
 
-@pytest.mark.as_users_have_it
 def test_a_member_draws_the_same_numbers_alone_and_in_a_sweep() -> None:
     swept = initial_state(runner(experiment({"learning_rate": RATES, "init_variance": [0.01, 0.3]}, seeds=3)))
     alone = initial_state(runner(experiment(learning_rate=0.1, init_variance=0.3, first_seed=2)))
@@ -209,7 +208,6 @@ def compilations() -> Any:
 # 6. A member that halts changes nobody else
 
 
-@pytest.mark.as_users_have_it
 def test_a_diverged_member_keeps_its_last_finite_state_and_leaves_the_others_alone() -> None:
     shape = {"hidden_sizes": (32, 32, 32), "activation": "relu"}
     beside = runner(experiment({"learning_rate": [0.01, 1e6]}, seeds=2, **shape))

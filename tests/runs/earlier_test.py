@@ -13,8 +13,6 @@ from jaxreg import extract, report, results
 from jaxreg.study import Study
 from tests.training_run import assert_same_bits, assert_within_tolerance
 
-pytestmark = pytest.mark.as_users_have_it
-
 ARCHIVE = Path(__file__).parent / "data" / "1d1b551.tar.xz"  # the README beside it tells how it was made
 CPU = Path("/proc/cpuinfo")
 
