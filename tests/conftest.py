@@ -64,7 +64,7 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _compilation(request: pytest.FixtureRequest) -> Iterator[None]:
     """Programs are compiled as users have them where tests are about bits, else quickly."""
-    about_bits = ("promises_test", "layout_test", "earlier_test")
+    about_bits = ("promises_test", "extract_test", "layout_test", "earlier_test")
     if request.module.__name__.endswith(about_bits):
         placement.COMPILER_OPTIONS.update(AS_USERS_HAVE_IT)
     yield
