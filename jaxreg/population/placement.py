@@ -121,10 +121,6 @@ class Placement:
         """What is measured after the last step, [seeds, configs, ...]."""
         return self.compiled.finish(states, population, self.data.train, self.data.test)
 
-    def state_shapes(self, population: Population) -> TrainState:
-        """The shapes of the states, with their placement."""
-        return self.programs.state_shapes(population)
-
     def put(self, states: Any) -> TrainState:
         """States from the host, [seeds, configs, ...], on the devices."""
         placed: TrainState = jax.device_put(states, self.programs.state_sharding)
