@@ -252,7 +252,7 @@ def test_folders_that_hold_no_run(make_run: MakeRun, tmp_path: Path, capsys: pyt
     for arguments in ([], [intact]):
         assert "missing: not a run folder" in refused(capsys, tmp_path / "missing", *arguments)
         assert "empty: not a run folder" in refused(capsys, tmp_path / "empty", *arguments)
-        assert "damaged: not a run folder" in refused(capsys, damaged, *arguments)
+        assert "damaged/meta.json: cannot be used (it is not JSON)" in refused(capsys, damaged, *arguments)
         assert "holds no results yet (status interrupted)" in refused(capsys, unfinished, *arguments)
         assert "results.nc: cannot be read as results" in refused(capsys, foreign, *arguments)
 

@@ -19,7 +19,7 @@ NOT_COMPARED = frozenset(field.name for field in dataclasses.fields(RunConfig))
 _UNKNOWN = "not a flag of this jaxreg; see --help, or declare it with jaxreg.add_hyperparameter first"
 _MOST_VALUES = 100_000  # of a range
 # Flags of one call only, which a flagfile that repeats the run leaves out.
-_NOT_WRITTEN = ("workdir", "resume", "overwrite", "dry_run")
+_NOT_WRITTEN = ("workdir", "resume", "overwrite", "fewer_devices", "dry_run")
 
 
 def parse_values(name: str, text: str) -> tuple[Any, ...]:

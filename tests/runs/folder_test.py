@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.config.hparams import Hparams
 from jaxreg.errors import RunFolderError, Stopped
+from jaxreg.files import sha256_of_text, verified_json
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs.folder import RunFolder, default_workdir, open_run_folder
 from jaxreg.runs.identity import Identity
@@ -50,8 +52,8 @@ def write_run(workdir: Path, error: BaseException | None = None, **options: Any)
 
 
 def read_meta(workdir: Path) -> dict[str, Any]:
-    meta: dict[str, Any] = json.loads((workdir / "meta.json").read_text())
-    return meta
+    """meta.json without its digest."""
+    return verified_json((workdir / "meta.json").read_text())
 
 
 def names(folder: Path) -> set[str]:
@@ -86,6 +88,7 @@ def test_fresh_run(tmp_path: Path, made: bool) -> None:
         "configuration": Identity(RUN, {}).configuration,
         "identity": Identity(RUN, {}).record(),
         "parts": [[0, 3]],
+        "flags_sha256": sha256_of_text((workdir / "flags.cfg").read_text()),
         "sessions": [
             {"command": "python -m experiments.lr_sweep", "git": None, "started": started, "ended": ended},
         ],
@@ -278,7 +281,7 @@ def test_unusable_workdirs_are_refused_in_one_line(tmp_path: Path, monkeypatch: 
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:  # permissions do not bind root
-        patch.setattr(Path, "open", forbid)
+        patch.setattr(os, "open", forbid)
         assert "permission denied" in refusal(tmp_path / "a" / "run")
     assert names(tmp_path) == {"file", "nowhere"}
 

@@ -18,6 +18,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jaxreg.config import Hparams
 from jaxreg.config.flagfile import parse_values
+from jaxreg.files import append_bytes
 from jaxreg.measures import setting_label, setting_values
 from jaxreg.measures.summary import member_dims, summary
 from jaxreg.nn.losses import LOSSES
@@ -169,8 +170,7 @@ def _append(events: Sequence[tuple[_Run, Sequence[Event]]]) -> None:
     """Appends to each run its events, framed all at once."""
     records = iter(tf_records([event for _, own in events for event in own]))
     for run, own in events:
-        with run.path.open("ab") as file:
-            file.write(b"".join(itertools.islice(records, len(own))))
+        append_bytes(run.path, b"".join(itertools.islice(records, len(own))))
 
 
 def _metrics(results: xr.Dataset) -> dict[str, str]:
