@@ -33,7 +33,9 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_integer("seed", 0, "Another seed draws other trials.", flag_values=values)
     flags.DEFINE_integer("processes", 2, "Processes that try at once.", 1, flag_values=values)
     values(argv)
-    chosen = {name: int(values[name].value) for name in ("kills", "damages", "disks", "pairs", "seed", "processes")}
+    chosen = {
+        name: int(values[name].value or 0) for name in ("kills", "damages", "disks", "pairs", "seed", "processes")
+    }
     rng = random.Random(chosen["seed"])
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:

@@ -17,7 +17,7 @@ from jaxreg import results
 from jaxreg.errors import JaxregError
 
 HOWS = ("deleted", "truncated", "flipped", "garbage", "empty", "a folder", "a link", "a pipe", "an endless device")
-READERS = ("load", "extract", "report", "resume", "resume")
+READERS = ("load", "extract", "resume", "resume", "report", "load", "extract", "resume")
 
 
 def damage(path: Path, how: str, rng: random.Random, elsewhere: Path) -> None:

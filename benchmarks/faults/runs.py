@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -20,7 +21,7 @@ from jaxreg.runs.checkpoints.failures import Damaged
 from jaxreg.runs.checkpoints.manifest import read_manifest
 
 COMMON = (
-    *("--num_steps=30", "--batch_size=40", "--hidden_sizes=5", "--eval_every=10", "--checkpoint_every=5"),
+    *("--num_steps=20", "--batch_size=40", "--hidden_sizes=5", "--eval_every=10", "--checkpoint_every=5"),
     *("--progress=false", "--report=false"),
 )
 RUNS: dict[str, tuple[str, ...]] = {
@@ -73,12 +74,12 @@ class Bench:
         self.saved.write_text("")
         save = Checkpoints.save
 
-        def noted(checkpoints: Checkpoints, step: int, *arguments: object) -> None:
-            save(checkpoints, step, *arguments)  # type: ignore[arg-type]  # handed on as they come
+        def noted(checkpoints: Checkpoints, step: int, *arguments: Any) -> None:
+            save(checkpoints, step, *arguments)
             with self.saved.open("a") as file:
                 file.write(f"{checkpoints.directory / f'{step:012d}'}\n")
 
-        Checkpoints.save = noted  # type: ignore[method-assign]  # in a fork
+        setattr(Checkpoints, "save", noted)  # noqa: B010 - in a fork; mypy allows no plain assignment
         return cli.main(STUDY, [STUDY.name, *COMMON, *RUNS[run], f"--workdir={folder}", *flags])
 
     def extract(self, folder: Path, out: Path) -> Ended:
@@ -107,7 +108,7 @@ class Bench:
 def _from(path: Path) -> list[Path]:
     """A checkpoint and the newer ones beside it."""
     steps = [other for other in path.parent.glob("[0-9]*") if other.name.isdecimal()]
-    steps += [other for other in path.parent.glob("replaced-*")]
+    steps += path.parent.glob("replaced-*")
     return [other for other in steps if other.name.removeprefix("replaced-") >= path.name]
 
 

@@ -71,7 +71,10 @@ def load(path: str | Path) -> xr.Dataset:
     except RunFolderError:
         raise
     except Exception as error:  # HDF5, h5py and xarray raise many types for what they cannot read
-        raise _damaged(path, "cannot be read as results of jaxreg") from error
+        raise RunFolderError(
+            f"{path}: cannot be read as results of jaxreg; give the folder of a finished run, or make them again from "
+            "its last checkpoint with --resume"
+        ) from error
     if "experiment" not in dataset.attrs or "diverged_step" not in dataset:
         raise RunFolderError(f"{path}: holds something else than results of jaxreg")
     _check_names(dataset, path)

@@ -103,15 +103,12 @@ def test_no_single_flipped_bit_loads_other_values(tmp_path: Path, results: xr.Da
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         try:
-            loaded = load(path)
+            outcome = "right" if load(path).identical(load_plainly(content)) else "other values"
         except RunFolderError as refusal:
-            assert "is damaged" in str(refusal)
-            assert "--resume" in str(refusal)
-            assert "\n" not in str(refusal)
-            outcomes["refused"] += 1
-        else:  # the mark of the digest was hit
-            assert loaded.identical(load_plainly(content))
-            outcomes["right"] += 1
+            one_line = "is damaged" in str(refusal) and "--resume" in str(refusal) and "\n" not in str(refusal)
+            outcome = "refused" if one_line else str(refusal)
+        outcomes[outcome] += 1
+    assert set(outcomes) <= {"refused", "right"}  # right where the mark of the digest was hit
     assert outcomes["refused"] > 240
 
 
@@ -124,14 +121,15 @@ def test_the_digest_goes_along_and_is_in_nobodys_way(tmp_path: Path, results: xr
     copy = Path(shutil.copy(tmp_path / "results.nc", tmp_path / "copy.nc"))
     xr.testing.assert_identical(xr.load_dataset(copy), load(copy))
     content = copy.read_bytes()
-    assert (mark := content.rindex(b"\njaxreg sha256 ")) == len(content) - 80
+    mark = content.rindex(b"\njaxreg sha256 ")
+    assert mark == len(content) - 80
     copy.write_bytes(content[:mark])  # as an earlier version wrote it
     xr.testing.assert_identical(load(copy), load(tmp_path / "results.nc"))
 
 
 def test_names_without_end_are_refused(tmp_path: Path, results: xr.Dataset) -> None:
     path = tmp_path / "results.nc"
-    for hostile in (results.assign_attrs(dataset="x" * 2000), results.assign_coords(label=["y" * 1_000_000] * 10)):
+    for hostile in (results.assign_attrs(dataset="x" * 2000), results.assign_coords(note="y" * 1_000_000)):
         save(hostile, path)
         with pytest.raises(RunFolderError, match="holds a name of"):
             load(path)
