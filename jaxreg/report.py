@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +92,15 @@ def _write(folders: Sequence[Path], out: str | None, study: str | None) -> Path:
         found, certain = study_source.find(meta, folders[0], study)
         from jaxreg.reporting.assemble import write_report  # what draws is slow to import, and not needed to refuse
 
-        return write_report(folders[0], found, keep_figures=not certain)
+        try:
+            return write_report(folders[0], found, keep_figures=not certain)
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{type(error).__name__} in {frame.filename}, line {frame.lineno}: {str(error)[:300]}"
+            raise RunFolderError(
+                f"{folders[0]}: its study {found.name} cannot show these results ({' '.join(why.split())}); --study="
+                "default shows any, if the files are as the run left them"
+            ) from error
 
     if study is not None:
         raise ConfigError("study", study, "is for the report of one run; give one")

@@ -26,11 +26,11 @@ from jaxreg.files import (
     shown,
     signed_json,
     user_path,
-    verified_json,
     write_atomically,
 )
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.lock import LOCK, STAND_IN, FolderLock, unusable
+from jaxreg.runs.meta import read_meta, unreadable
 from jaxreg.runs.provenance import utc_stamp
 
 # All that a run writes, and so all that --overwrite deletes.
@@ -45,29 +45,10 @@ WRITTEN = (
     "report.html",
     "log.txt",
 )
-STATUSES = ("running", "done", "interrupted", "failed")
-
 _FOLDERS = frozenset({"checkpoints", "tensorboard", "figures"})
 _TRACES = {LOCK, STAND_IN, ".meta.json.partial"}  # what a run killed in its first moment leaves
 _OPEN_FILES = 64  # that a run needs at once, Orbax's threads included
-# What is read of meta.json, by its types; more may be there, and any of it be missing.
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "experiment": str,
-    "status": str,
-    "configuration": str,
-    "flags_sha256": str,
-    "identity": dict,
-    "parts": list,
-    "sessions": list,
-    "own": list,
-    "command": (str, type(None)),
-    "git": (dict, type(None)),
-    "versions": dict,
-    "seconds": dict,
-    "layout": list,
-    "started": (str, type(None)),
-    "ended": (str, type(None)),
-}
+
 _log = logging.getLogger("jaxreg")
 
 
@@ -292,7 +273,7 @@ class RunFolder:
         try:
             return read_text(path)
         except OSError as error:
-            raise _unreadable(path, reason(error)) from error
+            raise unreadable(path, reason(error)) from error
 
 
 class _LogFile(logging.FileHandler):
@@ -403,7 +384,7 @@ def read_finished(folder: Path) -> dict[str, Any]:
     try:
         refuse_links_within(folder)
     except OSError as error:
-        raise _unreadable(folder, reason(error)) from error
+        raise unreadable(folder, reason(error)) from error
     meta = read_meta(folder)
     if meta is None or (not (folder / "flags.cfg").is_file() and "flags_sha256" not in meta):
         raise RunFolderError(
@@ -425,46 +406,7 @@ def read_flags(folder: Path, meta: Mapping[str, Any]) -> str:
     try:
         text = read_text(path)
     except OSError as error:
-        raise _unreadable(path, reason(error)) from error
+        raise unreadable(path, reason(error)) from error
     if sha256_of_text(text) != meta.get("flags_sha256", sha256_of_text(text)):
-        raise _unreadable(path, "it differs from what the run wrote")
+        raise unreadable(path, "it differs from what the run wrote")
     return text
-
-
-def read_meta(folder: Path) -> dict[str, Any] | None:
-    """meta.json of a jaxreg run, None where there is none or it is something else's.
-
-    Raises:
-      RunFolderError: it cannot be read, or differs from what the run wrote.
-    """
-    path = folder / "meta.json"
-    try:
-        meta = verified_json(read_text(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise _unreadable(path, reason(error)) from error
-    except ValueError as error:
-        raise _unreadable(path, _shortened([str(error)])) from error
-    if "experiment" not in meta or meta.get("status") not in STATUSES:
-        return None
-    wrong = [name for name, kind in _TYPES.items() if name in meta and not isinstance(meta[name], kind)]
-    if not wrong and not all(_is_part(part) for part in meta.get("parts", ())):
-        wrong = ["parts"]
-    if wrong:
-        raise _unreadable(path, f"{wrong[0]} is not what a run writes")
-    return meta
-
-
-def _is_part(entry: Any) -> bool:
-    numbers = isinstance(entry, list) and len(entry) == 2 and all(type(number) is int for number in entry)
-    return numbers and 0 <= entry[0] < 2**32 and 0 < entry[1] <= 2**32
-
-
-def _unreadable(path: Path, why: str) -> RunFolderError:
-    """The refusal of a text file of a run folder, with what brings it back."""
-    remedies = {
-        "flags.cfg": "the run's command (in meta.json) with --resume writes it anew",
-        "meta.json": "put a copy of it back, or, if you edited it, take its line sha256 out",
-    }
-    return RunFolderError(f"{path}: cannot be used ({why}); {remedies.get(path.name, 'give another folder')}")
