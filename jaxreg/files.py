@@ -225,24 +225,42 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     made = [parent for parent in path.parents if not parent.exists()]
     try:
-        _remove(path)
+        remove(path)
         path.mkdir(parents=True)
         yield path
     except BaseException:
-        _remove(path)
+        remove(path)
         for parent in made:
             with contextlib.suppress(OSError):  # not made after all, or somebody else put something into it
                 parent.rmdir()
         raise
-    _remove(path)
+    remove(path)
 
 
-def _remove(path: Path) -> None:
-    """Deletes what is at a path, if anything; of a link the link."""
+def remove(path: Path) -> None:
+    """Deletes what is at a path, if anything; of a link the link.
+
+    A folder is renamed first, so that a crash leaves all of it or nothing under its name; what it left under the other
+    one, `finish_removing` deletes.
+
+    Raises:
+      OSError: it cannot be renamed or deleted.
+    """
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        finish_removing(path)
+        path.rename(_aside(path))
+        finish_removing(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def finish_removing(path: Path) -> None:
+    """Deletes what is left of a folder of which `remove` was cut off."""
+    shutil.rmtree(_aside(path), ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.deleted")
 
 
 def flush_to_disk(path: Path) -> None:

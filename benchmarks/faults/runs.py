@@ -21,12 +21,12 @@ from jaxreg.runs.checkpoints.failures import Damaged
 from jaxreg.runs.checkpoints.manifest import read_manifest
 
 COMMON = (
-    *("--num_steps=20", "--batch_size=40", "--hidden_sizes=5", "--eval_every=10", "--checkpoint_every=5"),
+    *("--num_steps=20", "--batch_size=40", "--hidden_sizes=5", "--eval_every=10", "--checkpoint_every=10"),
     *("--progress=false", "--report=false"),
 )
 RUNS: dict[str, tuple[str, ...]] = {
     "plain": ("--learning_rate=0.1,0.5", "--seeds=2"),
-    "blocks": ("--learning_rate=0.1,0.5,1", "--seeds=2", "--members_per_program=2", "--batch_size=20,40"),
+    "blocks": ("--learning_rate=0.1,0.5", "--seeds=2", "--members_per_program=2"),
     "compaction": ("--learning_rate=0.1,20,50", "--seeds=2", "--patience=2", "--eval_every=3"),
 }
 WALL_CLOCK = {"seconds"}  # variables of results.nc that differ from run to run

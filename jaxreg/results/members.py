@@ -95,6 +95,7 @@ def load_member(
       RunFolderError, CheckpointError: there is no finished run, or it cannot be read.
     """
     run = user_path(run)
+    refuse_odd_name(run)
     meta = read_finished(run)
     try:
         return _member(run, meta, select or {}, results.load(run) if dataset is None else dataset)
@@ -196,7 +197,7 @@ def _write_member(member: Member, folder: Path) -> tuple[str, ...]:
 def refuse_taken(folder: Path) -> None:
     """Raises RunFolderError where `folder` is there and not empty, or its name is not UTF-8."""
     folder = user_path(folder)
-    refuse_odd_name(folder, "out")
+    refuse_odd_name(folder, "--out=")
     try:
         taken = os.path.lexists(folder) and (
             not folder.is_dir() or any(path.name != _PARTIAL for path in folder.iterdir())

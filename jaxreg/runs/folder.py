@@ -7,7 +7,6 @@ import itertools
 import logging
 import logging.handlers
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,11 @@ from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import flag_lines
 from jaxreg.errors import ConfigError, RunFolderError, Stopped
 from jaxreg.files import (
+    finish_removing,
     read_text,
     reason,
     refuse_links,
+    remove,
     sha256_of_text,
     shown,
     signed_json,
@@ -87,7 +88,7 @@ def open_run_folder(experiment: Experiment, own: Mapping[str, Any] | None = None
     _allow_open_files()
     while True:
         lock = FolderLock(default_workdir(experiment.name) if settings.workdir is None else user_path(settings.workdir))
-        refuse_odd_name(lock.folder, "workdir")
+        refuse_odd_name(lock.folder, "--workdir=")
         _refuse_foreign(lock.folder)
         try:
             lock.acquire(new=settings.workdir is None)
@@ -137,6 +138,8 @@ class RunFolder:
         if not self.resumed:
             self._delete_run()
         self.started = True
+        for name in _FOLDERS:
+            finish_removing(self.path / name)
         now = utc_stamp()
         session = {"command": meta.get("command"), "git": meta.get("git"), "started": now, "ended": None}
         sessions = [*self.meta.get("sessions", ()), session]
@@ -154,11 +157,8 @@ class RunFolder:
 
     def delete(self, *names: str) -> None:
         """Deletes files and folders that the run wrote, where they are there."""
-        for path in (self.path / name for name in names):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        for name in names:
+            remove(self.path / name)
 
     def update(self, **meta: Any) -> None:
         """Adds to meta.json, atomically."""
@@ -316,12 +316,12 @@ def refuse_links_within(folder: Path) -> None:
         refuse_links(folder / name, folders=_FOLDERS)
 
 
-def refuse_odd_name(folder: Path, flag: str) -> None:
-    """Refuses a folder whose name is not UTF-8, which Orbax cannot open."""
+def refuse_odd_name(folder: Path, flag: str = "") -> None:
+    """Refuses a folder whose name is not UTF-8, which Orbax cannot open; `flag` is by what it was given: `--out=`."""
     try:
         str(folder.absolute()).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ConfigError(flag, shown(folder), "the name of the folder is not UTF-8; give it another") from error
+        raise RunFolderError(f"{flag}{shown(folder)}: its name is not UTF-8; give the folder another name") from error
 
 
 def _allow_open_files() -> None:

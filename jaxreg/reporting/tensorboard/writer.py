@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jaxreg.config import Hparams
 from jaxreg.config.flagfile import parse_values
-from jaxreg.files import append_bytes
+from jaxreg.files import append_bytes, remove
 from jaxreg.measures import setting_label, setting_values
 from jaxreg.measures.summary import member_dims, summary
 from jaxreg.nn.losses import LOSSES
@@ -81,8 +80,7 @@ class ScalarWriter:
         self.left_out = 0
         self._folder, self.max_runs = Path(folder), max_runs
         self._runs: list[_Run] | None = None
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
+        remove(self._folder)
 
     def __enter__(self) -> Self:
         """The writer."""
