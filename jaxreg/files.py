@@ -203,15 +203,19 @@ def append_bytes(path: Path, content: bytes) -> None:
       OSError: it cannot be written; `path` is a link.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with naming(path), open(os.open(path, flags, 0o666), "ab") as file:  # noqa: PTH123 - a descriptor
-        size = os.fstat(file.fileno()).st_size
+    with naming(path):
+        descriptor = os.open(path, flags, 0o666)
         try:
-            file.write(content)
-            file.flush()
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(file.fileno(), size)
-            raise
+            size, left = os.fstat(descriptor).st_size, memoryview(content)
+            try:
+                while left:
+                    left = left[os.write(descriptor, left) :]
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

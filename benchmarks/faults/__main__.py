@@ -43,7 +43,8 @@ def main(argv: list[str]) -> int:
         prepare(folder / "compilations")
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compilations")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        make_references(_bench(folder, "references"))
+        begun_from = kills.references(chosen["kills"]) | ({"interrupted"} if chosen["damages"] else set())
+        make_references(_bench(folder, "references"), begun_from)
         trials: list[Trial] = [
             *kills.trials(chosen["kills"], rng),
             *damages.trials(chosen["damages"], rng),

@@ -121,8 +121,18 @@ def _started_alone(bench: Bench, run: Path, kill: Kill) -> Ended:
     return Ended(code, bench.output.read_text(encoding="utf-8", errors="replace"))
 
 
+def phases(number: int) -> list[str]:
+    """The phases of so many kills, of every one about equally many."""
+    return [list(PHASES)[i % len(PHASES)] for i in range(number)]
+
+
+def references(number: int) -> set[str]:
+    """The undisturbed runs that so many kills begin from or are compared with."""
+    return {name for kind in phases(number) for name in (PHASES[kind].begun, PHASES[kind].reference)}
+
+
 def trials(number: int, rng: random.Random) -> list[Callable[[Bench, random.Random], Outcome]]:
-    """So many kills, of every phase about equally many."""
-    kinds = [list(PHASES)[i % len(PHASES)] for i in range(number)]
+    """So many kills in random order."""
+    kinds = phases(number)
     rng.shuffle(kinds)
     return [lambda bench, rng, kind=kind: kill_once(bench, rng, kind) for kind in kinds]  # type: ignore[misc]
