@@ -94,7 +94,7 @@ def _write(folders: Sequence[Path], out: str | None, study: str | None) -> Path:
 
         try:
             return write_report(folders[0], found, keep_figures=not certain)
-        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        except (KeyError, ValueError) as error:  # what is not there, or cannot be shown; other errors are bugs
             frame = traceback.extract_tb(error.__traceback__)[-1]
             why = f"{type(error).__name__} in {frame.filename}, line {frame.lineno}: {str(error)[:300]}"
             raise RunFolderError(
