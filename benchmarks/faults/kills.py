@@ -49,21 +49,21 @@ class Phase(NamedTuple):
 
 ADDING = ("--seeds=3", "--resume")
 PHASES: dict[str, Phase] = {
-    "start-up": Phase(None, "", 0, 4.0),
-    "locking": Phase(folder, "open_run_folder", 1, 0.02),
-    "first writes": Phase(RunFolder, "start", 1, 0.02),
-    "compile": Phase(Placements, "get", 1, 0.5),
-    "training": Phase(Placement, "train", 2, 0.1),
     "saving": Phase(Checkpoints, "save", 2, 0.2),
     "resuming": Phase(Checkpoints, "latest", 1, 0.3, begun="interrupted", flags=("--resume",)),
+    "training": Phase(Placement, "train", 2, 0.1),
+    "compile": Phase(Placements, "get", 1, 0.5),
     "writing results": Phase(results, "save", 1, 0.05),
+    "first writes": Phase(RunFolder, "start", 1, 0.02),
+    "locking": Phase(folder, "open_run_folder", 1, 0.02),
     "drawing": Phase(assemble, "write_report", 1, 2.5, flags=("--report=true",)),
+    "overwriting": Phase(RunFolder, "start", 1, 0.05, begun="plain", flags=("--overwrite",)),
     "adding seeds": Phase(Placement, "train", 2, 0.2, begun="plain", flags=ADDING, reference="added"),
     "saving added seeds": Phase(Checkpoints, "save", 2, 0.2, begun="plain", flags=ADDING, reference="added"),
     "several blocks": Phase(Placement, "train", 4, 0.1, "blocks", reference="blocks"),
     "saving several blocks": Phase(Checkpoints, "save", 3, 0.2, "blocks", reference="blocks"),
     "compaction": Phase(Placement, "train", 6, 0.1, "compaction", reference="compaction"),
-    "overwriting": Phase(RunFolder, "start", 1, 0.05, begun="plain", flags=("--overwrite",)),
+    "start-up": Phase(None, "", 0, 4.0),
 }
 
 
