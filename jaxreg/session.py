@@ -25,7 +25,7 @@ from jaxreg.config.remarks import remarks
 from jaxreg.data import Data, load
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
-from jaxreg.files import reason, shown
+from jaxreg.files import shown
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
 from jaxreg.runs import folder as runfolder
@@ -133,8 +133,8 @@ def _disk_errors_in_words(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFolderError(
-            f"{folder}: could not be used ({reason(error)}: {shown(error.filename or folder)}); the checkpoints that "
-            "are there are good: free some space or repair the folder, then go on with --resume"
+            f"{folder}: could not be used ({error.strerror or error}: {shown(error.filename or folder)}); the "
+            "checkpoints that are there are good: free some space or repair the folder, then go on with --resume"
         ) from error
 
 

@@ -138,6 +138,7 @@ class RunFolder:
         if not self.resumed:
             self._delete_run()
         self.started = True
+        self._lock.sign()
         for name in _FOLDERS:
             finish_removing(self.path / name)
         now = utc_stamp()

@@ -60,9 +60,6 @@ class FolderLock:
                 self._locked(self._open(self.folder, os.O_RDONLY | os.O_DIRECTORY))
             else:
                 self._take_stand_in()
-            with contextlib.suppress(OSError):  # a full disk: the lock holds without its text
-                os.ftruncate(file, 0)
-                os.pwrite(file, strict_json(_this_process()).encode(), 0)
         except OSError as error:
             if isinstance(error, BlockingIOError | FileExistsError):
                 self._made = []  # by the other process
@@ -70,6 +67,12 @@ class FolderLock:
             if isinstance(error, FileExistsError) and new:
                 raise
             raise unusable(self.folder, error) from error
+
+    def sign(self) -> None:
+        """Writes into the lock who holds it, for refusals to name; on a full disk it holds without."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptors[0], 0)
+            os.pwrite(self._descriptors[0], strict_json(_this_process()).encode(), 0)
 
     def release(self, *, keep_folder: bool = False) -> None:
         """Releases the lock; unless `keep_folder`, the folders that `acquire` made go too, where they are empty."""
@@ -122,6 +125,7 @@ def unusable(folder: Path, error: OSError) -> RunFolderError:
         )
     stand_in = folder / STAND_IN
     holder = _holder(stand_in if stand_in.exists() else folder / LOCK)
+    holder = None if _has_ended(holder) else holder  # of an earlier run: the holder of now has not signed yet
     by = f" (process {holder['pid']} on {holder['host']}, since {holder['started']})" if holder else ""
     ended = f"; if that process has ended, delete {stand_in}" if stand_in.exists() else ""
     return RunFolderError(f"--workdir={folder}: in use by another run{by}; choose another folder{ended}")
@@ -149,7 +153,7 @@ def _holder(path: Path) -> dict[str, Any] | None:
 def _has_ended(holder: dict[str, Any] | None) -> bool:
     """Whether the process that a lock names ran on this machine and has ended."""
     if holder is None or holder["host"] != platform.node():
-        return False
+        return False  # as far as can be seen from here
     try:
         return abs(psutil.Process(holder["pid"]).create_time() - holder["begun"]) > 1
     except (psutil.Error, ValueError):

@@ -60,9 +60,12 @@ def test_a_new_folder_must_not_be_there(tmp_path: Path) -> None:
 def test_a_refusal_names_the_other_process_and_its_start(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path)
     lock.acquire(new=False)
+    assert "in use by another run;" in refusal(tmp_path)
+    lock.sign()
     told = json.loads((tmp_path / LOCK).read_text())
     assert f"(process {os.getpid()} on {told['host']}, since {told['started']})" in refusal(tmp_path)
-    for garbage in (b"", b"\xff\0", b"[1]", b'{"pid": 1e999}', b"{" * 100_000, b'{"pid": 1, "host": "a\\nb"}'):
+    ended = json.dumps(told | {"begun": told["begun"] - 1000}).encode()  # an earlier process of this number
+    for garbage in (ended, b"", b"\xff\0", b"[1]", b'{"pid": 1e999}', b"{" * 100_000, b'{"pid": 1, "host": "a\\nb"}'):
         (tmp_path / LOCK).write_bytes(garbage)
         assert "in use by another run;" in refusal(tmp_path)
     lock.release()

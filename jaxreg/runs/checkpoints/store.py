@@ -86,7 +86,8 @@ class Checkpoints:
     def latest(self, *, repair: bool = True) -> Found | None:
         """The newest checkpoint of which every file has been verified, None where there never was one.
 
-        Newer ones that are damaged are set aside as `damaged-<step>-<n>`, each with a line in the log. With
+        Newer ones that are damaged are set aside as `damaged-<step>-<n>`, each with a line in the log; where all are
+        damaged, nothing is renamed. With
         `repair=False`, for callers that only read, nothing is renamed, and `skipped` of what is found names them.
 
         Raises:
@@ -99,21 +100,24 @@ class Checkpoints:
     def _newest_good(self, repair: bool, skipped: list[str]) -> int | None:
         if repair:
             self._finish_replacing()
-        steps = sorted(self._steps(with_manifest=False), reverse=True)
-        for step in steps:
+        damages: dict[int, Damaged] = {}
+        for step in sorted(self._steps(with_manifest=False), reverse=True):
             try:
                 verify(self._folder(step), step, self.configuration)
             except Damaged as damage:
+                damages[step] = damage
+                continue
+            for newer, why in damages.items():
                 if repair:
-                    self._set_aside(step, damage)
+                    self._set_aside(newer, why)
                 else:
-                    skipped.append(f"step {step}, {damage}")
-            else:
-                return step
-        if steps or any(self.directory.glob("damaged-*")):
+                    skipped.append(f"step {newer}, {why}")
+            return step
+        if damages or any(self.directory.glob("damaged-*")):
+            newest = next((f" (step {step}, {why})" for step, why in damages.items()), "")
             raise CheckpointError(
-                f"only damaged checkpoints are left in {self.directory}; delete that folder and --resume to train its "
-                "seeds again, or start over with --overwrite"
+                f"only damaged checkpoints are left in {self.directory}{newest}; put copies back, or delete that folder "
+                "and --resume to train its seeds again, or start over with --overwrite"
             )
         return None
 

@@ -207,8 +207,7 @@ def test_every_flipped_bit_is_noticed(store: Checkpoints) -> None:
         try:
             latest = store.latest()
         except CheckpointError:
-            aside = next(store.directory.glob("damaged-*"))
-            aside.rename(folder)
+            assert folder.exists()  # where it was: a copy of the file can be put back
         else:  # only white space in the manifest means the same after a flip
             assert file.name == "manifest.json"
             assert json.loads(damaged) == json.loads(content)
@@ -290,8 +289,9 @@ def test_never_starts_over_when_only_damaged_ones_are_left(store: Checkpoints) -
         store.save(step, small(step), {})
         (store.directory / f"{step:012d}" / "manifest.json").unlink()
     for _ in range(2):
-        with pytest.raises(CheckpointError, match="only damaged"):
+        with pytest.raises(CheckpointError, match=r"only damaged .*\(step 2, manifest.json cannot be read"):
             store.latest()
+    assert names(store) == ["000000000001", "000000000002"]
 
 
 def test_values_that_differ_from_the_saved_ones_are_refused(
