@@ -116,8 +116,8 @@ class Checkpoints:
         if damages or any(self.directory.glob("damaged-*")):
             newest = next((f" (step {step}, {why})" for step, why in damages.items()), "")
             raise CheckpointError(
-                f"only damaged checkpoints are left in {self.directory}{newest}; put copies back, or delete that folder "
-                "and --resume to train its seeds again, or start over with --overwrite"
+                f"only damaged checkpoints are left in {self.directory}{newest}; put copies back, or delete that "
+                "folder and --resume to train its seeds again, or start over with --overwrite"
             )
         return None
 
