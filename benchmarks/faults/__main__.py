@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
     chosen = {
         name: int(values[name].value or 0) for name in ("kills", "damages", "disks", "pairs", "seed", "processes")
     }
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in what runs in the background
     rng = random.Random(chosen["seed"])
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
