@@ -77,8 +77,24 @@ class Group:
 
     @property
     def check_steps(self) -> tuple[int, ...]:
-        """The steps after which the group is checked: 0, eval_every, 2 eval_every, ..., num_steps."""
+        """The steps after which the group is checked: 0, eval_every, 2 eval_every, ..., num_steps.
+
+        As many as there are checks: what only asks for their number, or about one step, has the methods below.
+        """
         return (*range(0, self.num_steps, self.eval_every), self.num_steps)
+
+    @property
+    def num_checks(self) -> int:
+        """How often the group is checked, before the first step and after the last one included."""
+        return -(-self.num_steps // self.eval_every) + 1
+
+    def is_check(self, step: int) -> bool:
+        """Whether the group is checked after so many steps."""
+        return step % self.eval_every == 0 or step == self.num_steps
+
+    def check_number(self, step: int) -> int:
+        """The number, from 0, of the check after so many steps; of a step between two checks that of the later one."""
+        return -(-step // self.eval_every)
 
     def stacked(self, positions: Sequence[int], count: int) -> Hparams:
         """The configs at these positions as one Hparams of float32 arrays [count]; the last one fills up."""

@@ -249,7 +249,7 @@ def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
     """What a watch keeps of all seeds of one setting of a group."""
     shapes = _watched_shapes(group, plan.data, plan.problem, [watch])
     once = sum(math.prod(shape.shape) * shape.dtype.itemsize for shape in shapes.values())
-    times = len(group.check_steps) if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
+    times = group.num_checks if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
     return once * times * (1 if watch.first_seed_only else len(plan.sweep.seeds))
 
 

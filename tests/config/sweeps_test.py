@@ -139,6 +139,17 @@ def test_checks_are_evenly_spaced_and_end_with_the_last_step(
     assert len(checks) <= 21 or eval_every
 
 
+@pytest.mark.parametrize(("num_steps", "eval_every"), [(1, 1), (7, 1), (7, 3), (9, 3), (100, 30), (10, 10), (10, 99)])
+def test_what_is_asked_about_one_check_agrees_with_the_list_of_all(num_steps: int, eval_every: int) -> None:
+    (group,) = sweep(num_steps=num_steps, eval_every=eval_every).groups
+    checks = group.check_steps
+    assert group.num_checks == len(checks)
+    assert [step for step in range(num_steps + 1) if group.is_check(step)] == list(checks)
+    assert [group.check_number(step) for step in checks] == list(range(len(checks)))
+    towards = [next(i for i, check in enumerate(checks) if check >= step) for step in range(num_steps + 1)]
+    assert [group.check_number(step) for step in range(num_steps + 1)] == towards
+
+
 @pytest.mark.parametrize(
     ("num_steps", "members", "record_every"),
     [(1000, 1, 1), (32_000, 1000, 1), (32_001, 1000, 2), (1_000_000, 320, 10), (2**31 - 1, 1, 68)],
