@@ -15,6 +15,7 @@ from rich.text import Text
 
 from jaxreg.measures import setting_label, value_label
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, ranking, summary
+from jaxreg.statistics import rests_on_normality
 
 if TYPE_CHECKING:
     from jaxreg.claims import Judgement
@@ -107,6 +108,8 @@ def interval(row: Row, quantity: str) -> tuple[float, float, float]:
 def _caption(table: pd.DataFrame, num_printed: int) -> list[str]:
     seeds = int(table["seeds"].max())
     lines = ["one seed gives no interval" if seeds == 1 else f"± half-width of the 95 % interval over {seeds} seeds"]
+    if rests_on_normality(seeds):
+        lines.append("intervals over so few seeds are right for normally distributed values")
     if len(table) > 1:
         lines.append("best on validation; test is only reported")
     if 0 < (table["diverged"] > 0).sum() < len(table):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from jaxreg.config import LABELS
 from jaxreg.measures import setting_values, value_label
+from jaxreg.statistics import FEW_SEEDS, rests_on_normality
 
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
 
@@ -67,7 +70,13 @@ def replicates_note(data: xr.Dataset, mark: str) -> str:
     seeds = data.sizes["seed"]
     if seeds == 1:
         return "1 seed, no interval" if mark else "1 seed"
-    return f"mean of {seeds} seeds" + (f", {mark}: 95 % t interval" if mark else "")
+    return f"mean of {seeds} seeds" + (f", {mark}: {t_interval(data.get('n', seeds))}" if mark else "")
+
+
+def t_interval(seeds: Any) -> str:
+    """What intervals over so many seeds are: "95 % t interval", and where any is over few, what that rests on."""
+    few = any(rests_on_normality(n) for n in np.unique(np.asarray(seeds)).tolist())
+    return "95 % t interval" + (f", below n = {FEW_SEEDS} only if values are normal" if few else "")
 
 
 def diverged_note(data: xr.Dataset) -> str:
