@@ -19,7 +19,7 @@ import xarray as xr
 
 from jaxreg import results
 from jaxreg.config import sweeps
-from jaxreg.config.consistency import validate
+from jaxreg.config.consistency import refuse_data_options, validate
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.remarks import remarks
 from jaxreg.data import Data, load
@@ -66,7 +66,10 @@ def prepare(
       ConfigError, DataError: in one line each.
     """
     validate(experiment)
-    data = data or load(experiment.data)
+    if data is None:
+        data = load(experiment.data)
+    else:
+        refuse_data_options(experiment.data)
     plan = make_plan(experiment, data, problem, watches)
     for line in remarks(experiment):
         _log.warning(line)

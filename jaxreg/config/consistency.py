@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 
-from jaxreg.config.experiment import Experiment
+from jaxreg.config.experiment import DataConfig, Experiment
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.parts import require_declared
 from jaxreg.config.validation import check_value, describe
@@ -56,6 +56,19 @@ def validate(experiment: Experiment) -> None:
         raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
     if experiment.run.resume and experiment.run.overwrite:
         raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
+
+
+def refuse_data_options(options: DataConfig) -> None:
+    """Refuses what was asked of a data set by name where own arrays take its place: they obey none of it.
+
+    Raises:
+      ConfigError: naming the first option that is not at its default.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            allowed = "has no effect on the arrays of your own that were given as data; leave one of the two out"
+            raise ConfigError(field.name, describe(value), allowed)
 
 
 def _validate_zip(experiment: Experiment) -> None:

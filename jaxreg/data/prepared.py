@@ -21,6 +21,7 @@ from jaxreg.errors import ConfigError, DataError
 RECORDS_AT_ONCE = 4096
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names, by channels
+READABLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # those that Pillow converts to them
 
 
 def find_data_dir(given: str | None) -> Path:
@@ -119,14 +120,30 @@ def _decode(name: str, folder: Path) -> Images:
         check_labels(f"--dataset={name}: {split} labels", np.array(labels), len(class_names))
         return np.stack(images), np.array(labels, np.int32)
 
-    return Images(*read("train"), *read("test"), np.array(class_names))
+    train, test = read("train"), read("test")
+    if train[0].shape[1:] != test[0].shape[1:]:
+        sizes = ["x".join(map(str, pixels.shape[1:3])) for pixels, _ in (test, train)]
+        raise DataError(f"--dataset={name}: test images are {sizes[0]}, train images {sizes[1]}; jaxreg needs one size")
+    return Images(*train, *test, np.array(class_names))
 
 
 def _pixels(encoded: Any, channels: int) -> Pixels:
-    """One encoded image -> [height, width, channels]."""
+    """One encoded image -> [height, width, channels], 8 bits each.
+
+    Pillow converts the modes of 8 bits and fewer: grey, black and white, palettes, colour, with or without alpha, which
+    is dropped where the set declares none. Of 16 bits the upper 8 are kept, as libpng and TensorFlow do; Pillow would
+    cut off at 255.
+
+    Raises:
+      ValueError: pixels of another kind, such as floats, of which nothing says what is white.
+    """
     from PIL import Image
 
     image = Image.open(io.BytesIO(encoded))
+    if image.format == "PNG" and (image.mode == "I" or image.mode.startswith("I;16")):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode not in READABLE:
+        raise ValueError(f"a {image.format} image of mode {image.mode}, where 8-bit grey or colour is read")
     pixels = np.asarray(image if image.mode == MODES[channels] else image.convert(MODES[channels]))
     return pixels.reshape(*pixels.shape[:2], channels)
 

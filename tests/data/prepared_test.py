@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import io
 import json
+import struct
 import sys
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxreg.config import DataConfig
 from jaxreg.data import load, prepared
@@ -18,6 +22,18 @@ if TYPE_CHECKING:
 RNG = np.random.default_rng(0)
 GREY = {"train": RNG.integers(0, 256, (20, 4, 6, 1), np.uint8), "test": RNG.integers(0, 256, (5, 4, 6, 1), np.uint8)}
 COLOUR = {"train": RNG.integers(0, 256, (12, 4, 4, 3), np.uint8), "test": RNG.integers(0, 256, (5, 4, 4, 3), np.uint8)}
+
+
+def tfds_image(channels: int) -> Any:
+    import tensorflow_datasets as tfds
+
+    return tfds.features.Image(shape=(None, None, channels))
+
+
+def tfds_label() -> Any:
+    import tensorflow_datasets as tfds
+
+    return tfds.features.ClassLabel(names=["ant", "bee", "cat"])
 
 
 def config(data_dir: Path, dataset: str = "tiny", **options: int) -> DataConfig:
@@ -46,6 +62,69 @@ def test_colour_images(data_dir: Path, write_tfds: WriteTfds) -> None:
     means = COLOUR["train"].reshape(12, 2, 2, 2, 2, 3).mean(axis=(2, 4)) / 255
     np.testing.assert_allclose(data.train.inputs, means.reshape(12, 12)[:8], rtol=1e-6)
     np.testing.assert_allclose(data.validation.inputs, means.reshape(12, 12)[8:], rtol=1e-6)
+
+
+def png(image: np.ndarray, depth: int) -> bytes:
+    """A PNG file, [height, width, channels], of a bit depth that Pillow does not write, as its specification says."""
+    height, width, channels = image.shape
+    bits = np.unpackbits(image.astype(">u2")[..., None].view(np.uint8), axis=-1)[..., -depth:].reshape(height, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)  # filter 0
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    framed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+@pytest.mark.parametrize(
+    ("depth", "stored", "declared"),
+    [(16, 1, 1), (16, 2, 1), (16, 3, 3), (16, 4, 3), (16, 1, 3), (1, 1, 1), (2, 1, 1), (4, 1, 1), (8, 2, 1), (8, 4, 3)],
+)
+def test_pixels_of_any_depth_are_read_at_eight_bits(
+    data_dir: Path, write_tfds: WriteTfds, depth: int, stored: int, declared: int
+) -> None:
+    """16 bits were cut off at 255: a set of mean 0.33 was nearly white."""
+    highest = 2**depth - 1
+    splits = {split: RNG.integers(0, highest + 1, (4, 3, 5, stored)) for split in ("train", "test")}
+    features = {"image": tfds_image(declared), "label": tfds_label()}
+    write_tfds(splits, features=features, encoded=lambda image: png(image, depth))
+    seen = splits["test"][..., :1] if declared == 1 or stored < 3 else splits["test"][..., :3]  # without alpha
+    seen = np.broadcast_to(seen, (4, 3, 5, declared)).reshape(4, -1)
+    expected = (seen >> 8) if depth == 16 else seen * (255 // highest)
+    np.testing.assert_array_equal(load(config(data_dir)).test.inputs, expected.astype(np.uint8) / np.float32(255))
+
+
+def test_black_and_white_and_palettes_are_read_as_what_they_show(data_dir: Path, write_tfds: WriteTfds) -> None:
+    def indexed(image: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(image).convert("P", palette=Image.Palette.ADAPTIVE).save(file, "png")
+        return file.getvalue()
+
+    splits = {split: np.repeat(RNG.integers(0, 256, (4, 3, 5, 1), np.uint8), 3, -1) for split in ("train", "test")}
+    write_tfds(splits, encoded=indexed)
+    np.testing.assert_array_equal(load(config(data_dir)).test.inputs, splits["test"].reshape(4, -1) / np.float32(255))
+
+
+def test_pixels_without_a_known_white_are_refused(data_dir: Path, write_tfds: WriteTfds) -> None:
+    def floats(image: np.ndarray) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(image[..., 0].astype(np.float32)).save(file, "tiff")
+        return file.getvalue()
+
+    write_tfds(GREY, encoded=floats)
+    with pytest.raises(DataError, match=r"tiny cannot be read from .*a TIFF image of mode F") as refusal:
+        load(config(data_dir))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (2, 12), (6, 4)])  # the last two have as many pixels
+def test_test_images_of_another_size_are_refused(data_dir: Path, write_tfds: WriteTfds, shape: tuple[int, int]) -> None:
+    write_tfds(GREY | {"test": np.zeros((5, *shape, 1), np.uint8)})
+    height, width = shape
+    with pytest.raises(DataError, match=f"--dataset=tiny: test images are {height}x{width}, train images 4x6"):
+        load(config(data_dir))
 
 
 def test_tensorflow_is_never_imported(data_dir: Path, write_tfds: WriteTfds) -> None:
