@@ -64,7 +64,7 @@ def test_options_that_own_arrays_do_not_obey_are_refused(name: str, value: Any, 
 
 
 def test_every_option_of_the_data_is_among_those() -> None:
-    marks = test_options_that_own_arrays_do_not_obey_are_refused.pytestmark  # type: ignore[attr-defined]
+    marks = test_options_that_own_arrays_do_not_obey_are_refused.pytestmark
     tested = {case[0] for mark in marks for case in mark.args[1]}
     assert tested == {field.name for field in dataclasses.fields(jaxreg.DataConfig)}
 

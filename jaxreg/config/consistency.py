@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from jaxreg.config.experiment import DataConfig, Experiment
 from jaxreg.config.hparams import FIELDS
@@ -34,14 +38,12 @@ def validate(experiment: Experiment) -> None:
         values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
         if name in experiment.axes and len(values) == 0:
             raise ConfigError(name, "", "an empty list; give at least one value")
-        seen = set()
         for value in values:
             if value is None and field.default is None:
                 continue
             check_value(name, value, field.metadata["rule"])
-            if value in seen and name not in following:
-                raise ConfigError(name, ",".join(map(describe, values)), f"{describe(value)} is in the list twice")
-            seen.add(value)
+        if name not in following:
+            _refuse_twice(name, values)
     for name in experiment.axes:
         if name not in FIELDS:
             nearest = difflib.get_close_matches(name, FIELDS, n=1)
@@ -56,6 +58,21 @@ def validate(experiment: Experiment) -> None:
         raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
     if experiment.run.resume and experiment.run.overwrite:
         raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
+
+
+def _refuse_twice(name: str, values: Sequence[Any]) -> None:
+    """Refuses a list with a value twice, or with two values that are one number on the device, in float32."""
+    seen: dict[Any, Any] = {}
+    for value in values:
+        is_float32 = isinstance(value, float) and not FIELDS[name].metadata["static"]
+        on_device = float(np.float32(value)) if is_float32 else value
+        if on_device not in seen:
+            seen[on_device] = value
+        elif value is not None:
+            allowed = f"{describe(value)} is in the list twice"
+            if (other := seen[on_device]) != value:
+                allowed = f"{describe(other)} and {describe(value)} are one number in float32; leave one of them out"
+            raise ConfigError(name, ",".join(map(describe, values)), allowed)
 
 
 def refuse_data_options(options: DataConfig) -> None:

@@ -139,11 +139,12 @@ def _pixels(encoded: Any, channels: int) -> Pixels:
     """
     from PIL import Image
 
-    image = Image.open(io.BytesIO(encoded))
-    if image.format == "PNG" and (image.mode == "I" or image.mode.startswith("I;16")):
+    file = Image.open(io.BytesIO(encoded))
+    image: Image.Image = file
+    if file.format == "PNG" and (image.mode == "I" or image.mode.startswith("I;16")):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode not in READABLE:
-        raise ValueError(f"a {image.format} image of mode {image.mode}, where 8-bit grey or colour is read")
+        raise ValueError(f"a {file.format} image of mode {image.mode}, where 8-bit grey or colour is read")
     pixels = np.asarray(image if image.mode == MODES[channels] else image.convert(MODES[channels]))
     return pixels.reshape(*pixels.shape[:2], channels)
 

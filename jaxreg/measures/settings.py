@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,12 +69,35 @@ def setting_values(results: xr.Dataset, dims: Sequence[str] | None = None) -> li
 
 
 def setting_label(setting: Mapping[str, Any]) -> str:
-    """A setting in one line: "learning_rate=0.1, init_variance=0.01"."""
+    """A setting in one line: "learning_rate=0.1, init_variance=0.01"; to tell several apart, see `setting_labels`."""
     return ", ".join(f"{name}={value_label(value)}" for name, value in setting.items())
 
 
+def setting_labels(settings: Sequence[Mapping[str, Any]], digits: int = 6) -> list[str]:
+    """Each setting in one line, as `setting_label`, with as many digits as it takes to tell its values apart."""
+    names = dict.fromkeys(name for setting in settings for name in setting)
+    labels: dict[str, dict[Any, str]] = {}
+    for name in names:
+        values = [setting[name] for setting in settings if name in setting]
+        labels[name] = dict(zip(values, value_labels(values, digits), strict=True))
+    return [", ".join(f"{name}={labels[name][value]}" for name, value in setting.items()) for setting in settings]
+
+
+def value_labels(values: Iterable[Any], digits: int = 6) -> list[str]:
+    """The values of an axis as they are shown, with so many significant digits or as many as tell them apart."""
+    values = list(values)
+    for enough in range(digits, 18):  # 17 tell any two floats apart
+        labels = [value_label(value, enough) for value in values]
+        if len(set(labels)) == len(set(values)):
+            break
+    return labels
+
+
 def value_label(value: Any, digits: int = 6) -> str:
-    """A value of an axis as it is shown: whole numbers and text as they are, others in so many significant digits."""
+    """A value of an axis as it is shown: whole numbers and text as they are, others in so many significant digits.
+
+    Two values may look the same; what names one of several is for `value_labels`.
+    """
     if isinstance(value, float):
         return f"{value:g}" if value.is_integer() else f"{value:.{digits}g}"
     return str(value)

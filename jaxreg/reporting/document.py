@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from jaxreg.files import write_atomically
-from jaxreg.measures import value_label
+from jaxreg.measures import value_labels
 from jaxreg.measures.summary import Row
 from jaxreg.reporting.tables import interval
 from jaxreg.study import ReportFigure as ReportFigure  # those who draw find it beside what shows it
@@ -119,7 +119,11 @@ def counted(count: int, noun: str) -> str:
 def axis_cells(values: pd.Series[Any]) -> list[Cell]:
     """A cell for each value of a swept hyperparameter."""
     numeric = pd.api.types.is_numeric_dtype(values)
-    return [Cell(value_label(value), float(value) if numeric else value, numeric) for value in values.tolist()]
+    labels = value_labels(values.tolist())
+    return [
+        Cell(label, float(value) if numeric else value, numeric)
+        for label, value in zip(labels, values.tolist(), strict=True)
+    ]
 
 
 def accuracy_cells(rows: Sequence[Row], quantity: str) -> list[Cell]:

@@ -78,6 +78,12 @@ def test_the_defaults_are_allowed() -> None:
         (axes(activation=["relu", "rellu"]), "activation", "rellu", "did you mean relu?"),
         (axes(learning_rate=[]), "learning_rate", "", "empty list"),
         (axes(learning_rate=[0.1, 0.2, 0.1]), "learning_rate", "0.1,0.2,0.1", "0.1 is in the list twice"),
+        (
+            axes(learning_rate=[0.1, 0.5, 0.100000001]),
+            "learning_rate",
+            "0.1,0.5,0.100000001",
+            "0.1 and 0.100000001 are one number in float32",
+        ),
         (axes(hidden_sizes=[(8, 4), (8,), (8, 4)]), "hidden_sizes", "8x4,8,8x4", "8x4 is in the list twice"),
         (axes(batch_size=[10, 10.0]), "batch_size", "10", "whole"),
         (axes(learning_rates=[0.1]), "learning_rates", "...", "did you mean learning_rate?"),
@@ -157,7 +163,7 @@ def test_a_refusal_names_the_flag_the_value_and_what_is_allowed(
         hparams(hidden_sizes=()),
         hparams(num_steps=2**31 - 1, batch_size=1),
         axes(init=("zeros", "torch"), hidden_sizes=[(), (8,), (8, 8)]),
-        axes(learning_rate=[0.1, 0.1 + 1e-9]),
+        axes(learning_rate=[0.1, 0.1 + 1e-8]),
         Experiment(first_seed=2**32 - 3, seeds=3, base_seed=2**32 - 1),
         Experiment(axes={"learning_rate": RATES, "batch_size": (5, 6)}, zip=(("batch_size", "learning_rate"),)),
         Experiment(run=RunConfig(workdir="w", resume=True)),
@@ -232,3 +238,22 @@ def test_rules_say_what_they_hold() -> None:
     rule = number(0, 1, above=True, below=True)
     assert [rule.holds(x) for x in (0.0, 1e-30, 0.5, 1.0, float("nan"))] == [False, True, True, False, False]
     assert [whole_number(1, 3).holds(x) for x in (0, 1, 3, 4, 2.0)] == [False, True, True, False, False]
+
+
+def test_epochs_which_no_device_sees_may_differ_by_less_than_float32() -> None:
+    validate(axes(num_epochs=[1.0, 1.00000001]))
+
+
+@pytest.mark.parametrize("text", ["false", "true", "", 0, 1, None])
+def test_every_switch_refuses_what_is_no_truth_value(text: Any) -> None:
+    """ "false" counted as true."""
+    for kind, wrap in (
+        (Experiment, lambda part: part),
+        (DataConfig, lambda part: Experiment(data=part)),
+        (RunConfig, lambda part: Experiment(run=part)),
+    ):
+        switches = [field.name for field in dataclasses.fields(kind) if field.metadata.get("kind") is bool]
+        assert switches or kind is DataConfig
+        for name in switches:
+            with pytest.raises(ConfigError, match=f"^--{name}="):
+                validate(wrap(kind(**{name: text})))

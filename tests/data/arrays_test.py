@@ -163,13 +163,13 @@ def test_masked_arrays_inside_a_list_are_refused_too() -> None:
         from_arrays((rows, [0, 1]), (np.ones((2, 2)), [0, 1]), (np.ones((2, 2)), [0, 1]))
 
 
-SPLIT = Split(np.zeros((5, 4), np.float32), np.array([0, 1, 0, 1, 0], np.int32))
+SPLIT: Any = Split(np.zeros((5, 4), np.float32), np.array([0, 1, 0, 1, 0], np.int32))
 
 
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (Split(np.zeros((5, 4)), SPLIT.labels), "float64 inputs and int32 labels; jaxreg.from_arrays casts them"),
+        (SPLIT._replace(inputs=np.zeros((5, 4))), "float64 inputs and int32 labels; jaxreg.from_arrays casts them"),
         (Split(SPLIT.inputs, SPLIT.labels.astype(np.int64)), "float32 inputs and int64 labels"),
         (Split(SPLIT.inputs, SPLIT.labels + 1), r"labels lie in \[1, 2\]"),
         (Split(SPLIT.inputs, SPLIT.labels[:4]), "5 inputs but 4 labels"),

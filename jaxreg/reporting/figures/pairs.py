@@ -146,9 +146,9 @@ def _pairs_data(results: xr.Dataset | xr.DataArray, axis: str, variable: str) ->
 def _index_of(coordinate: xr.DataArray, value: Any) -> int:
     """Where `value` lies along its axis; numbers need agree to single precision only."""
     is_number = coordinate.dtype.kind in "iuf" and isinstance(value, int | float | np.number)
-    found = (
-        np.isclose(coordinate, value, rtol=1e-6, atol=0) if is_number else coordinate.values.astype(str) == str(value)
-    )
+    found = coordinate.values == value if is_number else coordinate.values.astype(str) == str(value)
+    if is_number and not found.any():
+        found = np.isclose(coordinate, value, rtol=1e-6, atol=0)
     if not found.any():
         values = ", ".join(value_label(known) for known in coordinate.values.tolist())
         raise ValueError(f"reference={value}: no value of {coordinate.name}, which has {values}")

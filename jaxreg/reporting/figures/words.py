@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.config import LABELS
-from jaxreg.measures import setting_values, value_label
+from jaxreg.measures import setting_values, value_labels
 from jaxreg.statistics import FEW_SEEDS, rests_on_normality
 
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
@@ -58,11 +58,8 @@ def axis_labels(data: xr.Dataset, dims: Sequence[str]) -> tuple[list[str], list[
     labelled = {dim for dim in dims if dim in LABELS}
     data = data.drop_vars([name for name, c in data.coords.items() if name not in dims and labelled & set(c.dims)])
     found = setting_values(data, dims)
-    for digits in (3, 6):
-        labels = [", ".join(value_label(value, digits) for value in setting.values()) for setting in found]
-        if len(set(labels)) == len(labels):
-            break
-    return list(found[0]), labels
+    columns = [value_labels([setting[name] for setting in found], 3) for name in found[0]]
+    return list(found[0]), [", ".join(labels) for labels in zip(*columns, strict=True)] or [""] * len(found)
 
 
 def replicates_note(data: xr.Dataset, mark: str) -> str:
