@@ -10,14 +10,14 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from jaxreg import results
+from jaxreg import jax_settings, results
 from jaxreg.config import sweeps
 from jaxreg.config.consistency import validate
 from jaxreg.config.experiment import Experiment
@@ -75,6 +75,7 @@ def prepare(
     return plan
 
 
+@jax_settings.pinned()
 def execute(
     experiment: Experiment,
     study: Study,
@@ -97,9 +98,10 @@ def execute(
     return Outcome(_with_measured(study, plan, _dataset([runner], about)), None)
 
 
-def dry_run(experiment: Experiment, study: Study) -> Iterator[str]:
+@jax_settings.pinned()
+def dry_run(experiment: Experiment, study: Study) -> list[str]:
     """What `--dry_run` prints: how many members there are, and for each group what it will take."""
-    yield from estimate(prepare(experiment, watches=study.watches))
+    return list(estimate(prepare(experiment, watches=study.watches)))
 
 
 def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:

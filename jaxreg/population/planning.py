@@ -22,6 +22,7 @@ from jaxreg.diagnostics.probe import layer_watch
 from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import View, Watch, variables_of
 from jaxreg.errors import ConfigError
+from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
@@ -149,7 +150,7 @@ def plan_layout(
 def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
     """The shapes of a member's state."""
     shapes: TrainState = jax.eval_shape(
-        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
+        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), random_key(0)
     )
     return shapes
 
@@ -268,5 +269,5 @@ def _watched_shapes(group: Group, data: Data, problem: Problem, watches: Sequenc
             found |= watch.measure(View(state, state, group.shared, problem, start, step, prepared[watch.name]))
         return found
 
-    shapes: Shapes = jax.eval_shape(measure, jax.random.key(0), {watch.name: watch.prepare(data) for watch in watches})
+    shapes: Shapes = jax.eval_shape(measure, random_key(0), {watch.name: watch.prepare(data) for watch in watches})
     return shapes
