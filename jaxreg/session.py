@@ -31,6 +31,7 @@ from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.estimate import estimate
+from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
@@ -108,7 +109,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
     """Trains in a run folder: resumes what is there, keeps checkpoints, writes results and report."""
     experiment = plan.experiment
     settings = experiment.run
-    with runfolder.open_run_folder(experiment, own) as folder:
+    with runfolder.open_run_folder(experiment, Identity.of(plan, own)) as folder:
         kept = folder.path / "results.nc"
         if folder.finished and kept.exists():
             if settings.report and not (folder.path / "report.html").exists():
