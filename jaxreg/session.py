@@ -116,6 +116,8 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
                 _report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(results.load(kept), folder.path)
+        if folder.resumed and (changes := provenance.changes_since(folder.meta)):
+            _log.warning("%s: equal bits are promised only where these are equal", "; ".join(changes))
         parts = _restored_parts(plan, folder)
         folder.start(
             command=_command(),
