@@ -10,14 +10,14 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from jaxreg import results
+from jaxreg import jax_settings, results
 from jaxreg.config import sweeps
 from jaxreg.config.consistency import refuse_data_options, validate
 from jaxreg.config.experiment import Experiment
@@ -31,6 +31,7 @@ from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.estimate import estimate
+from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
@@ -78,6 +79,7 @@ def prepare(
     return plan
 
 
+@jax_settings.pinned()
 def execute(
     experiment: Experiment,
     study: Study,
@@ -100,22 +102,25 @@ def execute(
     return Outcome(_with_measured(study, plan, _dataset([runner], about)), None)
 
 
-def dry_run(experiment: Experiment, study: Study) -> Iterator[str]:
+@jax_settings.pinned()
+def dry_run(experiment: Experiment, study: Study) -> list[str]:
     """What `--dry_run` prints: how many members there are, and for each group what it will take."""
-    yield from estimate(prepare(experiment, watches=study.watches))
+    return list(estimate(prepare(experiment, watches=study.watches)))
 
 
 def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
     """Trains in a run folder: resumes what is there, keeps checkpoints, writes results and report."""
     experiment = plan.experiment
     settings = experiment.run
-    with runfolder.open_run_folder(experiment, own) as folder:
+    with runfolder.open_run_folder(experiment, Identity.of(plan, own)) as folder:
         kept = folder.path / "results.nc"
         if folder.finished and kept.exists():
             if settings.report and not (folder.path / "report.html").exists():
                 _report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(results.load(kept), folder.path)
+        if folder.resumed and (changes := provenance.changes_since(folder.meta)):
+            _log.warning("%s: equal bits are promised only where these are equal", "; ".join(changes))
         parts = _restored_parts(plan, folder)
         folder.start(
             command=_command(),

@@ -20,6 +20,7 @@ from jaxreg import results
 from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.errors import Stopped
 from jaxreg.runs.folder import open_run_folder
+from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from tests.training_run import assert_same_bits, assert_within_tolerance
@@ -398,7 +399,8 @@ def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:
 
 
 def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_run_folder(Experiment("lr_sweep", run=RunConfig(workdir=str(tmp_path / "run")))):
+    asked = Experiment("lr_sweep", run=RunConfig(workdir=str(tmp_path / "run")))
+    with open_run_folder(asked, Identity(asked)):
         assert run(*SMALL, "--workdir=run") == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1

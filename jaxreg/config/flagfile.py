@@ -14,8 +14,8 @@ from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.config.validation import describe
 from jaxreg.errors import ConfigError
 
-# Flags that may differ between a run and its resumption.
-NOT_COMPARED = frozenset(field.name for field in dataclasses.fields(RunConfig))
+# Flags that may differ between a run and its resumption; of data their content is compared, wherever they are.
+NOT_COMPARED = frozenset({"data_dir", *(field.name for field in dataclasses.fields(RunConfig))})
 _UNKNOWN = "not a flag of this jaxreg; see --help, or declare it with jaxreg.add_hyperparameter first"
 _MOST_VALUES = 100_000  # of a range
 # Flags of one call only, which a flagfile that repeats the run leaves out.

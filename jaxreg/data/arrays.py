@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -33,6 +35,20 @@ class Data:
     input_shape: tuple[int, ...]  # (28, 28), (8, 8), (32, 32, 3); its product is the number of features
     num_classes: int
     class_names: tuple[str, ...]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is trained on: inputs, labels, shapes and classes, but not the name."""
+        about = (self.input_shape, self.num_classes, self.class_names, [len(part.labels) for part in self._splits])
+        digest = hashlib.sha256(repr(about).encode())
+        for part in self._splits:
+            for array in part:
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @property
+    def _splits(self) -> tuple[Split, Split, Split]:
+        return self.train, self.validation, self.test
 
     def __post_init__(self) -> None:
         """Refuses what JAX would take without a word and read as something else.

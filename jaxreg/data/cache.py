@@ -21,7 +21,7 @@ import platformdirs
 
 from jaxreg.data.images import Images
 
-FORMAT = 1  # raised when the same set is decoded or ordered otherwise
+FORMAT = 2  # raised when the same set is decoded or ordered otherwise
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 log = logging.getLogger(__name__)

@@ -56,18 +56,25 @@ def load_prepared(name: str, folder: Path) -> Images:
     Raises:
       DataError: where it is not an image classification set with a train and a test split, or is damaged.
     """
-    key = f"{name.replace('/', '-')}-{folder.name}-{fingerprint(folder)}"
+    try:
+        key = f"{name.replace('/', '-')}-{folder.name}-{fingerprint(folder)}"
+    except OSError as error:
+        raise _unreadable(name, folder, error) from error
     return cached(key, lambda: decode(name, folder))
 
 
 def fingerprint(folder: Path) -> str:
-    """A digest of what the set says of itself and of the names and sizes of its files."""
+    """A digest of the names and bytes of the files of a prepared set.
+
+    Raises:
+      OSError: one cannot be read.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-        if path.suffix == ".json":
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()[:32]
 
 
 def decode(name: str, folder: Path) -> Images:
@@ -81,9 +88,13 @@ def decode(name: str, folder: Path) -> Images:
             )
         return _decode(name, folder)
     except (OSError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError) as error:
-        raise DataError(
-            f"{name} cannot be read from {folder} ({one_line(error)}); if it is damaged, delete it and prepare it again"
-        ) from error
+        raise _unreadable(name, folder, error) from error
+
+
+def _unreadable(name: str, folder: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{name} cannot be read from {folder} ({one_line(error)}); if it is damaged, delete it and prepare it again"
+    )
 
 
 def _decode(name: str, folder: Path) -> Images:

@@ -39,6 +39,7 @@ from jaxreg.training.member import loss_of
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, total_penalty
 
+LAYER_WATCHES = ("diagnostics", "histograms")  # the names of the watch, without and with histograms
 PROBE_SIZE = 1000  # training examples
 
 
@@ -62,7 +63,7 @@ def layer_watch(*, histograms: bool) -> Watch:
                 results[name].attrs["bin_edges"] = bin_edges(str(name).removesuffix("_histogram"))
         return results.assign(diagnosis=diagnosis(results))
 
-    name = "histograms" if histograms else "diagnostics"
+    name = LAYER_WATCHES[histograms]
     return Watch(
         name,
         {name: VARIABLES[name] for name in measured(histograms=histograms)},

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import psutil
+from jax import Array
 
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
@@ -22,6 +23,7 @@ from jaxreg.diagnostics.probe import layer_watch
 from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import View, Watch, variables_of
 from jaxreg.errors import ConfigError
+from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
@@ -149,7 +151,7 @@ def plan_layout(
 def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
     """The shapes of a member's state."""
     shapes: TrainState = jax.eval_shape(
-        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
+        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), random_key(0)
     )
     return shapes
 
@@ -256,9 +258,18 @@ def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
 def _watched_shapes(group: Group, data: Data, problem: Problem, watches: Sequence[Watch]) -> Shapes:
     if not watches:
         return {}
+    measure = measured_by(watches, group, data, problem)
+    shapes: Shapes = jax.eval_shape(measure, random_key(0), {watch.name: watch.prepare(data) for watch in watches})
+    return shapes
+
+
+def measured_by(
+    watches: Sequence[Watch], group: Group, data: Data, problem: Problem
+) -> Callable[[Array, dict[str, Any]], dict[str, Any]]:
+    """(key, prepared data by watch) -> what watches measure of a new member of a group, by variable."""
     problem = with_terms(problem, group.terms)
 
-    def measure(key: Any, prepared: dict[str, Any]) -> dict[str, Any]:
+    def measure(key: Array, prepared: dict[str, Any]) -> dict[str, Any]:
         shapes = group.shared, data.input_shape, data.num_classes
         state = init_state(key, group.shared, problem, data.input_shape, data.num_classes)
         start = initial_params(problem, key, *shapes)
@@ -268,5 +279,4 @@ def _watched_shapes(group: Group, data: Data, problem: Problem, watches: Sequenc
             found |= watch.measure(View(state, state, group.shared, problem, start, step, prepared[watch.name]))
         return found
 
-    shapes: Shapes = jax.eval_shape(measure, jax.random.key(0), {watch.name: watch.prepare(data) for watch in watches})
-    return shapes
+    return measure

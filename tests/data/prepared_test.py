@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import shutil
 import struct
 import sys
 import zlib
@@ -12,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jaxreg
 from jaxreg.config import DataConfig
 from jaxreg.data import load, prepared
-from jaxreg.errors import ConfigError, DataError
+from jaxreg.errors import ConfigError, DataError, RunFolderError
+from tests.training_run import experiment
 
 if TYPE_CHECKING:
     from tests.data.conftest import WriteTfds
@@ -175,6 +179,37 @@ def test_another_set_of_the_same_name_is_not_taken_from_the_cache(
     write_tfds({"train": GREY["train"][:10], "test": GREY["test"]})
     assert len(load(config(data_dir)).train.labels) == 9
     assert len(load(config(tmp_path / "moved")).train.labels) == 18
+
+
+def test_a_set_that_was_remade_with_other_labels_in_as_many_bytes_is_read_anew(
+    data_dir: Path, write_tfds: WriteTfds
+) -> None:
+    folder = write_tfds(GREY)
+    before, sizes = load(config(data_dir)), {path.name: path.stat().st_size for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    write_tfds(GREY, lambda i: (i + 1) % 3)
+    assert {path.name: path.stat().st_size for path in folder.iterdir()} == sizes
+    after = load(config(data_dir))
+    np.testing.assert_array_equal(after.train.labels, (before.train.labels + 1) % 3)
+    assert after.digest != before.digest
+
+
+def test_a_run_is_resumed_where_its_data_moved_and_not_on_other_data(
+    tmp_path: Path, data_dir: Path, write_tfds: WriteTfds
+) -> None:
+    def run(where: Path, **how: Any) -> None:
+        settings = jaxreg.RunConfig(workdir=str(tmp_path / "run"), report=False, tensorboard=False, **how)
+        asked = experiment(batch_size=5, num_steps=2, data=config(where))
+        jaxreg.run(dataclasses.replace(asked, run=settings))
+
+    write_tfds(GREY)
+    run(data_dir)
+    data_dir.rename(tmp_path / "moved")
+    run(tmp_path / "moved", resume=True)
+    data_dir.mkdir()
+    write_tfds(GREY, lambda i: (i + 1) % 3)
+    with pytest.raises(RunFolderError, match=r"another configuration \(other data: SHA-256 "):
+        run(data_dir, resume=True)
 
 
 def test_damaged_records_are_named(data_dir: Path, write_tfds: WriteTfds) -> None:
