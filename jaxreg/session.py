@@ -21,8 +21,9 @@ from jaxreg import jax_settings, results
 from jaxreg.config import sweeps
 from jaxreg.config.consistency import refuse_data_options, validate
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.remarks import remarks
+from jaxreg.config.remarks import remarks, remarks_on_steps
 from jaxreg.data import Data, load
+from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
 from jaxreg.population.planning import Plan, make_plan
@@ -71,12 +72,15 @@ def prepare(
         data = load(experiment.data)
     else:
         refuse_data_options(experiment.data)
-    plan = make_plan(experiment, data, problem, watches)
-    for line in remarks(experiment):
+    return make_plan(experiment, data, problem, watches)
+
+
+def _remark(plan: Plan) -> None:
+    """Says what a user should know of the plan before it is trained; where a run folder is open, log.txt keeps it."""
+    for line in (*remarks(plan.experiment), *remarks_on_steps(plan.sweep), *remarks_on(plan.data)):
         _log.warning(line)
-    if plan.sweep.record_every > 1 and not experiment.record_every:
+    if plan.sweep.record_every > 1 and not plan.experiment.record_every:
         _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", plan.sweep.record_every)
-    return plan
 
 
 @jax_settings.pinned()
@@ -96,6 +100,7 @@ def execute(
     about = {"own_model": 1} if "model" in own else {}
     if keep:
         return _run_in_folder(plan, study, own, about)
+    _remark(plan)
     runner = Runner(plan)
     with progress_bar(experiment.run.progress) as progress:
         runner.run(Hooks(progress=progress))
@@ -105,7 +110,9 @@ def execute(
 @jax_settings.pinned()
 def dry_run(experiment: Experiment, study: Study) -> list[str]:
     """What `--dry_run` prints: how many members there are, and for each group what it will take."""
-    return list(estimate(prepare(experiment, watches=study.watches)))
+    plan = prepare(experiment, watches=study.watches)
+    _remark(plan)
+    return list(estimate(plan))
 
 
 def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
@@ -119,6 +126,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
                 _report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(results.load(kept), folder.path)
+        _remark(plan)
         if folder.resumed and (changes := provenance.changes_since(folder.meta)):
             _log.warning("%s: equal bits are promised only where these are equal", "; ".join(changes))
         parts = _restored_parts(plan, folder)

@@ -35,20 +35,23 @@ class Data:
     input_shape: tuple[int, ...]  # (28, 28), (8, 8), (32, 32, 3); its product is the number of features
     num_classes: int
     class_names: tuple[str, ...]
+    unread_splits: tuple[str, ...] = ()  # of a prepared set that has more than train and test
 
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of all that decides what is trained on: inputs, labels, shapes and classes, but not the name."""
-        about = (self.input_shape, self.num_classes, self.class_names, [len(part.labels) for part in self._splits])
+        splits = self.splits.values()
+        about = (self.input_shape, self.num_classes, self.class_names, [len(part.labels) for part in splits])
         digest = hashlib.sha256(repr(about).encode())
-        for part in self._splits:
+        for part in splits:
             for array in part:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     @property
-    def _splits(self) -> tuple[Split, Split, Split]:
-        return self.train, self.validation, self.test
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def __post_init__(self) -> None:
         """Refuses what JAX would take without a word and read as something else.
@@ -58,7 +61,7 @@ class Data:
             one int32 in [0, num_classes) for each example; where names of classes are not one for each.
         """
         _check_names(self.name, self.class_names, self.num_classes)
-        for part, split in (("train", self.train), ("validation", self.validation), ("test", self.test)):
+        for part, split in self.splits.items():
             _check_split(f"{self.name}: {part}", split, self.input_shape)
             check_labels(f"{self.name}: {part} labels", split.labels, self.num_classes)
 

@@ -50,6 +50,15 @@ def prepared_sets(data_dir: Path) -> dict[str, Path]:
     return {name: folder for name, (_, folder) in sorted(newest.items())}
 
 
+def unread_splits(folder: Path) -> tuple[str, ...]:
+    """The splits of a prepared set besides train and test, none where it does not say."""
+    try:
+        splits = json.loads((folder / "dataset_info.json").read_bytes()).get("splits", [])
+        return tuple(split["name"] for split in splits if split["name"] not in ("train", "test"))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # a damaged set, which `decode` refuses
+        return ()
+
+
 def load_prepared(name: str, folder: Path) -> Images:
     """The decoded set, from the cache where this very set was decoded before.
 

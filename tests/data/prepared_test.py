@@ -17,6 +17,7 @@ from PIL import Image
 import jaxreg
 from jaxreg.config import DataConfig
 from jaxreg.data import load, prepared
+from jaxreg.data.remarks import remarks_on
 from jaxreg.errors import ConfigError, DataError, RunFolderError
 from tests.training_run import experiment
 
@@ -129,6 +130,16 @@ def test_test_images_of_another_size_are_refused(data_dir: Path, write_tfds: Wri
     height, width = shape
     with pytest.raises(DataError, match=f"--dataset=tiny: test images are {height}x{width}, train images 4x6"):
         load(config(data_dir))
+
+
+def test_a_split_that_is_not_read_is_said(data_dir: Path, write_tfds: WriteTfds) -> None:
+    write_tfds(GREY | {"validation": GREY["test"]})
+    data = load(config(data_dir))
+    assert data.unread_splits == ("validation",)
+    assert len(data.validation.labels) == 2
+    (line,) = [line for line in remarks_on(data) if "split" in line]
+    assert line.startswith("tiny: its own split validation is not read; validation is the last 2 examples of train")
+    assert data.digest == dataclasses.replace(data, unread_splits=()).digest
 
 
 def test_tensorflow_is_never_imported(data_dir: Path, write_tfds: WriteTfds) -> None:
