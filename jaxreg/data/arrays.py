@@ -108,12 +108,13 @@ def from_arrays(
         raise DataError(f"{name}: num_classes={num_classes}; a classification needs at least 2")
     for part, y in labels.items():
         check_labels(f"{name}: {part} labels", y, num_classes)
-    splits = {
-        part: Split(x.reshape(len(x), math.prod(input_shape)), labels[part].astype(np.int32))
-        for part, x in images.items()
-    }
     names = tuple(map(str, range(num_classes))) if names is None else names
-    return Data(**splits, name=name, input_shape=input_shape, num_classes=num_classes, class_names=names)
+
+    def split(part: str) -> Split:
+        inputs = images[part].reshape(len(images[part]), math.prod(input_shape))
+        return Split(inputs, labels[part].astype(np.int32))
+
+    return Data(split("train"), split("validation"), split("test"), name, input_shape, num_classes, names)
 
 
 def check_labels(what: str, labels: npt.NDArray[np.integer], num_classes: int) -> None:

@@ -15,6 +15,7 @@ WITHIN_SETTINGS = (
     *("x1", "x2", "example"),
 )
 
+LONGEST = 100  # characters of a text that is shown; what is longer fills figures, and takes minutes to lay out
 TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were given as
 
 
@@ -83,24 +84,29 @@ def setting_labels(settings: Sequence[Mapping[str, Any]], digits: int = 6) -> li
     return [", ".join(f"{name}={labels[name][value]}" for name, value in setting.items()) for setting in settings]
 
 
-def value_labels(values: Iterable[Any], digits: int = 6) -> list[str]:
-    """The values of an axis as they are shown, with so many significant digits or as many as tell them apart."""
+def value_labels(values: Iterable[Any], digits: int = 6, longest: int = LONGEST) -> list[str]:
+    """The values of an axis as they are shown, with so many significant digits or as many as tell them apart.
+
+    Text is cut after `longest` characters; where that makes two look the same, their numbers come behind.
+    """
     values = list(values)
     for enough in range(digits, 18):  # 17 tell any two floats apart
-        labels = [value_label(value, enough) for value in values]
+        labels = [value_label(value, enough, longest) for value in values]
         if len(set(labels)) == len(set(values)):
-            break
-    return labels
+            return labels
+    different = list(dict.fromkeys(values))  # texts that begin alike and were cut short
+    return [f"{label} ({different.index(value) + 1})" for label, value in zip(labels, values, strict=True)]
 
 
-def value_label(value: Any, digits: int = 6) -> str:
-    """A value of an axis as it is shown: whole numbers and text as they are, others in so many significant digits.
+def value_label(value: Any, digits: int = 6, longest: int = LONGEST) -> str:
+    """A value of an axis as it is shown: whole numbers as they are, others in so many significant digits, text cut.
 
     Two values may look the same; what names one of several is for `value_labels`.
     """
     if isinstance(value, float):
         return f"{value:g}" if value.is_integer() else f"{value:.{digits}g}"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) -> tuple[xr.Dataset, str]:

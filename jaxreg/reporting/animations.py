@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -34,7 +35,8 @@ def decision_surfaces(
     Args, Raises: as in `figures.decision_surfaces`.
     """
     figure = figures.decision_surfaces(results, cols, rows, title=title)
-    clock = figure.text(0.99, 0.985, "", ha="right", va="top", fontsize=10, color=GREY, family="DejaVu Sans")
+    look: dict[str, Any] = {"fontsize": 10, "color": GREY, "family": "DejaVu Sans", "parse_math": False}
+    clock = figure.text(0.99, 0.985, "", ha="right", va="top", **look)
     steps = results["check_step"].max([dim for dim in results["check_step"].dims if dim != "check"]).values
     frames = []
     for check in evenly(len(steps), MAX_FRAMES):

@@ -93,9 +93,9 @@ def test_splits_of_different_shapes_are_refused(part: str) -> None:
     def split(features: int) -> Split:
         return Split(np.zeros((5, features), np.float32), np.zeros(5, np.int32))
 
-    splits = {name: split(81 if name == part else 64) for name in ("train", "validation", "test")}
+    train, validation, test = (split(81 if name == part else 64) for name in ("train", "validation", "test"))
     with pytest.raises(DataError, match=f"{part} examples have 81 features, 8x8 inputs have 64"):
-        Data(**splits, name="nine", input_shape=(8, 8), num_classes=2, class_names=("0", "1"))
+        Data(train, validation, test, "nine", input_shape=(8, 8), num_classes=2, class_names=("0", "1"))
 
 
 class OfTorch:

@@ -26,6 +26,7 @@ _STYLE: Any = {
     **{"axes.grid": True, "grid.color": PALE, "grid.linewidth": 0.6},
     **{"xtick.color": GREY, "ytick.color": GREY, "xtick.labelcolor": INK, "ytick.labelcolor": INK},
     **{"xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "legend.fontsize": 8.0, "legend.title_fontsize": 8.0},
+    **{"text.parse_math": False},  # a dollar sign in a name of the user's is a dollar sign
     **{"legend.frameon": False, "svg.fonttype": "none", "svg.hashsalt": "jaxreg"},
 }
 _P = ParamSpec("_P")

@@ -12,6 +12,7 @@ from jaxreg.config import LABELS
 from jaxreg.measures import setting_values, value_labels
 from jaxreg.statistics import FEW_SEEDS, rests_on_normality
 
+MAX_TEXT = 44  # characters of a value that is text, such as a method
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
 
 
@@ -58,7 +59,7 @@ def axis_labels(data: xr.Dataset, dims: Sequence[str]) -> tuple[list[str], list[
     labelled = {dim for dim in dims if dim in LABELS}
     data = data.drop_vars([name for name, c in data.coords.items() if name not in dims and labelled & set(c.dims)])
     found = setting_values(data, dims)
-    columns = [value_labels([setting[name] for setting in found], 3) for name in found[0]]
+    columns = [value_labels([setting[name] for setting in found], 3, MAX_TEXT) for name in found[0]]
     return list(found[0]), [", ".join(labels) for labels in zip(*columns, strict=True)] or [""] * len(found)
 
 
