@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -94,8 +95,13 @@ def value_labels(values: Iterable[Any], digits: int = 6, longest: int = LONGEST)
         labels = [value_label(value, enough, longest) for value in values]
         if len(set(labels)) == len(set(values)):
             return labels
-    different = list(dict.fromkeys(values))  # texts that begin alike and were cut short
-    return [f"{label} ({different.index(value) + 1})" for label, value in zip(labels, values, strict=True)]
+    named = dict(zip(values, labels, strict=True))
+    shared = Counter(named.values())  # of texts that begin alike and were cut short
+    numbered = {
+        value: label if shared[label] == 1 else f"{label} ({number})"
+        for number, (value, label) in enumerate(named.items(), 1)
+    }
+    return [numbered[value] for value in values]
 
 
 def value_label(value: Any, digits: int = 6, longest: int = LONGEST) -> str:

@@ -32,6 +32,8 @@ from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.unread_axes import refuse_unread_axes
 
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
+_BYTES_OF_STEP = 2 * 4  # of the batch losses
+_BYTES_OF_CHECK = 5 * 4 + 3 * 8  # of losses and accuracies, and of when it was
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
 
 Shapes = dict[str, jax.ShapeDtypeStruct]
@@ -93,6 +95,7 @@ def make_plan(
         require_terms(layout, group, data, problem)
     refuse_unread_axes(experiment, sweep, problem, data.input_shape, data.num_classes)
     plan = Plan(experiment, data, problem, sweep, (*_asked_for(experiment), *watches), layouts)
+    _require_room(plan)
     _require_watches(plan)
     return plan
 
@@ -221,6 +224,27 @@ def _asked_for(experiment: Experiment) -> list[Watch]:
     if experiment.surfaces:
         watches.append(SURFACES)
     return watches
+
+
+def _require_room(plan: Plan) -> None:
+    """Refuses curves and checks that would fill the memory.
+
+    Raises:
+      ConfigError: naming the flag that says how often they are recorded.
+    """
+    sweep, groups = plan.sweep, plan.sweep.groups
+    recorded = {
+        "record_every": (_BYTES_OF_STEP, max(-(-group.num_steps // sweep.record_every) for group in groups)),
+        "eval_every": (_BYTES_OF_CHECK, max(group.num_checks for group in groups)),
+    }
+    kept = {flag: sweep.num_members * size * times for flag, (size, times) in recorded.items()}
+    most = MEMORY_SHARE * psutil.virtual_memory().total / _COPIES
+    if sum(kept.values()) > most:
+        flag = max(kept, key=kept.__getitem__)
+        value = getattr(plan.experiment, flag)
+        of = f"{recorded[flag][1]} records of each of {sweep.num_members} members would take"
+        shown = f"{of} {kept[flag] / 2**30:.1f} GiB, at most {most / 2**30:.1f} GiB here; record less often"
+        raise ConfigError(flag, value, shown)
 
 
 def _require_watches(plan: Plan) -> None:
