@@ -103,6 +103,17 @@ def test_a_model_with_other_outputs_than_classes_is_refused(outputs: int) -> Non
         jaxreg.run(experiment(num_steps=5), model=model)
 
 
+def test_the_outputs_of_every_group_are_looked_at() -> None:
+    """A model of the user's own may take its outputs from a static hyperparameter, which each group has for itself."""
+
+    def init(key: Any, hparams: Any, input_shape: tuple[int, ...], _num_classes: int) -> Any:
+        return jax.random.normal(key, (math.prod(input_shape), hparams.hidden_sizes[-1]))
+
+    model = jaxreg.Model(init, lambda params, _hparams, inputs: (inputs @ params, ()))
+    with pytest.raises(jaxreg.ConfigError, match=r"gives 9 outputs .* and digits has 10 classes"):
+        jaxreg.run(experiment({"hidden_sizes": [(10,), (9,)]}, num_steps=5), model=model)
+
+
 @pytest.mark.parametrize("name", ["diagnostics", "histograms", "surfaces", "compaction"])
 def test_a_switch_that_is_no_bool_is_refused(name: str) -> None:
     for value in ("false", "no", 0, None):

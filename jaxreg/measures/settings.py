@@ -110,7 +110,7 @@ def value_label(value: Any, digits: int = 6, longest: int = LONGEST) -> str:
     Two values may look the same; what names one of several is for `value_labels`.
     """
     if isinstance(value, float):
-        return f"{value:g}" if value.is_integer() else f"{value:.{digits}g}"
+        return f"{value:.{max(digits, 6) if value.is_integer() else digits}g}"
     text = str(value)
     return text if len(text) <= longest else f"{text[:longest]}…"
 

@@ -89,7 +89,8 @@ def make_plan(
     """
     problem = problem or Problem()
     sweep = make_sweep(experiment, len(data.train.labels))
-    require_outputs(sweep.groups[0], data, problem)
+    for group in sweep.groups:
+        require_outputs(group, data, problem)
     layouts = plan_layouts(experiment, sweep, data, problem, devices)
     for group, layout in zip(sweep.groups, layouts, strict=True):
         require_terms(layout, group, data, problem)

@@ -70,6 +70,7 @@ def test_labels_of_several_values_tell_them_apart() -> None:
     for digits in (3, 6):
         assert len(set(value_labels(rates, digits))) == 4
         assert value_labels(rates[:3], digits) == ["0.1", "0.1234567", "0.1234568"]
+    assert value_labels([1234567.0, 1234568.0, 1000.0], 3) == ["1234567", "1234568", "1000"]
     assert value_labels(["aab", "b", "aac", "aab"], longest=2) == ["aa… (1)", "b", "aa… (3)", "aa… (1)"]
     assert value_labels([0.1, 0.1, 2.0, math.inf, "relu"], 3) == ["0.1", "0.1", "2", "inf", "relu"]
 
