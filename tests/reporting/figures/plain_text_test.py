@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from jaxreg.claims import Judgement
-from jaxreg.reporting import animations, figures
+from jaxreg.reporting import figures
 from tests.experiments.watched import watched
 from tests.reporting.figures.moments_test import expectation, ratios
 from tests.reporting.figures.propagation_test import at_start
@@ -55,7 +55,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "cost_of_steps": lambda: figures.cost_of_steps(ONE),
     "curves": lambda: figures.curves(ALONG, "test_loss", log_y=True, title=NAMES[1]),
     "curves of two axes": lambda: figures.curves(MADE, "test_accuracy"),
-    "decision_surfaces": lambda: animations.decision_surfaces(add_surfaces(ALONG), "choice")[0],
+    "decision_surfaces": lambda: figures.decision_surfaces(add_surfaces(ALONG), "choice"),
     "differences": lambda: figures.differences(ALONG, "choice", NAMES[0]),
     "evidence": lambda: figures.evidence([judged()], title=NAMES[1]),
     "fluctuations": lambda: figures.fluctuations(
