@@ -49,7 +49,9 @@ def _of_classes(data: Data, counts: dict[str, npt.NDArray[np.intp]]) -> list[str
     for part in ("validation", "test"):
         if len(missing[part]):
             classes = _listed([data.class_names[i] for i in missing[part]])
-            remedy = "is the set sorted? shuffle it first" if part == "validation" else "it says nothing of them"
+            size = len(data.splits[part].labels)
+            sorted_ = size >= FEW_PER_CLASS * num_classes
+            remedy = "is the set sorted? shuffle it first" if sorted_ else f"there are {size} examples: take more"
             lines.append(f"{data.name}: no {part} example of class {classes}; {remedy}")
     return lines
 
