@@ -80,6 +80,19 @@ class Group:
         """The steps after which the group is checked: 0, eval_every, 2 eval_every, ..., num_steps."""
         return (*range(0, self.num_steps, self.eval_every), self.num_steps)
 
+    @property
+    def num_checks(self) -> int:
+        """How many steps that is."""
+        return 1 + self.check_number(self.num_steps)
+
+    def is_checked(self, step: int) -> bool:
+        """Whether the group is checked after so many steps."""
+        return step % self.eval_every == 0 or step == self.num_steps
+
+    def check_number(self, step: int) -> int:
+        """The position in `check_steps` of a step, or of the next one after which the group is checked."""
+        return -(-step // self.eval_every)
+
     def stacked(self, positions: Sequence[int], count: int) -> Hparams:
         """The configs at these positions as one Hparams of float32 arrays [count]; the last one fills up."""
         rows = [self.configs[i] for i in positions]

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import psutil
 from jax import Array
 
 from jaxreg.config.experiment import Experiment
@@ -26,12 +25,15 @@ from jaxreg.errors import ConfigError
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
-from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
+from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.unread_axes import refuse_unread_axes
 
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
+_RECORDED_BYTES = 2 * 4  # that a member keeps of a recorded step: two losses
+_CHECK_BYTES = 5 * 4  # that a member keeps of a check: losses and accuracies
+_CHECK_BYTES_BESIDES = 64  # that each check takes besides
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
 
 Shapes = dict[str, jax.ShapeDtypeStruct]
@@ -87,6 +89,7 @@ def make_plan(
     """
     problem = problem or Problem()
     sweep = make_sweep(experiment, len(data.train.labels))
+    _require_room(sweep)
     require_outputs(sweep.groups[0], data, problem)
     layouts = plan_layouts(experiment, sweep, data, problem, devices)
     for group, layout in zip(sweep.groups, layouts, strict=True):
@@ -223,6 +226,28 @@ def _asked_for(experiment: Experiment) -> list[Watch]:
     return watches
 
 
+def _require_room(sweep: Sweep) -> None:
+    """Refuses curves that would fill the memory, before any is made.
+
+    Raises:
+      ConfigError: naming the flag that says how many values a curve has.
+    """
+    members, checks = sweep.num_members, max(group.num_checks for group in sweep.groups)
+    recorded = -(-max(group.num_steps for group in sweep.groups) // sweep.record_every)
+    kept = {
+        "eval_every": checks * (members * _CHECK_BYTES + _CHECK_BYTES_BESIDES),
+        "record_every": recorded * members * _RECORDED_BYTES,
+    }
+    values = {"eval_every": min(group.eval_every for group in sweep.groups), "record_every": sweep.record_every}
+    words = {"eval_every": f"{checks} checks", "record_every": f"the losses of {recorded} steps"}
+    most = MEMORY_SHARE * host_memory_bytes() / _COPIES
+    if sum(kept.values()) > most:
+        flag = max(kept, key=kept.__getitem__)
+        needed = f"{words[flag]} of {members} member(s) would take {kept[flag] / 2**30:.1f} GiB"
+        remedy = "take a larger one, or fewer seeds or settings"
+        raise ConfigError(flag, values[flag], f"{needed}, at most {most / 2**30:.1f} GiB here; {remedy}")
+
+
 def _require_watches(plan: Plan) -> None:
     """Refuses watches that cannot measure here, or would fill the memory.
 
@@ -237,7 +262,7 @@ def _require_watches(plan: Plan) -> None:
             watch.require(plan.problem, params, plan.data)
     kept = {watch.name: max(_kept_bytes(watch, group, plan) for group in plan.sweep.groups) for watch in plan.watches}
     needed = len(plan.sweep.settings) * sum(kept.values())
-    most = min(_WATCHED_BYTES, MEMORY_SHARE * psutil.virtual_memory().total / _COPIES)
+    most = min(_WATCHED_BYTES, MEMORY_SHARE * host_memory_bytes() / _COPIES)
     if needed > most:
         flag = max(kept, key=kept.__getitem__)
         remedy = "check less often (--eval_every), or take fewer seeds or settings"
@@ -251,7 +276,7 @@ def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
     """What a watch keeps of all seeds of one setting of a group."""
     shapes = _watched_shapes(group, plan.data, plan.problem, [watch])
     once = sum(math.prod(shape.shape) * shape.dtype.itemsize for shape in shapes.values())
-    times = len(group.check_steps) if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
+    times = group.num_checks if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
     return once * times * (1 if watch.first_seed_only else len(plan.sweep.seeds))
 
 
