@@ -118,7 +118,7 @@ def _read_flagfile(path: Path, given: str) -> list[str]:
         raise ConfigError("flagfile", given, "holds something else than text; give a file of --name=value lines")
     try:
         return [flag for _, flag in flags_of(text)]
-    except _LineError as error:
+    except LineError as error:
         raise ConfigError("flagfile", given, f"line {error.number}: {error}") from None
 
 
@@ -126,8 +126,8 @@ def _is_of_a_run(flagfile: Path) -> bool:
     return flagfile.name == "flags.cfg" and flagfile.with_name("meta.json").exists()
 
 
-class _LineError(Exception):
-    """A line that is no flag."""
+class LineError(Exception):
+    """A line of a flagfile that is no flag: its number, the line, and as its text what is wrong with it."""
 
     def __init__(self, number: int, line: str, reason: str) -> None:
         self.number, self.line = number, line
@@ -142,7 +142,7 @@ def flags_of(text: str) -> Iterator[tuple[int, str]]:
     nothing and, in double ones, `\\"`, `\\\\`, `\\n` and `\\r` stand for a mark, a backslash and new lines.
 
     Raises:
-      an error that names the line, for anything else.
+      LineError: for anything else.
     """
     for number, line in enumerate(re.split("\r\n|\n|\r", text.removeprefix("\ufeff")), 1):
         line = line.strip()
@@ -151,10 +151,10 @@ def flags_of(text: str) -> Iterator[tuple[int, str]]:
         quoted = line.startswith(('"', "'"))
         match = _FLAG.fullmatch(_unquoted(number, line) if quoted else line)
         if match is None:
-            raise _LineError(number, line, "is no flag; give --name=value, or a comment after #")
+            raise LineError(number, line, "is no flag; give --name=value, or a comment after #")
         rest = match["rest"] if quoted else _unquoted(number, match["rest"].strip())
         if rest and not match["equals"]:
-            raise _LineError(number, line, f"gives no value; write --{match['name']}=VALUE")
+            raise LineError(number, line, f"gives no value; write --{match['name']}=VALUE")
         yield number, f"--{match['name']}{match['equals']}{rest}"
 
 
@@ -164,7 +164,7 @@ def _unquoted(number: int, text: str) -> str:
         return _COMMENT.sub("", text).rstrip()
     match = _QUOTED.fullmatch(text)
     if match is None:
-        raise _LineError(number, text, "a quotation mark is not closed, or something else than a comment follows it")
+        raise LineError(number, text, "a quotation mark is not closed, or something else than a comment follows it")
     if match["single"] is not None:
         return match["single"]
     return re.sub(r'\\([\\"nr])', lambda escape: {"n": "\n", "r": "\r"}.get(escape[1], escape[1]), match["double"])
@@ -199,7 +199,7 @@ def experiment_from_flags(text: str, name: str = "run") -> Experiment:
                 values[flag] = value
             else:
                 raise ConfigError(flag, value, _UNKNOWN)
-    except _LineError as error:
+    except LineError as error:
         flag, _, value = error.line.removeprefix("--").partition("=")
         raise ConfigError(flag, value, f"line {error.number} of the flags: {error}") from None
     return make_experiment(name, values, zipped)
