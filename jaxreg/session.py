@@ -26,6 +26,7 @@ from jaxreg.data import Data, load
 from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
+from jaxreg.hardware import require_devices
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
 from jaxreg.runs import folder as runfolder
@@ -65,9 +66,10 @@ def prepare(
     """The plan of an experiment; all that can be refused is refused here, before anything is compiled or written.
 
     Raises:
-      ConfigError, DataError: in one line each.
+      ConfigError, DataError, JaxregError: in one line each.
     """
     validate(experiment)
+    require_devices()
     if data is None:
         data = load(experiment.data)
     else:
@@ -197,6 +199,8 @@ def _train_and_write(
                 # Earlier seeds are finished, unless the checkpoint of their end was lost.
                 if runner is last or not runner.finished:
                     runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes))
+        if stop := interruption.after_the_last_step():  # asked once the guard has read all signals
+            raise stop
     finally:
         with contextlib.suppress(OSError):  # must not hide what ended the run
             folder.update(**_cost(runners))

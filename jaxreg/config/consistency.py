@@ -32,6 +32,8 @@ def validate(experiment: Experiment) -> None:
                 raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
             if field.metadata["kind"] is bool and not isinstance(value, bool):  # "false" would count as true
                 raise ConfigError(field.name, describe(value), "must be true or false, given as a bool")
+            if field.metadata["kind"] is str and not isinstance(value, str):
+                raise ConfigError(field.name, describe(value), "must be text, given as a str")
             check_value(field.name, value, field.metadata["rule"])
     following = {name for names in experiment.zip for name in names[1:]}  # the first one labels the dimension
     for name, field in FIELDS.items():

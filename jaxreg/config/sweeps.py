@@ -87,9 +87,9 @@ class Group:
     @property
     def num_checks(self) -> int:
         """How often the group is checked, before the first step and after the last one included."""
-        return -(-self.num_steps // self.eval_every) + 1
+        return 1 + self.check_number(self.num_steps)
 
-    def is_check(self, step: int) -> bool:
+    def is_checked(self, step: int) -> bool:
         """Whether the group is checked after so many steps."""
         return step % self.eval_every == 0 or step == self.num_steps
 

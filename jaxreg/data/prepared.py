@@ -28,10 +28,14 @@ def find_data_dir(given: str | None) -> Path:
     """The folder of `--data_dir`, else of TFDS_DATA_DIR, else tfds's default, which need not exist yet.
 
     Raises:
-      ConfigError: where a folder was named that does not exist.
+      ConfigError: where a folder was named that does not exist, or there is no home folder.
     """
     named = given or os.environ.get("TFDS_DATA_DIR")
-    folder = Path(named or "~/tensorflow_datasets").expanduser()
+    path = Path(named or "~/tensorflow_datasets")
+    try:
+        folder = path.expanduser()
+    except RuntimeError:
+        raise ConfigError("data_dir", path, "there is no such home folder; name one without ~") from None
     if named and not folder.is_dir():
         source = "" if given else " (from TFDS_DATA_DIR)"
         raise ConfigError("data_dir", named, f"no such folder{source}; create it, or name one that tfds has prepared")

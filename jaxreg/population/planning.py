@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import psutil
 from jax import Array
 
 from jaxreg.config.experiment import Experiment
@@ -26,14 +25,15 @@ from jaxreg.errors import ConfigError
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
-from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
+from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.unread_axes import refuse_unread_axes
 
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
-_BYTES_OF_STEP = 2 * 4  # of the batch losses
-_BYTES_OF_CHECK = 5 * 4 + 3 * 8  # of losses and accuracies, and of when it was
+_RECORDED_BYTES = 2 * 4  # that a member keeps of a recorded step: two losses
+_CHECK_BYTES = 5 * 4  # that a member keeps of a check: losses and accuracies
+_CHECK_BYTES_BESIDES = 64  # that each check takes besides
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
 
 Shapes = dict[str, jax.ShapeDtypeStruct]
@@ -89,6 +89,7 @@ def make_plan(
     """
     problem = problem or Problem()
     sweep = make_sweep(experiment, len(data.train.labels))
+    _require_room(sweep)
     for group in sweep.groups:
         require_outputs(group, data, problem)
     layouts = plan_layouts(experiment, sweep, data, problem, devices)
@@ -96,7 +97,6 @@ def make_plan(
         require_terms(layout, group, data, problem)
     refuse_unread_axes(experiment, sweep, problem, data.input_shape, data.num_classes)
     plan = Plan(experiment, data, problem, sweep, (*_asked_for(experiment), *watches), layouts)
-    _require_room(plan)
     _require_watches(plan)
     return plan
 
@@ -227,25 +227,26 @@ def _asked_for(experiment: Experiment) -> list[Watch]:
     return watches
 
 
-def _require_room(plan: Plan) -> None:
-    """Refuses curves and checks that would fill the memory.
+def _require_room(sweep: Sweep) -> None:
+    """Refuses curves that would fill the memory, before any is made.
 
     Raises:
-      ConfigError: naming the flag that says how often they are recorded.
+      ConfigError: naming the flag that says how many values a curve has.
     """
-    sweep, groups = plan.sweep, plan.sweep.groups
-    recorded = {
-        "record_every": (_BYTES_OF_STEP, max(-(-group.num_steps // sweep.record_every) for group in groups)),
-        "eval_every": (_BYTES_OF_CHECK, max(group.num_checks for group in groups)),
+    members, checks = sweep.num_members, max(group.num_checks for group in sweep.groups)
+    recorded = -(-max(group.num_steps for group in sweep.groups) // sweep.record_every)
+    kept = {
+        "eval_every": checks * (members * _CHECK_BYTES + _CHECK_BYTES_BESIDES),
+        "record_every": recorded * members * _RECORDED_BYTES,
     }
-    kept = {flag: sweep.num_members * size * times for flag, (size, times) in recorded.items()}
-    most = MEMORY_SHARE * psutil.virtual_memory().total / _COPIES
+    values = {"eval_every": min(group.eval_every for group in sweep.groups), "record_every": sweep.record_every}
+    words = {"eval_every": f"{checks} checks", "record_every": f"the losses of {recorded} steps"}
+    most = MEMORY_SHARE * host_memory_bytes() / _COPIES
     if sum(kept.values()) > most:
         flag = max(kept, key=kept.__getitem__)
-        value = getattr(plan.experiment, flag)
-        of = f"{recorded[flag][1]} records of each of {sweep.num_members} members would take"
-        shown = f"{of} {kept[flag] / 2**30:.1f} GiB, at most {most / 2**30:.1f} GiB here; record less often"
-        raise ConfigError(flag, value, shown)
+        needed = f"{words[flag]} of {members} member(s) would take {kept[flag] / 2**30:.1f} GiB"
+        remedy = "take a larger one, or fewer seeds or settings"
+        raise ConfigError(flag, values[flag], f"{needed}, at most {most / 2**30:.1f} GiB here; {remedy}")
 
 
 def _require_watches(plan: Plan) -> None:
@@ -262,7 +263,7 @@ def _require_watches(plan: Plan) -> None:
             watch.require(plan.problem, params, plan.data)
     kept = {watch.name: max(_kept_bytes(watch, group, plan) for group in plan.sweep.groups) for watch in plan.watches}
     needed = len(plan.sweep.settings) * sum(kept.values())
-    most = min(_WATCHED_BYTES, MEMORY_SHARE * psutil.virtual_memory().total / _COPIES)
+    most = min(_WATCHED_BYTES, MEMORY_SHARE * host_memory_bytes() / _COPIES)
     if needed > most:
         flag = max(kept, key=kept.__getitem__)
         remedy = "check less often (--eval_every), or take fewer seeds or settings"

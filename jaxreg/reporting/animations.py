@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxreg.reporting import figures
-from jaxreg.reporting.figures.style import GREY, evenly
+from jaxreg.reporting.figures.style import GREY, evenly, style
 
 MAX_FRAMES = 40
 _DOTS_PER_INCH = 100  # as large as the page shows it
@@ -63,5 +63,6 @@ def gif(frames: Sequence[Image.Image]) -> bytes:
 
 def _drawn(figure: Figure) -> Image.Image:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
+    with style():
+        figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     return Image.open(buffer).convert("RGB")

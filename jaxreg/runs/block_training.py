@@ -87,7 +87,7 @@ class BlockTraining:
 
         step = position.step
         while step < group.num_steps and (training := history.training(block)).any():
-            if group.is_check(step) and self._may_compact(group):
+            if group.is_checked(step) and self._may_compact(group):
                 remaining = compaction.remaining_members(block, training)
                 narrow = compaction.narrowed(layout, remaining)
                 if remaining != active.block and 2 * narrow.width <= active.placement.layout.width:
@@ -109,7 +109,7 @@ class BlockTraining:
             took = time.perf_counter() - before
             self._record.cost.seconds["train"] += took
             history.record_seconds(group.check_number(step), took)
-            if group.is_check(step):
+            if group.is_checked(step):
                 state = self._check(active, block, state, step)
             self._record.member_steps += int(training.sum()) * (step - first)
             self._tell_progress(dataclasses.replace(position, step=step))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -85,7 +86,8 @@ def test_the_defaults_are_allowed() -> None:
             "0.1 and 0.100000001 are one number in float32",
         ),
         (axes(hidden_sizes=[(8, 4), (8,), (8, 4)]), "hidden_sizes", "8x4,8,8x4", "8x4 is in the list twice"),
-        (axes(batch_size=[10, 10.0]), "batch_size", "10", "whole"),
+        (axes(batch_size=[10, 10.5]), "batch_size", "10.5", "whole"),
+        (axes(batch_size=[10, 10.0]), "batch_size", "10,10", "10 is in the list twice"),
         (axes(learning_rates=[0.1]), "learning_rates", "...", "did you mean learning_rate?"),
         (Experiment(seeds=0), "seeds", "0", "from 1"),
         (Experiment(first_seed=-1), "first_seed", "-1", "from 0"),
@@ -211,6 +213,29 @@ def test_every_hyperparameter_is_documented_and_its_default_allowed() -> None:
             check_value(name, field.default, field.metadata["rule"])
         if field.metadata["read_by_parts"]:
             assert readers_of(name)
+
+
+def test_options_take_numbers_of_numpy_and_jax_whole_floats_and_paths() -> None:
+    shared: dict[str, Any] = {"num_steps": 1e1, "learning_rate": jax.numpy.float32(0.5), "hidden_sizes": [np.int8(4)]}
+    axes: dict[str, Any] = {"momentum": jax.numpy.array([0, 0.5])}
+    data: dict[str, Any] = {"data_dir": Path("sets"), "noise": np.float64(0.5), "num_points": np.uint8(20)}
+    run: dict[str, Any] = {"workdir": Path("w"), "max_minutes": 1, "checkpoint_every": np.float32(2)}
+    own: dict[str, Any] = {"seeds": np.int64(2), "first_seed": 1e1, "eval_every": np.array(5), "diagnostics": np.True_}
+    asked = Experiment(hparams=Hparams(**shared), axes=axes, data=DataConfig(**data), run=RunConfig(**run), **own)
+    validate(asked)
+    assert asked == Experiment(
+        hparams=Hparams(num_steps=10, learning_rate=0.5, hidden_sizes=(4,)),
+        axes={"momentum": (0.0, 0.5)},
+        data=DataConfig(data_dir="sets", noise=0.5, num_points=20),
+        run=RunConfig(workdir="w", max_minutes=1.0, checkpoint_every=2),
+        seeds=2,
+        first_seed=10,
+        eval_every=5,
+        diagnostics=True,
+    )
+    kept = [asked.seeds, asked.first_seed, asked.eval_every, asked.run.checkpoint_every, asked.hparams.num_steps]
+    assert {type(value) for value in kept} == {int}
+    assert type(asked.run.max_minutes) is float
 
 
 @pytest.mark.parametrize(

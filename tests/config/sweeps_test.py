@@ -144,7 +144,7 @@ def test_what_is_asked_about_one_check_agrees_with_the_list_of_all(num_steps: in
     (group,) = sweep(num_steps=num_steps, eval_every=eval_every).groups
     checks = group.check_steps
     assert group.num_checks == len(checks)
-    assert [step for step in range(num_steps + 1) if group.is_check(step)] == list(checks)
+    assert [step for step in range(num_steps + 1) if group.is_checked(step)] == list(checks)
     assert [group.check_number(step) for step in checks] == list(range(len(checks)))
     towards = [next(i for i, check in enumerate(checks) if check >= step) for step in range(num_steps + 1)]
     assert [group.check_number(step) for step in range(num_steps + 1)] == towards

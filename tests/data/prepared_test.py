@@ -296,6 +296,8 @@ def test_data_dir_falls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     assert prepared.find_data_dir(None) == tmp_path
     assert prepared.find_data_dir("/") == Path("/")
+    with pytest.raises(ConfigError, match="--data_dir=~nobody-here/sets: there is no such home folder"):
+        prepared.find_data_dir("~nobody-here/sets")
 
 
 def test_unfinished_sets_do_not_count(data_dir: Path) -> None:
