@@ -491,6 +491,7 @@ def main(argv: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             outcome = trained(line, Path(folder))
         ends[outcome.kind] += 1
+        print(f"{sum(ends.values())} trained", file=sys.stderr)
         if outcome.kind != "done":
             faults.append(f"trained, {outcome.kind}: {line}\n{outcome.err}")
     print(f"{sum(ends.values())} trained: " + ", ".join(f"{n} {kind}" for kind, n in ends.most_common()))
