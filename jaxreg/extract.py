@@ -15,11 +15,12 @@ from jaxreg import command
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.errors import ConfigError, RunFolderError
+from jaxreg.files import user_path
 from jaxreg.hardware import require_devices
 from jaxreg.measures import setting_label
 from jaxreg.results.members import Member, load_member, refuse_taken, save_member
 from jaxreg.runs import study_source
-from jaxreg.runs.folder import read_finished
+from jaxreg.runs.folder import read_finished, read_flags
 
 
 def parse_select(text: str) -> dict[str, str]:
@@ -79,7 +80,7 @@ def _show(member: Member, paths: Sequence[Path]) -> None:
     for path in paths:
         print(f"  {path}")
     own = [line for line in member.flags.splitlines() if line.startswith("#")]
-    bits = "the same bits" if member.exact else "the same numbers within rounding (stopped neighbours were taken out)"
+    bits = "the same bits" if member.exact else f"the same numbers within rounding ({member.changes})"
     if own:
         print(f"Trained alone with the same parts of your own, it has {bits}:", *own, sep="\n  ")
     else:
@@ -88,13 +89,15 @@ def _show(member: Member, paths: Sequence[Path]) -> None:
 
 def _import_parts(run: Path, study: str | None) -> None:
     """Imports the module of the run's study, which may register parts that the flags of the run name."""
-    problem = study_source.import_parts(read_finished(run), run, study)
+    run = user_path(run)
+    meta = read_finished(run)
+    flags, problem = read_flags(run, meta), study_source.import_parts(meta, run, study)
     if problem is None:
         return
     if study is not None:
         raise ConfigError("study", study, f"cannot be imported ({problem})")
     try:
-        experiment_from_flags((run / "flags.cfg").read_text(encoding="utf-8"))
+        experiment_from_flags(flags)
     except ConfigError as error:
         raise RunFolderError(
             f"{error}; nor is the module found that may define it ({problem}): give it by --study=MODULE_OR_FILE"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxreg import command
 from jaxreg.errors import ConfigError, RunFolderError
+from jaxreg.files import read_text, user_path
 from jaxreg.runs import study_source
-from jaxreg.runs.folder import read_finished
+from jaxreg.runs.folder import read_finished, read_flags
 
 if TYPE_CHECKING:
     from jaxreg.reporting.comparison import Run
@@ -65,13 +67,14 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
             raise RunFolderError(f"{folder}: is given twice; give each run once")
         seen.add(folder.resolve())
     return [
-        Run(label, results.load(folder), meta, (folder / "flags.cfg").read_text(encoding="utf-8"))
+        Run(label, results.load(folder), meta, read_flags(folder, meta))
         for label, folder, meta in zip(distinct_labels(folders), folders, metas, strict=True)
     ]
 
 
 def _write(folders: Sequence[Path], out: str | None, study: str | None) -> Path:
     """Writes the report of one run, or the comparison of several, and returns its path."""
+    folders = [user_path(folder) for folder in folders]
     if len(folders) == 1:
         if out is not None:
             raise ConfigError("out", out, "is for several runs; the report of one is written into its folder")
@@ -79,11 +82,19 @@ def _write(folders: Sequence[Path], out: str | None, study: str | None) -> Path:
         found, certain = study_source.find(meta, folders[0], study)
         from jaxreg.reporting.assemble import write_report  # what draws is slow to import, and not needed to refuse
 
-        return write_report(folders[0], found, keep_figures=not certain)
+        try:
+            return write_report(folders[0], found, keep_figures=not certain)
+        except (KeyError, ValueError) as error:  # what is not there, or cannot be shown; other errors are bugs
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{type(error).__name__} in {frame.filename}, line {frame.lineno}: {str(error)[:300]}"
+            raise RunFolderError(
+                f"{folders[0]}: its study {found.name} cannot show these results ({' '.join(why.split())}); --study="
+                "default shows any, if the files are as the run left them"
+            ) from error
 
     if study is not None:
         raise ConfigError("study", study, "is for the report of one run; give one")
-    path = Path("comparison.html" if out is None else out)
+    path = user_path("comparison.html" if out is None else out)
     _refuse_foreign(path)
     runs = load_runs(folders)
     from jaxreg.reporting.comparison import write_comparison
@@ -98,7 +109,11 @@ def _refuse_foreign(path: Path) -> None:
 
     if path.is_dir() or not path.parent.is_dir():
         raise ConfigError("out", path, "is not the path of a file in a folder that exists")
-    if path.exists() and KIND not in path.read_text(encoding="utf-8", errors="replace")[:4000]:
+    try:
+        foreign = path.exists() and KIND not in read_text(path, follow=True)[:4000]
+    except OSError:
+        foreign = True
+    if foreign:
         raise ConfigError("out", path, "exists and is not a comparison page; give another name or remove it")
 
 

@@ -10,7 +10,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from jaxreg.data import Data, load
 from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
+from jaxreg.files import reason, shown
 from jaxreg.hardware import require_devices
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
@@ -121,13 +122,14 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
     """Trains in a run folder: resumes what is there, keeps checkpoints, writes results and report."""
     experiment = plan.experiment
     settings = experiment.run
-    with runfolder.open_run_folder(experiment, Identity.of(plan, own)) as folder:
-        kept = folder.path / "results.nc"
-        if folder.finished and kept.exists():
+    identity = Identity.of(plan, own)
+    with runfolder.open_run_folder(experiment, identity) as folder, _disk_errors_in_words(folder.path):
+        if folder.finished and (kept := _intact_results(folder.path)) is not None:
+            folder.repair_flags()
             if settings.report and not (folder.path / "report.html").exists():
                 _report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
-            return Outcome(results.load(kept), folder.path)
+            return Outcome(kept, folder.path)
         _remark(plan)
         if folder.resumed and (changes := provenance.changes_since(folder.meta)):
             _log.warning("%s: equal bits are promised only where these are equal", "; ".join(changes))
@@ -141,13 +143,29 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
             own=list(own),
             study=study_source.locate(study),
         )
-        try:
-            return Outcome(_train_and_write(parts, plan, study, folder, about), folder.path)
-        except OSError as error:
-            raise RunFolderError(
-                f"{folder.path}: could not be written ({error.strerror or error}); the checkpoints that are there are "
-                "good: free some space or repair the folder, then go on with --resume"
-            ) from error
+        return Outcome(_train_and_write(parts, plan, study, folder, about), folder.path)
+
+
+@contextlib.contextmanager
+def _disk_errors_in_words(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder}: could not be used ({reason(error)}: {shown(error.filename or folder)}); the checkpoints that "
+            "are there are good: free some space or repair the folder, then go on with --resume"
+        ) from error
+
+
+def _intact_results(folder: Path) -> xr.Dataset | None:
+    """The results of a finished run; None where they are missing or damaged, to be made again from its checkpoint."""
+    if not (folder / "results.nc").exists():
+        return None
+    try:
+        return results.load(folder)
+    except RunFolderError as damage:
+        _log.warning("%s: made again", str(damage).partition(";")[0])
+        return None
 
 
 def _restored_parts(plan: Plan, folder: runfolder.RunFolder) -> list[tuple[Runner, Checkpoints]]:
@@ -295,6 +313,9 @@ def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
         "layout": [dataclasses.asdict(layout) for layout in records[-1].layouts],
         "compactions": [
             {"first_seed": record.plan.sweep.seeds[0], **entry} for record in records for entry in record.compactions
+        ],
+        "device_changes": [
+            {"first_seed": record.plan.sweep.seeds[0], **entry} for record in records for entry in record.device_changes
         ],
         "seconds": seconds,
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,

@@ -20,6 +20,7 @@ from jaxreg.config import DataConfig, Hparams
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.data import load
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
+from jaxreg.files import verified_json
 from jaxreg.measures.tidy import to_frame
 from jaxreg.nn.trees import Params
 from jaxreg.results import members
@@ -272,8 +273,9 @@ def test_the_module_of_the_study_is_needed_only_for_flags_that_it_defines(
 ) -> None:
     run = tmp_path / "copy"
     shutil.copytree(train(*BLOCKS[0]), run)
-    meta = json.loads((run / "meta.json").read_text())
+    meta = verified_json((run / "meta.json").read_text())
     assert meta["study"]["module"] == "experiments.lr_sweep"
+    del meta["flags_sha256"]  # the flags are edited below
     meta["study"] = {"module": "no_such_module", "attribute": "STUDY", "file": None}
     (run / "meta.json").write_text(json.dumps(meta))
     command = ["extract", str(run), "--select=learning_rate=0.1,seed=3"]

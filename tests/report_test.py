@@ -241,6 +241,19 @@ def test_arguments_that_cannot_be(make_run: MakeRun, capsys: pytest.CaptureFixtu
     assert "given twice" in refused(capsys, folder, f"{folder}/../a")
 
 
+def test_results_that_their_study_cannot_show_are_refused_in_one_line(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as an axis that the claims of the study do not know: of another program, or of somebody who edited it."""
+    folder = make_run("foreign")
+    results.save(results.load(folder).rename({"learning_rate": "evil"}), folder / "results.nc")
+    before = contents(folder)
+    line = refused(capsys, folder)
+    assert "its study lr_sweep cannot show these results" in line
+    assert "the results hold no learning_rate" in line
+    assert contents(folder) == before
+
+
 def test_folders_that_hold_no_run(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     damaged, unfinished, foreign = make_run("damaged"), make_run("unfinished"), make_run("foreign")
@@ -252,7 +265,7 @@ def test_folders_that_hold_no_run(make_run: MakeRun, tmp_path: Path, capsys: pyt
     for arguments in ([], [intact]):
         assert "missing: not a run folder" in refused(capsys, tmp_path / "missing", *arguments)
         assert "empty: not a run folder" in refused(capsys, tmp_path / "empty", *arguments)
-        assert "damaged: not a run folder" in refused(capsys, damaged, *arguments)
+        assert "damaged/meta.json: cannot be used (it is not JSON)" in refused(capsys, damaged, *arguments)
         assert "holds no results yet (status interrupted)" in refused(capsys, unfinished, *arguments)
         assert "results.nc: cannot be read as results" in refused(capsys, foreign, *arguments)
 

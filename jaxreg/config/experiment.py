@@ -62,11 +62,18 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """How a run is kept and shown. Nothing here changes a number in the results."""
+    """How a run is kept and shown. Nothing here changes a number in the results, but for `fewer_devices`."""
 
     workdir: str | None = option(None, str, "run", "Run folder (default runs/NAME/UTC stamp).")
     resume: bool = option(False, bool, "run", "Go on from the last complete checkpoint in --workdir.")
     overwrite: bool = option(False, bool, "run", "Start over in --workdir, deleting the run that is there.")
+    fewer_devices: bool = option(
+        False,
+        bool,
+        "run",
+        "With --resume, go on with fewer devices than the run was begun on: to results that are equal only within "
+        "rounding.",
+    )
     checkpoint_every: int = option(
         0, int, "run", "Steps between checkpoints; 0: at checks, at most one a minute.", whole_number(0)
     )

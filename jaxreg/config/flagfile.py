@@ -15,13 +15,14 @@ from jaxreg.config.experiment import DataConfig, Experiment, RunConfig
 from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.config.validation import describe
 from jaxreg.errors import ConfigError
+from jaxreg.files import user_path
 
 # Flags that may differ between a run and its resumption; of data their content is compared, wherever they are.
 NOT_COMPARED = frozenset({"data_dir", *(field.name for field in dataclasses.fields(RunConfig))})
 _UNKNOWN = "not a flag of this jaxreg; see --help, or declare it with jaxreg.add_hyperparameter first"
 _MOST_VALUES = 100_000  # of a range
 # Flags of one call only, which a flagfile that repeats the run leaves out.
-_NOT_WRITTEN = ("workdir", "resume", "overwrite", "dry_run")
+_NOT_WRITTEN = ("workdir", "resume", "overwrite", "fewer_devices", "dry_run")
 _MOST_BYTES = 1 << 20  # of a flagfile
 _QUOTED = re.compile(r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')\s*(?:#.*)?""")
 _COMMENT = re.compile(r"(^|\s)#.*")
@@ -82,20 +83,12 @@ def _expanded(arguments: Sequence[str], folder: Path, within: tuple[Path, ...]) 
             yield argument
         else:
             given = value if equals else next(rest, "")
-            path = folder / _expanded_user(given)
+            path = folder / user_path(given)
             if path.resolve() in (file.resolve() for file in within):
                 raise ConfigError("flagfile", given, f"names itself, by way of {within[-1]}; leave that line out")
             if within and _is_of_a_run(within[-1]):
                 raise ConfigError("flagfile", given, f"{within[-1]} repeats a run and names no other file")
             yield from _expanded(_read_flagfile(path, given), path.parent, (*within, path))
-
-
-def _expanded_user(path: str) -> Path:
-    """The path with a leading ~ as the home directory, where there is one."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def _read_flagfile(path: Path, given: str) -> list[str]:

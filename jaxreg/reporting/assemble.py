@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,11 @@ from jaxreg import jax_settings
 from jaxreg import results as labelled
 from jaxreg.claims import compare, judge
 from jaxreg.errors import RunFolderError
+from jaxreg.files import new_folder, read_text, write_bytes_atomically
 from jaxreg.reporting import figures, page
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.reporting.networks import network_figures
+from jaxreg.runs.folder import read_finished, read_flags
 from jaxreg.study import ReportFigure, Study
 
 
@@ -37,14 +37,15 @@ def write_report(
       keep_figures: refuse to replace an earlier report that has figures or a title which this study does not have.
 
     Raises:
-      RunFolderError: results.nc cannot be read, or `keep_figures` and there is such a report; nothing has changed then.
+      RunFolderError: results.nc or flags.cfg cannot be read, or `keep_figures` and there is such a report; nothing has
+        changed then.
 
     Returns:
       The path of the page.
     """
     if meta is None:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    results = labelled.load(folder)
+        meta = read_finished(folder)
+    flags, results = read_flags(folder, meta), labelled.load(folder)
     drawn = [*(study.figures or default_figures)(results), *network_figures(results, folder)]
     answer, judgements = (study.answer or default_answer)(results), judge(study.claims, results)
     comparison = compare(results, study.reported) if study.reported else None
@@ -63,7 +64,7 @@ def write_report(
         figures=drawn,
         judgements=judgements,
         comparison=comparison,
-        flags=(folder / "flags.cfg").read_text(encoding="utf-8"),
+        flags=flags,
         notes=study.notes,
     )
     return path
@@ -71,20 +72,19 @@ def write_report(
 
 def _replace_figures(folder: Path, drawn: Sequence[ReportFigure]) -> list[ReportFigure]:
     """Puts the figures in place of earlier ones, and says in each which files it has."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".figures-", dir=folder.parent) as saving:
+    with new_folder(folder.with_name(f".{folder.name}.partial")) as saving:
         saved = []
         for figure in drawn:
-            png, svg = figures.save(figure.figure, Path(saving), figure.name)
+            png, svg = figures.save(figure.figure, saving, figure.name)
             if figure.moving:
-                (Path(saving) / f"{figure.name}.gif").write_bytes(figure.moving)
+                write_bytes_atomically(saving / f"{figure.name}.gif", figure.moving)
             saved.append(dataclasses.replace(figure, files=(folder / png.name, folder / svg.name)))
         folder.mkdir(exist_ok=True)
-        made = {path.name for path in Path(saving).iterdir()}
+        made = {path.name for path in saving.iterdir()}
         for old in _figure_files(folder):
             if old.name not in made:
                 old.unlink()
-        for new in Path(saving).iterdir():
+        for new in saving.iterdir():
             new.replace(folder / new.name)
     return saved
 
@@ -92,7 +92,7 @@ def _replace_figures(folder: Path, drawn: Sequence[ReportFigure]) -> list[Report
 def _refuse_loss(folder: Path, study: Study, drawn: Sequence[ReportFigure]) -> None:
     lost = {path.stem for path in _figure_files(folder / "figures")} - {figure.name for figure in drawn}
     report = folder / "report.html"
-    named = not report.exists() or f"<title>{html.escape(study.title)} " in report.read_text("utf-8", "replace")
+    named = not report.exists() or f"<title>{html.escape(study.title)} " in read_text(report)
     if lost or not named:
         what = f"the figures {', '.join(sorted(lost))}" if lost else "its title"
         raise RunFolderError(

@@ -14,7 +14,7 @@ from jaxreg.runs.progress import Progress as ProgressFunction
 @contextlib.contextmanager
 def progress_bar(mode: str) -> Iterator[ProgressFunction | None]:
     """A bar over member-steps on standard error: `mode` is "true", "false", or "auto" for terminals only."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     if mode == "false" or (mode == "auto" and not console.is_terminal):
         yield None
         return

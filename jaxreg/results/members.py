@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,19 +26,22 @@ from jaxreg.config.hparams import FIELDS, Hparams
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.config.validation import describe
 from jaxreg.errors import CheckpointError, ConfigError, RunFolderError
-from jaxreg.files import write_atomically
+from jaxreg.files import new_folder, reason, user_path, write_atomically, write_bytes_atomically
 from jaxreg.measures import value_label
 from jaxreg.measures.summary import axis_names
 from jaxreg.measures.tidy import to_frame
 from jaxreg.nn.trees import Params, parameter_name
 from jaxreg.population.blocks import block_name, make_blocks
 from jaxreg.population.layout import Layout
-from jaxreg.runs.folder import Part, checkpoint_folder, read_finished
+from jaxreg.runs.checkpoints.failures import is_disk_error
+from jaxreg.runs.checkpoints.failures import reason as disk_reason
+from jaxreg.runs.folder import Part, checkpoint_folder, read_finished, read_flags, refuse_odd_name
 
 if TYPE_CHECKING:
     from jaxreg.runs.checkpoints.store import Found
 
 _MOST_LISTED = 20  # values in a refusal
+_PARTIAL = ".partial"  # the name, or the end of it, of a folder that is being written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +57,8 @@ class Member:
         tree of the model. Those of a diverged member are the last finite ones.
       curve: its part of the results, without seed and setting dimensions and without padding.
       flags: the flagfile that trains it alone.
-      exact: whether that gives the same bits, on a machine of the same type; only close where halted neighbours were
-        taken out of its program, which changed the width.
+      changes: what happened to its program while it trained, in words: halted neighbours were taken out of it, which
+        changed the width, or the run went on with fewer devices; empty for nothing.
       input_shape: shape of one example before it was flattened, where the results tell.
     """
 
@@ -65,8 +70,13 @@ class Member:
     best_params: Params
     curve: xr.Dataset
     flags: str
-    exact: bool = True
+    changes: str = ""
     input_shape: tuple[int, ...] | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether `flags` give the same bits, on a machine of the same type; else the numbers are only close."""
+        return not self.changes
 
 
 def load_member(
@@ -84,10 +94,21 @@ def load_member(
       ConfigError: the run does not hold a value, or more than one member is left.
       RunFolderError, CheckpointError: there is no finished run, or it cannot be read.
     """
-    run = Path(run)
+    run = user_path(run)
+    refuse_odd_name(run)
     meta = read_finished(run)
-    flags = (run / "flags.cfg").read_text(encoding="utf-8")
-    dataset = results.load(run) if dataset is None else dataset
+    try:
+        return _member(run, meta, select or {}, results.load(run) if dataset is None else dataset)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise RunFolderError(
+            f"{run}: its files do not fit together ({why}); put copies back, or train it again"
+        ) from error
+
+
+def _member(run: Path, meta: Mapping[str, Any], select: Mapping[str, Any], dataset: xr.Dataset) -> Member:
+    """As `load_member`; what no run would have written raises one error or another."""
+    flags = read_flags(run, meta)
     experiment = experiment_from_flags(flags, str(dataset.attrs["experiment"]))
     parts = [Part(*part) for part in meta.get("parts", ())]
     if not parts:
@@ -95,7 +116,7 @@ def load_member(
     num_examples = int(dataset.attrs["train_examples"])
     record_every = make_sweep(dataclasses.replace(experiment, seeds=parts[0].seeds), num_examples).record_every
     sweep = make_sweep(dataclasses.replace(experiment, record_every=record_every), num_examples)
-    setting, seed = _choose(sweep, dataset["seed"].values.tolist(), select or {})
+    setting, seed = _choose(sweep, dataset["seed"].values.tolist(), select)
     number, group = next((i, group) for i, group in enumerate(sweep.groups) if setting in group.settings)
     part = next(i for i, part in enumerate(parts) if part.first_seed <= seed < part.first_seed + part.seeds)
     found = _checkpoint(run, str(meta["configuration"]), parts[: part + 1])
@@ -103,7 +124,11 @@ def load_member(
     place = group.settings.index(setting), seed - parts[part].first_seed
     block = _block(layout, number, group, place, parts[part].seeds)
     kept = _kept(found, layout, number, group, block, place, parts[part].seeds)
-    narrowed = [(entry["group"], entry["block"]) for entry in found.about["compactions"]]
+    changes = []
+    if (number, block) in [(entry["group"], entry["block"]) for entry in found.about["compactions"]]:
+        changes.append("stopped neighbours were taken out")
+    if any(entry["group"] == number and entry["block"] <= block for entry in found.about.get("device_changes", ())):
+        changes.append("the run went on with fewer devices")
     curve = _curve(dataset, sweep, setting, seed, group)
     shape = dataset.attrs.get("input_shape")
     remarks = [line for line in flags.splitlines() if line.startswith("#")]
@@ -117,7 +142,7 @@ def load_member(
         best_params=kept["best_params"],
         curve=curve,
         flags="\n".join([*remarks, *flag_lines(alone)]) + "\n",
-        exact=(number, block) not in narrowed,
+        changes=" and ".join(changes),
         input_shape=None if shape is None else tuple(np.atleast_1d(shape).tolist()),
     )
 
@@ -129,35 +154,56 @@ def save_member(member: Member, folder: Path) -> list[Path]:
     curve.csv a row per check.
 
     Raises:
-      RunFolderError: `folder` is there and not empty, or cannot be written.
+      RunFolderError: `folder` is there and not empty, or cannot be written; nothing is left there then.
     """
+    folder = user_path(folder).absolute()
+    refuse_taken(folder)
+    exists = folder.exists()
+    partial = folder / _PARTIAL if exists else folder.with_name(f".{folder.name}{_PARTIAL}")
+    try:
+        with new_folder(partial) as saving:
+            names = _write_member(member, saving)
+            for name in names if exists else ():
+                (saving / name).rename(folder / name)
+            if not exists:
+                saving.rename(folder)
+    except Exception as error:
+        if not is_disk_error(error):
+            raise
+        raise RunFolderError(
+            f"--out={folder}: cannot be written ({disk_reason(error)}); free some space, or give another folder"
+        ) from error
+    return [folder / name for name in names]
+
+
+def _write_member(member: Member, folder: Path) -> tuple[str, ...]:
+    """Writes the files of a member and returns their names."""
     from jaxreg.runs.checkpoints.arrays import save_arrays  # Orbax is slow to import
 
-    refuse_taken(folder)
-    orbax, npz, curve, table, flags = paths = [
-        folder / name for name in ("params", "params.npz", "curve.nc", "curve.csv", "flags.cfg")
-    ]
+    orbax, npz, curve, table, flags = names = ("params", "params.npz", "curve.nc", "curve.csv", "flags.cfg")
     arrays = {"params": member.params, "best_params": member.best_params}
     checks = to_frame(member.curve, [str(name) for name, v in member.curve.data_vars.items() if v.dims == ("check",)])
     labels = pd.DataFrame(member.setting | {"seed": member.seed}, index=checks.index)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_arrays(orbax, arrays)
-        np.savez(npz, allow_pickle=False, **flat_names(arrays))
-        results.save(member.curve, curve)
-        write_atomically(table, labels.join(checks).to_csv(index=False, lineterminator="\n"))
-        write_atomically(flags, member.flags)
-    except OSError as error:
-        raise RunFolderError(f"--out={folder}: cannot be written ({error.strerror or error}); give another") from error
-    return paths
+    save_arrays(folder / orbax, arrays)
+    compressed = io.BytesIO()
+    np.savez(compressed, allow_pickle=False, **flat_names(arrays))
+    write_bytes_atomically(folder / npz, compressed.getbuffer())
+    results.save(member.curve, folder / curve)
+    write_atomically(folder / table, labels.join(checks).to_csv(index=False, lineterminator="\n"))
+    write_atomically(folder / flags, member.flags)
+    return names
 
 
 def refuse_taken(folder: Path) -> None:
-    """Raises RunFolderError where `folder` is there and not empty."""
+    """Raises RunFolderError where `folder` is there and not empty, or its name is not UTF-8."""
+    folder = user_path(folder)
+    refuse_odd_name(folder, "--out=")
     try:
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        taken = os.path.lexists(folder) and (
+            not folder.is_dir() or any(path.name != _PARTIAL for path in folder.iterdir())
+        )
     except OSError as error:
-        raise RunFolderError(f"--out={folder}: cannot be read ({error.strerror}); give another folder") from error
+        raise RunFolderError(f"--out={folder}: cannot be read ({reason(error)}); give another folder") from error
     if taken:
         raise RunFolderError(f"--out={folder}: is there already and not empty; give a new folder")
 
@@ -210,7 +256,11 @@ def _kept(
     """The last and the best parameters of a member: its place in its block."""
     kept = found.restore_tree().get("params", {})
     if (name := block_name(number, block)) not in kept:
-        raise CheckpointError(f"{found.folder}: is older than the end of this member; train the run again")
+        newer = f" (newer ones are damaged: {'; '.join(found.skipped)})" if found.skipped else ""
+        raise CheckpointError(
+            f"{found.folder}: is older than the end of this member{newer}; delete results.nc and --resume the run, "
+            "which trains it to its end again"
+        )
     config, replicate = place
     members = make_blocks(number, layout, len(group.configs), num_seeds)[block]
     at = members.seeds.index(replicate), members.configs.index(config)

@@ -1,51 +1,102 @@
-"""The results of a run on the disk: results.nc."""
+"""The results of a run on the disk: results.nc, with a digest of itself at its end."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 
+import psutil
 import xarray as xr
 
 from jaxreg.errors import RunFolderError
-from jaxreg.files import flush_to_disk
+from jaxreg.files import read_bytes, reason, user_path, write_bytes_atomically
+
+MAX_LABEL = 1000  # characters of a name, a coordinate or an attribute that a page or a figure shows
+
+# What follows the NetCDF file: a mark and the SHA-256 of all that stands before it. Readers of HDF5 ignore what lies
+# behind its end, so any of them opens the file; and the digest goes along when the file is copied.
+_MARK = b"\njaxreg sha256 "
+_DIGEST_BYTES = len(_MARK) + 64 + 1
+_SHARE = 0.8  # of the memory of the machine that a file and its values may take
 
 
 def save(dataset: xr.Dataset, path: Path) -> None:
     """Writes the results to `path` as NetCDF; a crash at any moment leaves the old file or the new one.
 
+    The file is made in memory: HDF5 ends the process where a disk is full.
+
     Raises:
       OSError: it cannot be written; the old file stands.
     """
-    temporary = path.with_name(path.name + ".tmp")
     compressed = {
         name: {"zlib": True, "complevel": 1}
         for name, values in dataset.data_vars.items()
         if values.ndim and values.size
     }
-    try:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=compressed)
-        flush_to_disk(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)  # a part of a file keeps a full disk full
-        raise
-    flush_to_disk(path.parent)
+    file = io.BytesIO()
+    dataset.to_netcdf(file, engine="h5netcdf", encoding=compressed)
+    digest = hashlib.sha256(file.getbuffer()).hexdigest().encode()
+    file.seek(0, io.SEEK_END)
+    file.write(_MARK + digest + b"\n")
+    write_bytes_atomically(path, file.getbuffer())
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Reads the results of a run, given its folder or its results.nc.
+    """Reads the results of a run, given its folder or its results.nc, and compares them with the digest they carry.
+
+    Results of an earlier version carry none.
 
     Raises:
-      RunFolderError: the file is missing or was not written by jaxreg.
+      RunFolderError: the file is missing, damaged, or was not written by jaxreg.
     """
-    path = Path(path)
-    path = path / "results.nc" if path.is_dir() else path
+    path = user_path(path)
+    in_folder = path.is_dir()
+    path = path / "results.nc" if in_folder else path
     try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
+        content = read_bytes(path, int(_SHARE * psutil.virtual_memory().total), follow=not in_folder)
+    except OSError as error:
         raise RunFolderError(
-            f"{path}: cannot be read as results of jaxreg; give the folder of a finished run"
+            f"{path}: cannot be read as results of jaxreg ({reason(error)}); give the folder of a finished run"
+        ) from error
+    marked = content[-_DIGEST_BYTES:]
+    signed = marked.startswith(_MARK)
+    if signed and hashlib.sha256(memoryview(content)[:-_DIGEST_BYTES]).hexdigest().encode() != marked[len(_MARK) : -1]:
+        raise _damaged(path, "its content differs from what was written")
+    try:
+        with xr.open_dataset(io.BytesIO(content), engine="h5netcdf") as file:
+            if file.nbytes > _SHARE * psutil.virtual_memory().total:
+                raise _damaged(path, f"it claims to hold {file.nbytes / 2**30:.0f} GiB")
+            dataset = file.load()
+    except RunFolderError:
+        raise
+    except Exception as error:  # HDF5, h5py and xarray raise many types for what they cannot read
+        raise RunFolderError(
+            f"{path}: cannot be read as results of jaxreg; give the folder of a finished run, or make them again from "
+            "its last checkpoint with --resume"
         ) from error
     if "experiment" not in dataset.attrs or "diverged_step" not in dataset:
         raise RunFolderError(f"{path}: holds something else than results of jaxreg")
+    _check_names(dataset, path)
     return dataset
+
+
+def _damaged(path: Path, why: str) -> RunFolderError:
+    return RunFolderError(
+        f"{path}: is damaged ({why}); its run with --resume makes it again from the last checkpoint, or put a copy back"
+    )
+
+
+def _check_names(dataset: xr.Dataset, path: Path) -> None:
+    """Refuses what a run does not write and a page or a figure cannot show: names and texts without end."""
+    texts = [str(name) for name in (*dataset.variables, *dataset.dims)]
+    texts += [value for value in dataset.attrs.values() if isinstance(value, str)]
+    for variable in dataset.variables.values():
+        texts += [text for text in variable.attrs.values() if isinstance(text, str)]
+        if variable.dtype.kind in "OUST":
+            texts += map(str, variable.values.ravel().tolist())
+    if longest := max((text for text in texts if len(text) > MAX_LABEL), key=len, default=None):
+        raise RunFolderError(
+            f"{path}: holds a name of {len(longest)} characters ({longest[:20]!r}...), which no table or figure can "
+            f"show; give names of at most {MAX_LABEL}"
+        )

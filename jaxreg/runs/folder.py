@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import json
 import logging
 import logging.handlers
-import shutil
+import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import flag_lines
-from jaxreg.errors import RunFolderError, Stopped
-from jaxreg.files import strict_json, write_atomically
+from jaxreg.errors import ConfigError, RunFolderError, Stopped
+from jaxreg.files import (
+    finish_removing,
+    read_text,
+    reason,
+    refuse_links,
+    remove,
+    sha256_of_text,
+    shown,
+    signed_json,
+    user_path,
+    write_atomically,
+)
 from jaxreg.runs.identity import Identity
-from jaxreg.runs.lock import LOCK, FolderLock, unusable
+from jaxreg.runs.lock import LOCK, STAND_IN, FolderLock, unusable
+from jaxreg.runs.meta import read_meta, unreadable
 from jaxreg.runs.provenance import utc_stamp
 
 # All that a run writes, and so all that --overwrite deletes.
@@ -34,9 +46,10 @@ WRITTEN = (
     "report.html",
     "log.txt",
 )
-STATUSES = ("running", "done", "interrupted", "failed")
+_FOLDERS = frozenset({"checkpoints", "tensorboard", "figures"})
+_TRACES = {LOCK, STAND_IN, ".meta.json.partial"}  # what a run killed in its first moment leaves
+_OPEN_FILES = 64  # that a run needs at once, Orbax's threads included
 
-_TRACES = {LOCK, ".meta.json.partial"}  # what a run killed in its first moment leaves
 _log = logging.getLogger("jaxreg")
 
 
@@ -72,8 +85,10 @@ def open_run_folder(experiment: Experiment, identity: Identity) -> RunFolder:
         raise RunFolderError("--resume goes on with a run, --overwrite deletes it: give one of them")
     if settings.workdir is None and settings.resume:
         raise RunFolderError("--resume needs --workdir=FOLDER, the run to go on with")
+    _allow_open_files()
     while True:
-        lock = FolderLock(default_workdir(experiment.name) if settings.workdir is None else Path(settings.workdir))
+        lock = FolderLock(default_workdir(experiment.name) if settings.workdir is None else user_path(settings.workdir))
+        refuse_odd_name(lock.folder, "--workdir=")
         _refuse_foreign(lock.folder)
         try:
             lock.acquire(new=settings.workdir is None)
@@ -105,7 +120,7 @@ class RunFolder:
         """Compares the run that is in the locked folder with the one that is asked for; see `open_run_folder`."""
         self.path = lock.folder
         remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in identity.given]
-        self.flags_text = "\n".join([*remarks, *flag_lines(experiment)]) + "\n"
+        self.flags_text = _as_text([*remarks, *flag_lines(experiment)])
         self.configuration = identity.configuration
         self.meta: dict[str, Any] = {"experiment": experiment.name}
         self.parts = [Part(experiment.first_seed, experiment.seeds)]
@@ -123,11 +138,13 @@ class RunFolder:
         if not self.resumed:
             self._delete_run()
         self.started = True
+        for name in _FOLDERS:
+            finish_removing(self.path / name)
         now = utc_stamp()
         session = {"command": meta.get("command"), "git": meta.get("git"), "started": now, "ended": None}
         sessions = [*self.meta.get("sessions", ()), session]
         known: dict[str, Any] = {"configuration": self.configuration, "identity": self._identity.record()}
-        known |= {"parts": self.parts, "sessions": sessions}
+        known |= {"parts": self.parts, "sessions": sessions, "flags_sha256": sha256_of_text(self.flags_text)}
         self.meta = {"started": now} | self.meta | known | meta
         self.update(status="running", ended=None)
         write_atomically(self.path / "flags.cfg", self.flags_text)
@@ -140,16 +157,23 @@ class RunFolder:
 
     def delete(self, *names: str) -> None:
         """Deletes files and folders that the run wrote, where they are there."""
-        for path in (self.path / name for name in names):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        for name in names:
+            remove(self.path / name)
 
     def update(self, **meta: Any) -> None:
         """Adds to meta.json, atomically."""
         self.meta |= meta
-        write_atomically(self.path / "meta.json", strict_json(self.meta))
+        write_atomically(self.path / "meta.json", signed_json(self.meta))
+
+    def repair_flags(self) -> None:
+        """Writes the flags.cfg of a finished run anew where it is missing or damaged."""
+        if "flags_sha256" in self.meta:
+            try:
+                read_flags(self.path, self.meta)
+            except RunFolderError as damage:
+                self.update(flags_sha256=sha256_of_text(self.flags_text))
+                write_atomically(self.path / "flags.cfg", self.flags_text)
+                _log.warning("%s: written anew", str(damage).partition(";")[0])
 
     def __enter__(self) -> RunFolder:
         _log.addHandler(self._early_log)
@@ -167,7 +191,11 @@ class RunFolder:
                 self.meta["sessions"][-1]["ended"] = utc_stamp()
                 self.update(status=status, ended=utc_stamp())
         except OSError as failure:
-            _log.error("meta.json could not be written: %s", failure)  # must not hide the error that led here
+            if error is None:  # else it must not hide the error that led here
+                raise RunFolderError(
+                    f"{self.path}/meta.json: could not be written ({reason(failure)}), so the run does not count as "
+                    "done; free some space or repair the folder, then go on with --resume"
+                ) from failure
         finally:
             for handler in (self._early_log, self._log_file):
                 if handler is not None:
@@ -179,7 +207,7 @@ class RunFolder:
         """log.txt, beginning with what was said before there was a folder to say it in."""
         formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         formatter.converter = time.gmtime
-        self._log_file = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+        self._log_file = _LogFile(self.path / "log.txt", encoding="utf-8", errors="backslashreplace")
         self._log_file.setFormatter(formatter)
         self._early_log.setTarget(self._log_file)
         self._early_log.flush()
@@ -188,15 +216,15 @@ class RunFolder:
 
     def _delete_run(self) -> None:
         """Deletes what an earlier run wrote but its meta.json, which tells whose it is should this be cut off."""
-        there = _read_meta(self.path)
+        there = read_meta(self.path)
         if there is None:
             return
-        write_atomically(self.path / "meta.json", strict_json(there | {"status": "interrupted"}))
+        write_atomically(self.path / "meta.json", signed_json(there | {"status": "interrupted"}))
         self.delete(*(name for name in WRITTEN if name != "meta.json"))
 
     def _compare(self, *, resume: bool, overwrite: bool) -> None:
         """Goes on with the run that is in the folder, if it is the one that is asked for."""
-        there = _read_meta(self.path)
+        there = read_meta(self.path)
         if there is None:
             if resume:
                 raise RunFolderError(f"--resume: --workdir={self.path} holds nothing to resume; start without --resume")
@@ -208,9 +236,7 @@ class RunFolder:
                 f"--workdir={self.path}: holds a run of {there['experiment']}, not of {self.meta['experiment']}; "
                 "choose another folder, or --overwrite to delete that run"
             )
-        flags_file = self.path / "flags.cfg"
-        flags_there = flags_file.read_text("utf-8", "replace") if flags_file.exists() else None
-        differing = self._identity.differences(there, flags_there)
+        differing = self._identity.differences(there, self._flags_there(there))
         parts_there = [Part(*part) for part in there.get("parts", ())]
         seeds_there, seeds = sum(part.seeds for part in parts_there), self.parts[0].seeds
         more = not differing and seeds > seeds_there > 0
@@ -239,19 +265,95 @@ class RunFolder:
         added = Part(self.parts[0].first_seed + seeds_there, seeds - seeds_there)
         self.parts = [*parts_there, added] if more else parts_there
 
+    def _flags_there(self, there: Mapping[str, Any]) -> str | None:
+        """The flags.cfg that is compared, of a run that keeps no `identity`; None where it is missing."""
+        path = self.path / "flags.cfg"
+        if "identity" in there or not path.exists():
+            return None
+        try:
+            return read_text(path)
+        except OSError as error:
+            raise unreadable(path, reason(error)) from error
+
+
+class _LogFile(logging.FileHandler):
+    """log.txt, of which a line that cannot be written, as on a full disk, is left out without a word."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as in logging
+        pass
+
+    def close(self) -> None:
+        """Closes the file; what it still held is lost on a full disk."""
+        with contextlib.suppress(OSError):
+            super().close()
+
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuses a file, and a folder that holds something else than a run."""
+    """Refuses a file, a folder that holds something else than a run, and a run with links or the like in it."""
     try:
         if folder.exists() and not folder.is_dir():
             raise RunFolderError(f"--workdir={folder}: is a file; give a folder")
         names = {path.name for path in folder.iterdir()} - _TRACES if folder.exists() else set()
+        refuse_links_within(folder)
     except OSError as error:
         raise unusable(folder, error) from error
-    if names and _read_meta(folder) is None:
+    if names and read_meta(folder) is None:
         raise RunFolderError(
             f"--workdir={folder}: holds {min(names)} but no meta.json of a jaxreg run; choose another folder"
         )
+
+
+def refuse_links_within(folder: Path) -> None:
+    """Refuses a run folder in which a link, a pipe or another kind of file stands where a run writes.
+
+    The folder itself may be given as a link, and may hold links under other names.
+
+    Raises:
+      RunFolderError: in one line.
+      OSError: the folder cannot be read.
+    """
+    for name in (*WRITTEN, LOCK, STAND_IN):
+        refuse_links(folder / name, folders=_FOLDERS)
+
+
+def refuse_odd_name(folder: Path, flag: str = "") -> None:
+    """Refuses a folder whose name is not UTF-8, which Orbax cannot open; `flag` is by what it was given: `--out=`."""
+    try:
+        str(folder.absolute()).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RunFolderError(f"{flag}{shown(folder)}: its name is not UTF-8; give the folder another name") from error
+
+
+def _allow_open_files() -> None:
+    """Raises the limit of open files where it is too low for a run and may be raised.
+
+    Raises:
+      RunFolderError: it may not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES:
+        return
+    if hard != resource.RLIM_INFINITY and hard < _OPEN_FILES:
+        raise RunFolderError(
+            f"a run needs {_OPEN_FILES} open files at once, and here at most {hard} are allowed; raise the limit: "
+            f"ulimit -n {_OPEN_FILES}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, hard))
+
+
+def _as_text(lines: Sequence[str]) -> str:
+    """Lines of a flags.cfg.
+
+    Raises:
+      ConfigError: a value is not text in UTF-8.
+    """
+    for line in lines:
+        try:
+            line.encode("utf-8")
+        except UnicodeEncodeError as error:
+            name, _, value = line.removeprefix("--").partition("=")
+            raise ConfigError(name, shown(value), "is not text in UTF-8; give another name") from error
+    return "\n".join(lines) + "\n"
 
 
 def checkpoint_folder(run: Path, parts: Sequence[Part]) -> Path:
@@ -276,10 +378,15 @@ def read_finished(folder: Path) -> dict[str, Any]:
     """The meta.json of a run folder that holds results.
 
     Raises:
-      RunFolderError: `folder` is no run folder, or its run left no results yet.
+      RunFolderError: `folder` is no run folder, or its run left no results yet; it cannot be read; there are links or
+        the like in it.
     """
-    meta = _read_meta(folder)
-    if meta is None or not (folder / "flags.cfg").is_file():
+    try:
+        refuse_links_within(folder)
+    except OSError as error:
+        raise unreadable(folder, reason(error)) from error
+    meta = read_meta(folder)
+    if meta is None or (not (folder / "flags.cfg").is_file() and "flags_sha256" not in meta):
         raise RunFolderError(
             f"{folder}: not a run folder (it holds no meta.json and flags.cfg of jaxreg); give the folder of a "
             "finished run, such as runs/NAME/STAMP"
@@ -289,11 +396,17 @@ def read_finished(folder: Path) -> dict[str, Any]:
     return meta
 
 
-def _read_meta(folder: Path) -> dict[str, Any] | None:
-    """meta.json of a jaxreg run, None where there is none or it is something else's."""
+def read_flags(folder: Path, meta: Mapping[str, Any]) -> str:
+    """The flags.cfg of a run, compared with the digest that its meta.json keeps.
+
+    Raises:
+      RunFolderError: it is missing, cannot be read, or differs from what was written.
+    """
+    path = folder / "flags.cfg"
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    ours = isinstance(meta, dict) and "experiment" in meta and meta.get("status") in STATUSES
-    return meta if ours else None
+        text = read_text(path)
+    except OSError as error:
+        raise unreadable(path, reason(error)) from error
+    if sha256_of_text(text) != meta.get("flags_sha256", sha256_of_text(text)):
+        raise unreadable(path, "it differs from what the run wrote")
+    return text

@@ -27,6 +27,7 @@ class Record:
       member_steps: steps that members have trained, halted ones not counted.
       compactions: when a program was recompiled for fewer members: group, block, step, and its width in seeds and
         configs since.
+      device_changes: when the run went on with fewer devices: group, block, step, how many before and since.
     """
 
     plan: Plan
@@ -36,6 +37,7 @@ class Record:
     cost: Cost = dataclasses.field(default_factory=Cost)
     member_steps: int = 0
     compactions: list[dict[str, int]] = dataclasses.field(default_factory=list)
+    device_changes: list[dict[str, int]] = dataclasses.field(default_factory=list)
 
     @staticmethod
     def of(plan: Plan) -> Record:

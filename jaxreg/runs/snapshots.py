@@ -70,6 +70,7 @@ class Snapshots:
             "seconds": record.cost.seconds,
             "member_steps": record.member_steps,
             "compactions": record.compactions,
+            "device_changes": record.device_changes,
             "left": dataclasses.asdict(snapshot.remaining) if snapshot.remaining else None,
         }
         groups = record.plan.sweep.groups
@@ -87,18 +88,17 @@ def restore(record: Record, placements: Placements, found: Found) -> Snapshot:
       CheckpointError: it cannot be read here.
     """
     about = found.about
+    position, remaining = Position(**about["position"]), about["left"]
     record.layouts = [Layout(**layout) for layout in about["layouts"]]
-    missing = max(layout.devices for layout in record.layouts) - jax.local_device_count()
-    if missing > 0:
-        raise CheckpointError(f"the run was begun on {missing} more devices than there are here; resume it there")
+    record.device_changes = about.get("device_changes", [])
+    _go_on_here(record, position)
     record.cost.seconds |= about["seconds"]
     record.member_steps, record.compactions = about["member_steps"], about["compactions"]
-    position, remaining = Position(**about["position"]), about["left"]
     if remaining:
         remaining = Block(remaining["group"], tuple(remaining["configs"]), tuple(remaining["seeds"]))
 
     for number, block in record.finished_blocks(position):
-        ended = placements.state_shapes(block, record.layouts[block.group])
+        ended = placements.state_shapes(block, _on_devices_here(record.layouts[block.group]))
         blank = {"params": ended.params, "best_params": ended.best_params}
         record.params[block_name(block.group, number)] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), blank)
     state = None
@@ -110,6 +110,37 @@ def restore(record: Record, placements: Placements, found: Found) -> Snapshot:
     for history, arrays in zip(record.histories, kept["histories"], strict=True):
         history.arrays = arrays
     return Snapshot(position, kept["state"], remaining)
+
+
+def _go_on_here(record: Record, position: Position) -> None:
+    """Lays what is left to train out on fewer devices, where there are fewer than the run was begun on.
+
+    Raises:
+      CheckpointError: `--fewer_devices` does not allow it.
+    """
+    for number in range(position.group, len(record.layouts)):
+        layout = record.layouts[number]
+        here = _on_devices_here(layout)
+        if here == layout:
+            continue
+        if not record.plan.experiment.run.fewer_devices:
+            raise CheckpointError(
+                f"--resume: the run was begun on {layout.devices} devices, here it could use {here.devices}: "
+                "--fewer_devices goes on with those, to results that are equal only within rounding; to the same bits "
+                f"it goes on where there are {layout.devices}, on a CPU also with JAX_NUM_CPU_DEVICES={layout.devices}"
+            )
+        record.layouts[number] = here
+        change = {"group": number, "block": position.block, "step": position.step}
+        if number > position.group:
+            change |= {"block": 0, "step": 0}
+        record.device_changes.append(change | {"before": layout.devices, "devices": here.devices})
+
+
+def _on_devices_here(layout: Layout) -> Layout:
+    """The layout on as many of its devices as there are here: the same width, which these must divide."""
+    length = layout.seeds if layout.split == "seeds" else layout.configs
+    most = min(layout.devices, jax.local_device_count())
+    return dataclasses.replace(layout, devices=max(n for n in range(1, most + 1) if length % n == 0))
 
 
 def _kept(record: Record, state: Any) -> dict[str, Any]:

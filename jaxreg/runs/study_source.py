@@ -18,6 +18,7 @@ from typing import Any
 
 from jaxreg.config.experiment import Experiment
 from jaxreg.errors import ConfigError, JaxregError, RunFolderError
+from jaxreg.files import user_path
 from jaxreg.study import Study
 
 DEFAULT = "default"
@@ -130,7 +131,7 @@ def _parse(given: str) -> dict[str, Any]:
     if not (colon and attribute.isidentifier()):
         place, attribute = given, "STUDY"
     if place.endswith(".py") or "/" in place:
-        return {"module": "__main__", "attribute": attribute, "file": str(Path(place).absolute())}
+        return {"module": "__main__", "attribute": attribute, "file": str(user_path(place).absolute())}
     return {"module": place, "attribute": attribute}
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import io
+import os
+import resource
+import shutil
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -68,18 +73,82 @@ def test_a_foreign_file_is_refused_in_one_line(content: str, tmp_path: Path) -> 
     assert "\n" not in str(refusal.value)
 
 
-def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def results() -> xr.Dataset:
+    return measured(Experiment(hparams=Hparams(num_steps=3, batch_size=1), seeds=2))[2]
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, results: xr.Dataset) -> None:
     path = tmp_path / "results.nc"
     path.write_text("old")
-
-    def full(_: xr.Dataset, temporary: Path, **__: Any) -> None:
-        temporary.write_text("a part")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
-    with pytest.raises(OSError, match="No space"):
-        save(xr.Dataset(), path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # HDF5 itself would end the process here
+    try:
+        with pytest.raises(OSError, match="File too large") as failure:
+            save(results, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert failure.value.filename == str(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_single_flipped_bit_loads_other_values(tmp_path: Path, results: xr.Dataset) -> None:
+    path = tmp_path / "results.nc"
+    save(results, path)
+    content = path.read_bytes()
+    outcomes = collections.Counter[str]()
+    for bit in np.random.default_rng(0).choice(8 * len(content), 250, replace=False).tolist():
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            outcome = "right" if load(path).identical(load_plainly(content)) else "other values"
+        except RunFolderError as refusal:
+            one_line = "is damaged" in str(refusal) and "--resume" in str(refusal) and "\n" not in str(refusal)
+            outcome = "refused" if one_line else str(refusal)
+        outcomes[outcome] += 1
+    assert set(outcomes) <= {"refused", "right"}  # right where the mark of the digest was hit
+    assert outcomes["refused"] > 240
+
+
+def load_plainly(content: bytes) -> xr.Dataset:
+    return xr.load_dataset(io.BytesIO(content), engine="h5netcdf")
+
+
+def test_the_digest_goes_along_and_is_in_nobodys_way(tmp_path: Path, results: xr.Dataset) -> None:
+    save(results, tmp_path / "results.nc")
+    copy = Path(shutil.copy(tmp_path / "results.nc", tmp_path / "copy.nc"))
+    xr.testing.assert_identical(xr.load_dataset(copy), load(copy))
+    content = copy.read_bytes()
+    mark = content.rindex(b"\njaxreg sha256 ")
+    assert mark == len(content) - 80
+    copy.write_bytes(content[:mark])  # as an earlier version wrote it
+    xr.testing.assert_identical(load(copy), load(tmp_path / "results.nc"))
+
+
+def test_names_without_end_are_refused(tmp_path: Path, results: xr.Dataset) -> None:
+    path = tmp_path / "results.nc"
+    for hostile in (results.assign_attrs(dataset="x" * 2000), results.assign_coords(note="y" * 1_000_000)):
+        save(hostile, path)
+        with pytest.raises(RunFolderError, match="holds a name of"):
+            load(path)
+
+
+@pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
+def test_only_a_file_of_the_folder_itself_is_read(tmp_path: Path, results: xr.Dataset, kind: str) -> None:
+    save(results, tmp_path / "elsewhere.nc")
+    run = tmp_path / "run"
+    run.mkdir()
+    path = run / "results.nc"
+    match kind:
+        case "a link":
+            path.symlink_to(tmp_path / "elsewhere.nc")
+        case "a pipe":
+            os.mkfifo(path)
+        case "a folder":
+            path.mkdir()
+    with pytest.raises(RunFolderError, match=kind):
+        load(run)
+    (tmp_path / "link.nc").symlink_to(tmp_path / "elsewhere.nc")
+    load(tmp_path / "link.nc")  # which the user names

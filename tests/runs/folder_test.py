@@ -7,6 +7,9 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
+import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +22,7 @@ from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.config.hparams import Hparams
 from jaxreg.errors import RunFolderError, Stopped
+from jaxreg.files import sha256_of_text, verified_json
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs.folder import RunFolder, default_workdir, open_run_folder
 from jaxreg.runs.identity import Identity
@@ -50,8 +54,8 @@ def write_run(workdir: Path, error: BaseException | None = None, **options: Any)
 
 
 def read_meta(workdir: Path) -> dict[str, Any]:
-    meta: dict[str, Any] = json.loads((workdir / "meta.json").read_text())
-    return meta
+    """meta.json without its digest."""
+    return verified_json((workdir / "meta.json").read_text())
 
 
 def names(folder: Path) -> set[str]:
@@ -86,6 +90,7 @@ def test_fresh_run(tmp_path: Path, made: bool) -> None:
         "configuration": Identity(RUN).configuration,
         "identity": Identity(RUN).record(),
         "parts": [[0, 3]],
+        "flags_sha256": sha256_of_text((workdir / "flags.cfg").read_text()),
         "sessions": [
             {"command": "python -m experiments.lr_sweep", "git": None, "started": started, "ended": ended},
         ],
@@ -278,7 +283,7 @@ def test_unusable_workdirs_are_refused_in_one_line(tmp_path: Path, monkeypatch: 
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:  # permissions do not bind root
-        patch.setattr(Path, "open", forbid)
+        patch.setattr(os, "open", forbid)
         assert "permission denied" in refusal(tmp_path / "a" / "run")
     assert names(tmp_path) == {"file", "nowhere"}
 
@@ -310,3 +315,132 @@ def test_default_workdir_never_collides(tmp_path: Path, monkeypatch: pytest.Monk
     with opened(None) as third:
         assert third.path == tmp_path / "free"
     assert names(tmp_path) == {"taken"}
+
+
+PLACES = ("checkpoints", "tensorboard", "figures", "flags.cfg", "meta.json", "results.nc", "log.txt", "report.html")
+
+
+@pytest.mark.parametrize("name", [*PLACES, ".lock", "checkpoints/000000000001/manifest.json"])
+@pytest.mark.parametrize("kind", ["a link", "a pipe"])
+def test_nothing_is_followed_out_of_the_folder(tmp_path: Path, name: str, kind: str) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    write_run(run)
+    elsewhere.mkdir()
+    (elsewhere / "000000000009").mkdir()
+    (elsewhere / "file").write_text((run / "meta.json").read_text())
+    place = run / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    if kind == "a pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(elsewhere if name in PLACES[:3] else elsewhere / "file")
+    before = sorted(path.name for path in elsewhere.rglob("*"))
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        message = refusal(run, **options)
+        assert message.startswith(f"{place}: is {kind}")
+    with pytest.raises(RunFolderError, match=f"is {kind}"):
+        runfolder.read_finished(run)
+    assert sorted(path.name for path in elsewhere.rglob("*")) == before
+
+
+def test_the_folder_itself_may_be_a_link_and_hold_links_of_the_users_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    (tmp_path / "run" / "data").symlink_to(tmp_path)
+    with opened(tmp_path / "link", resume=True) as folder:
+        assert folder.finished
+    assert runfolder.read_finished(tmp_path / "link")["status"] == "done"
+
+
+def test_a_file_in_place_of_a_folder_and_the_other_way_round_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    (tmp_path / "a" / "checkpoints").touch()
+    assert "checkpoints: is a file" in refusal(tmp_path / "a", resume=True)
+    write_run(tmp_path / "b")
+    (tmp_path / "b" / "log.txt").unlink()
+    (tmp_path / "b" / "log.txt").mkdir()
+    assert "log.txt: is a folder" in refusal(tmp_path / "b", resume=True)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"\xff\xfe", b"[]" * 50_000, b"[" * 100_000, "a value", "a digit of the digest"]
+)
+def test_a_damaged_meta_json_is_refused_in_one_line(tmp_path: Path, damage: bytes | str) -> None:
+    write_run(tmp_path)
+    path = tmp_path / "meta.json"
+    match damage:
+        case "a value":
+            path.write_text(path.read_text().replace('"running"', '"done"').replace("lr_sweep", "lr_sweeq"))
+        case "a digit of the digest":
+            path.write_text(path.read_text().replace('"sha256": "', '"sha256": "0'))
+        case bytes():
+            path.write_bytes(damage)
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        assert refusal(tmp_path, **options).startswith(f"{path}: cannot be used (")
+    with pytest.raises(RunFolderError, match=r"meta\.json: cannot be used"):
+        runfolder.read_finished(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["half", "not text", "missing"])
+def test_damaged_flags_are_refused_and_written_anew(tmp_path: Path, damage: str) -> None:
+    write_run(tmp_path)
+    path, meta = tmp_path / "flags.cfg", read_meta(tmp_path)
+    written = path.read_text()
+    assert runfolder.read_flags(tmp_path, meta) == written
+    match damage:
+        case "half":
+            path.write_text(written[: len(written) // 2])
+        case "not text":
+            path.write_bytes(b"\xff" + written.encode())
+        case "missing":
+            path.unlink()
+    with pytest.raises(RunFolderError, match=r"flags\.cfg: cannot be used .*--resume writes it anew") as refused:
+        runfolder.read_flags(tmp_path, runfolder.read_finished(tmp_path))
+    assert "\n" not in str(refused.value)
+    with opened(tmp_path, resume=True) as folder:
+        folder.repair_flags()
+    assert path.read_text() == written
+    assert runfolder.read_flags(tmp_path, read_meta(tmp_path)) == written
+
+
+def test_a_folder_that_was_being_deleted_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in the middle of --overwrite leaves all of the old checkpoints or nothing under their name."""
+    write_run(tmp_path)
+    (tmp_path / "checkpoints" / "000000000001" / "state").mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with opened(tmp_path, overwrite=True) as folder:
+            folder.start()
+    assert not (tmp_path / "checkpoints").exists()
+    with opened(tmp_path, resume=True, seeds=4) as folder:
+        folder.start()
+    assert not list(tmp_path.glob(".checkpoints*"))
+
+
+def test_the_home_folder_is_where_a_tilde_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with opened(Path("~/run")) as folder:
+        assert folder.path == tmp_path / "run"
+    assert "no such home folder" in refusal(Path("~nobody_of_that_name/run"))
+
+
+def test_names_that_are_not_text_and_too_few_open_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "its name is not UTF-8" in refusal(tmp_path / os.fsdecode(b"\xff"))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (24, 24))
+    assert "ulimit -n 64" in refusal(tmp_path / "run")
+    assert not names(tmp_path)
+
+
+def test_a_log_that_cannot_be_written_is_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with opened(tmp_path) as folder:
+        folder.start()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            logging.getLogger("jaxreg").warning("nobody reads this %s", os.fsdecode(b"\xff"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "Traceback" not in capsys.readouterr().err

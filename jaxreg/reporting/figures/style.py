@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import Formatter, LogFormatterMathtext
+
+from jaxreg.files import write_bytes_atomically
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 LINE_STYLES = ("-", "--", "-.", ":")
@@ -96,8 +99,11 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
             figure.set_layout_engine("none")
-        figure.savefig(png, dpi=150)
-        figure.savefig(svg, metadata={"Date": None})
+        options: dict[Path, dict[str, Any]] = {png: {"dpi": 150}, svg: {"metadata": {"Date": None}}}
+        for path, chosen in options.items():
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=path.suffix[1:], **chosen)
+            write_bytes_atomically(path, drawn.getbuffer())
     return png, svg
 
 

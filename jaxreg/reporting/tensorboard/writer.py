@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jaxreg.config import Hparams
 from jaxreg.config.flagfile import parse_values
+from jaxreg.files import append_bytes, remove
 from jaxreg.measures import setting_labels, setting_values
 from jaxreg.measures.summary import member_dims, summary
 from jaxreg.nn.losses import LOSSES
@@ -83,8 +83,7 @@ class ScalarWriter:
         self.left_out = 0
         self._folder, self.max_runs = Path(folder), max_runs
         self._runs: list[_Run] | None = None
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
+        remove(self._folder)
 
     def __enter__(self) -> Self:
         """The writer."""
@@ -173,8 +172,7 @@ def _append(events: Sequence[tuple[_Run, Sequence[Event]]]) -> None:
     """Appends to each run its events, framed all at once."""
     records = iter(tf_records([event for _, own in events for event in own]))
     for run, own in events:
-        with run.path.open("ab") as file:
-            file.write(b"".join(itertools.islice(records, len(own))))
+        append_bytes(run.path, b"".join(itertools.islice(records, len(own))))
 
 
 def _metrics(results: xr.Dataset) -> dict[str, str]:

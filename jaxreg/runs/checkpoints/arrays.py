@@ -6,6 +6,10 @@ without elements: those are not written, and come back from their shape and dtyp
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +25,7 @@ def write_arrays(folder: Path, leaves: list[Array]) -> None:
     """Writes the leaves of a state into `folder`, which must not exist."""
     item = {f"{i:04d}": leaf for i, leaf in enumerate(leaves) if leaf.size}
     if item:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            checkpointer.save(folder, args=ocp.args.PyTreeSave(item))
+        _save(folder, item)
 
 
 def read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
@@ -43,14 +46,40 @@ def read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
 
 def save_arrays(folder: Path, tree: PyTree) -> None:
     """Writes a pytree of arrays as a plain Orbax checkpoint, for others to load; `folder` must not exist."""
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(tree))
+    _save(folder.absolute(), tree)
 
 
 def load_arrays(folder: Path) -> PyTree:
     """What `save_arrays` wrote, as NumPy arrays; tuples come back as lists."""
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         return jax.tree.map(np.asarray, checkpointer.restore(folder.absolute()))
+
+
+def _save(folder: Path, tree: PyTree) -> None:
+    with _quiet_threads(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        checkpointer.save(folder, args=ocp.args.PyTreeSave(tree))
+
+
+@contextlib.contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """What threads of Orbax and TensorStore print of a disk that failed, hundreds of lines, is raised to the caller.
+
+    After a failure they stay quiet: some of them still run then.
+    """
+    log, hook = logging.getLogger("absl"), sys.unraisablehook
+    log.addFilter(_of_others)
+    sys.unraisablehook = lambda unraisable: None if _of_closed_loop(unraisable) else hook(unraisable)
+    yield
+    log.removeFilter(_of_others)
+    sys.unraisablehook = hook
+
+
+def _of_others(record: logging.LogRecord) -> bool:
+    return "_SignalingThread.run() raised" not in str(record.msg)
+
+
+def _of_closed_loop(unraisable: sys.UnraisableHookArgs) -> bool:
+    return isinstance(unraisable.exc_value, RuntimeError) and "Event loop is closed" in str(unraisable.exc_value)
 
 
 def _empty(target: Any) -> Array:

@@ -1,4 +1,4 @@
-"""Checksums of arrays on any devices, and digests of files and text."""
+"""Checksums of arrays on any devices, and digests of files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg.files import open_regular
 from jaxreg.runs.checkpoints.leaves import Array, is_key
 
 
@@ -70,12 +71,11 @@ def _device_words(leaf: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(leaf, _WORDS[leaf.dtype.itemsize]).astype(jnp.uint32)
 
 
-def sha256_of_text(text: str) -> str:
-    """The SHA-256 of a text in UTF-8, as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def sha256_of_file(path: Path) -> str:
-    """The SHA-256 of the content of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    """The SHA-256 of the content of a regular file, as 64 hexadecimal digits.
+
+    Raises:
+      OSError: it cannot be read, or is a link, a pipe or the like.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

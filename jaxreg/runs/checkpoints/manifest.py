@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jaxreg.files import flush_to_disk, strict_json, write_atomically
-from jaxreg.runs.checkpoints.checksums import checksums, sha256_of_file, sha256_of_text
+from jaxreg.files import flush_to_disk, read_text, signed_json, verified_json, write_atomically
+from jaxreg.runs.checkpoints.checksums import checksums, sha256_of_file
 from jaxreg.runs.checkpoints.failures import Damaged, reason
 from jaxreg.runs.checkpoints.leaves import Array
 
 FORMAT = 1
 NAME = "manifest.json"
+_ENTRIES = {"format", "step", "configuration", "about", "leaves", "files"}
 
 
 def make_manifest(
@@ -47,8 +48,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     for inner in [path for path in folder.rglob("*") if path.is_dir()]:
         flush_to_disk(inner)
     digests = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
-    text = strict_json({**manifest, "files": digests})
-    write_atomically(folder / NAME, strict_json({"sha256": sha256_of_text(text), **json.loads(text)}))
+    write_atomically(folder / NAME, signed_json({**manifest, "files": digests}))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -58,12 +58,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
       Damaged: it is missing, cannot be read, or differs from what was written.
     """
     try:
-        manifest = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        intact = manifest.pop("sha256") == sha256_of_text(strict_json(manifest))
+        text = read_text(folder / NAME)
+        manifest = verified_json(text)
+        complete = set(manifest) >= _ENTRIES or manifest.get("format") != FORMAT
+        intact = complete and "sha256" in json.loads(text)
     except OSError as error:
         raise Damaged(f"{NAME} cannot be read: {reason(error)}") from error
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+    except ValueError:
         intact = False
     if not intact:
         raise Damaged(f"{NAME} differs from what was written")
-    return dict(manifest)
+    if not all(isinstance(name, str) and _is_inside(name) for name in manifest["files"]):
+        raise Damaged(f"{NAME} names files outside of its folder")
+    return manifest
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts

@@ -87,15 +87,16 @@ class Checkpoints:
         """The newest checkpoint of which every file has been verified, None where there never was one.
 
         Newer ones that are damaged are set aside as `damaged-<step>-<n>`, each with a line in the log. With
-        `repair=False`, for callers that only read, they are skipped and nothing is renamed.
+        `repair=False`, for callers that only read, nothing is renamed, and `skipped` of what is found names them.
 
         Raises:
           CheckpointError: only damaged ones are left, or they belong to another configuration or a newer format.
         """
-        step = _on_process_0(lambda: self._newest_good(repair))
-        return None if step is None else self._found(step)
+        skipped: list[str] = []
+        step = _on_process_0(lambda: self._newest_good(repair, skipped))
+        return None if step is None else self._found(step, tuple(skipped))
 
-    def _newest_good(self, repair: bool) -> int | None:
+    def _newest_good(self, repair: bool, skipped: list[str]) -> int | None:
         if repair:
             self._finish_replacing()
         steps = sorted(self._steps(with_manifest=False), reverse=True)
@@ -106,7 +107,7 @@ class Checkpoints:
                 if repair:
                     self._set_aside(step, damage)
                 else:
-                    _log.warning("checkpoint %d is damaged (%s): skipped", step, damage)
+                    skipped.append(f"step {step}, {damage}")
             else:
                 return step
         if steps or any(self.directory.glob("damaged-*")):
@@ -116,9 +117,9 @@ class Checkpoints:
             )
         return None
 
-    def _found(self, step: int) -> Found:
+    def _found(self, step: int, skipped: tuple[str, ...]) -> Found:
         manifest = read_manifest(self._folder(step))
-        return Found(step, manifest["about"], self._folder(step), manifest["leaves"])
+        return Found(step, manifest["about"], self._folder(step), manifest["leaves"], skipped)
 
     def _folder(self, step: int) -> Path:
         return self.directory / f"{step:012d}"
@@ -177,12 +178,16 @@ class Checkpoints:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A verified checkpoint: its step, what the caller noted about it, and `restore` for the arrays."""
+    """A verified checkpoint: its step, what the caller noted about it, and `restore` for the arrays.
+
+    `skipped` says which newer ones are damaged, and why, where they were not set aside.
+    """
 
     step: int
     about: dict[str, Any]
     folder: Path
     leaves: list[dict[str, Any]] = dataclasses.field(repr=False)
+    skipped: tuple[str, ...] = ()
 
     def restore(self, target: PyTree) -> PyTree:
         """The saved state, bit for bit, in the structure, placement and kind of array of `target`.
@@ -209,7 +214,11 @@ class Found:
         Raises:
           CheckpointError: as `restore`.
         """
-        return self.restore(tree_of(self.leaves))
+        try:
+            target = tree_of(self.leaves)
+        except Exception as error:  # of a manifest that no run wrote, with a digest that fits
+            raise CheckpointError(f"checkpoint {self.folder} could not be read ({reason(error)})") from error
+        return self.restore(target)
 
 
 def _on_process_0(act: Callable[[], int | None]) -> int | None:

@@ -1,0 +1,1 @@
+"""Kills, damages, full disks and rivals: what becomes of runs under faults, counted."""
