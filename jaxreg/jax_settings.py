@@ -7,10 +7,10 @@ A run must not depend on them: the same flags give the same bits.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -18,7 +18,6 @@ from jax import Array
 from jax.typing import ArrayLike
 
 _config: Any = jax.config  # its attributes are made at run time
-_log = logging.getLogger("jaxreg")
 
 PRNG = "threefry2x32"
 """The random number generator. Of others (`rbg`) a key that is drawn under vmap depends on what is drawn beside it."""
@@ -62,6 +61,7 @@ _IN_THIS_THREAD: dict[str, Any] = {
 }
 """Context managers of JAX, for what a caller has set by them: in their thread they win over the process."""
 
+_set_aside: ContextVar[tuple[str, ...]] = ContextVar("settings of JAX that are set aside", default=())
 _PINNED = DECIDE_BITS | STAND_IN_THE_WAY
 _UNIMPORTANT_XLA_FLAGS = ("--xla_force_host_platform_device_count", "--xla_dump", "--xla_hlo_profile")
 
@@ -70,24 +70,27 @@ _UNIMPORTANT_XLA_FLAGS = ("--xla_force_host_platform_device_count", "--xla_dump"
 def pinned() -> Iterator[None]:
     """Settings of JAX as every run has them; those of before are put back at the end.
 
-    What was set otherwise and can change numbers is named in a log line.
+    What was set otherwise and can change numbers is named by `remark` inside.
     """
     with ThreadPoolExecutor(1) as another_thread:
         of_the_process = another_thread.submit(_differing).result()
     of_this_thread = _differing()
-    other = of_the_process | of_this_thread
-    if set_aside := [f"{name}={value}" for name, value in other.items() if name in DECIDE_BITS]:
-        _log.warning(
-            "%s: set aside while jaxreg computes, so that equal flags give equal numbers whatever JAX's settings are",
-            ", ".join(set_aside),
-        )
+    found = [f"{name}={value}" for name, value in (of_the_process | of_this_thread).items() if name in DECIDE_BITS]
     with contextlib.ExitStack() as stack:
+        stack.callback(_set_aside.reset, _set_aside.set((*_set_aside.get(), *found)))
         for name, value in of_the_process.items():
             stack.callback(_config.update, name, value)
             _config.update(name, _PINNED[name])
         for name in of_this_thread.keys() & _IN_THIS_THREAD.keys():
             stack.enter_context(_IN_THIS_THREAD[name](_PINNED[name]))
         yield
+
+
+def remark() -> str | None:
+    """What to tell the user of settings that were found otherwise and are set aside now; None where there are none."""
+    found = ", ".join(_set_aside.get())
+    promise = "set aside while jaxreg computes, so that equal flags give equal numbers whatever JAX's settings are"
+    return f"{found}: {promise}" if found else None
 
 
 def random_key(seed: ArrayLike) -> Array:

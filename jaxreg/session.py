@@ -80,7 +80,8 @@ def prepare(
 
 def _remark(plan: Plan) -> None:
     """Says what a user should know of the plan before it is trained; where a run folder is open, log.txt keeps it."""
-    for line in (*remarks(plan.experiment), *remarks_on_steps(plan.sweep), *remarks_on(plan.data)):
+    of_settings = filter(None, [jax_settings.remark()])
+    for line in (*remarks(plan.experiment), *remarks_on_steps(plan.sweep), *remarks_on(plan.data), *of_settings):
         _log.warning(line)
     if plan.sweep.record_every > 1 and not plan.experiment.record_every:
         _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", plan.sweep.record_every)

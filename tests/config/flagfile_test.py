@@ -236,8 +236,10 @@ def test_flagfiles_name_others_from_their_own_folder(tmp_path: Path) -> None:
 
 
 def test_flagfiles_that_name_each_other_or_stand_in_a_run_folder_are_refused(tmp_path: Path) -> None:
-    for name, other in [("a", "b"), ("b", "a"), ("itself", "itself")]:
+    others = {"a": "b", "b": "a", "itself": "itself"}
+    for name, other in others.items():
         (tmp_path / f"{name}.cfg").write_text(f"--flagfile={other}.cfg\n", encoding="utf-8")
+    for name in others:
         with pytest.raises(ConfigError, match="names itself"):
             with_flagfiles([f"--flagfile={name}.cfg"])
     with pytest.raises(ConfigError, match=r"--flagfile=a\.cfg: names itself, by way of b\.cfg"):
