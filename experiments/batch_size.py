@@ -45,7 +45,7 @@ from jaxreg.measures import (
     noise_scale,
     steps_to_train,
     time_per_member,
-    value_label,
+    value_labels,
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
@@ -149,7 +149,7 @@ def _at_each(values: xr.DataArray, units: str) -> str:
 
 
 def _sizes(values: xr.DataArray) -> list[str]:
-    return [value_label(size) for size in values["batch_size"].values.tolist()]
+    return value_labels(values["batch_size"].values.tolist())
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:

@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 
-from absl import flags as absl_flags
 from rich.console import Console
 
-from experiments.flags import help_text, make_flags, to_experiment
-from jaxreg.errors import JaxregError, Stopped
+from experiments.flags import help_text, make_flags, read_flags, to_experiment
+from jaxreg import command
 from jaxreg.hardware import keep_compilations, use_all_cores
-from jaxreg.session import dry_run, execute
+from jaxreg.session import Outcome, dry_run, execute
 from jaxreg.study import Study
+
+_NARROWEST = 20  # columns
 
 
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
-    """Runs a study with the flags of `argv` and returns its exit code: 0 done, 1 error, 75, 130 or 143 stopped."""
-    argv = list(sys.argv if argv is None else argv)
-    console, log = Console(), logging.getLogger("jaxreg")
-    handler = logging.StreamHandler(sys.stderr)
-    log.setLevel(logging.INFO)
-    log.propagate = False  # libraries hang handlers of their own on the root logger
-    log.addHandler(handler)
+    """Runs a study with the flags of `argv` and returns its exit code.
+
+    0 done, 1 error, 75 time limit, 130, 143 or 129 stopped by SIGINT, SIGTERM or SIGHUP.
+    """
+    arguments = list(sys.argv if argv is None else argv)
+    return command.run(lambda: _run(study, arguments))
+
+
+def _run(study: Study, argv: Sequence[str]) -> int:
     values = make_flags()
-    try:
-        unknown = values(argv)[1:]
-        if values["help"].value:
-            console.print(f"{study.title}\n{study.question}\n{help_text(values)}", markup=False, highlight=False)
-            return 0
-        if unknown:
-            return _refuse(f"{unknown[0]}: flags begin with --; see --help")
-        use_all_cores()
-        keep_compilations()
-        experiment = to_experiment(study.name, values)
-        if experiment.run.dry_run:
-            for line in dry_run(experiment, study):
-                console.print(line, soft_wrap=True, markup=False, highlight=False)
-            return 0
-        outcome = execute(experiment, study)
-    except absl_flags.Error as error:
-        return _refuse(" ".join(str(error).split()))
-    except UnicodeDecodeError:
-        return _refuse("--flagfile: holds something else than text; give a file of --name=value lines")
-    except KeyboardInterrupt:
-        return 130
-    except Stopped as stop:
-        log.info("%s; go on with --resume", stop)
-        return stop.exit_code
-    except JaxregError as error:
-        return _refuse(str(error))
-    finally:
-        log.removeHandler(handler)
-        log.propagate = True
+    read_flags(values, argv)
+    if values["help"].value:
+        print(f"{study.title}\n{study.question}\n{help_text(values)}")
+        return 0
+    use_all_cores()
+    keep_compilations()
+    experiment = to_experiment(study.name, values)
+    if experiment.run.dry_run:
+        for line in dry_run(experiment, study):
+            print(line)
+        return 0
+    _show(study, execute(experiment, study))
+    return 0
+
+
+def _show(study: Study, outcome: Outcome) -> None:
+    """Prints the table, the verdicts, and where the rest is."""
+    console = Console(emoji=False)
+    if console.width < _NARROWEST:  # COLUMNS=0, on which Rich would print nothing
+        console.width = _NARROWEST
     from jaxreg.claims import judge  # slow to import, and not needed for a refusal
     from jaxreg.reporting.tables import print_table, print_verdicts
 
@@ -62,11 +55,5 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     if outcome.folder is not None:
         for name in ("report.html", "results.nc"):
             if (outcome.folder / name).exists():
-                console.print(f"{name}: {outcome.folder / name}", soft_wrap=True, markup=False, highlight=False)
+                print(f"{name}: {outcome.folder / name}")
                 break
-    return 0
-
-
-def _refuse(line: str) -> int:
-    print(line, file=sys.stderr)
-    return 1

@@ -7,12 +7,15 @@ text and parsed here: a refusal names the flag, the value and what is allowed.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags as absl_flags
 
+from jaxreg import command
 from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
 from jaxreg.config.flagfile import make_experiment
+from jaxreg.errors import JaxregError
 
 FlagValues = absl_flags.FlagValues
 
@@ -22,7 +25,7 @@ def make_flags() -> FlagValues:
     values = FlagValues()
     _define(values, "flagfile", "", "Read flags from this file; later flags win.", "run")
     _define(values, "undefok", "", "Flags that may be unknown, comma between.", "run")
-    absl_flags.DEFINE_flag(absl_flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values, "run")
+    absl_flags.DEFINE_flag(command.switch("help", False, "Show this help.", short_name="?"), values, "run")
     for name, field in FIELDS.items():
         default = "" if field.default is None else describe(field.default)
         table = field.metadata["rule"].table
@@ -37,6 +40,20 @@ def make_flags() -> FlagValues:
             preset = preset if isinstance(preset, bool) else describe(preset)
             _define(values, option.name, preset, option.metadata["help"], option.metadata["subject"])
     return values
+
+
+def read_flags(values: FlagValues, argv: Sequence[str]) -> None:
+    """Parses a command line, the name of the program first, with the flagfiles that it names.
+
+    Raises:
+      JaxregError: a flag that is none, a value of the wrong kind, a flagfile that cannot be read, or another word.
+    """
+    stray = command.words(values, argv)
+    if not stray:
+        return
+    if "--" in argv and stray[0].startswith("-"):
+        raise JaxregError(f"{stray[0]}: stands after --, which ends the flags; leave -- out")
+    raise JaxregError(f"{stray[0]}: flags begin with --; see --help")
 
 
 def to_experiment(name: str, values: FlagValues) -> Experiment:
@@ -68,7 +85,7 @@ def _define(values: FlagValues, name: str, default: Any, help: str, subject: str
     parser: Any = absl_flags.ArgumentParser()
     serializer: Any = absl_flags.ArgumentSerializer()
     if isinstance(default, bool):
-        flag: absl_flags.Flag[Any] = absl_flags.BooleanFlag(name, default, help)
+        flag: absl_flags.Flag[Any] = command.switch(name, default, help)
     elif isinstance(default, list):
         flag = absl_flags.MultiFlag(parser, serializer, name, default, help)
     else:

@@ -31,7 +31,7 @@ import xarray as xr
 
 from experiments import cli
 from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
-from jaxreg.measures import agree, held_at, most_distinct_units, value_label
+from jaxreg.measures import agree, held_at, most_distinct_units, value_labels
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.statistics import mean_interval
@@ -122,7 +122,7 @@ def answer(results: xr.Dataset) -> str:
     sentences = [default_answer(results)]
     if gaussian.sizes[AXIS] > 1:
         ends = gaussian.isel({AXIS: [0, -1]})
-        values = [value_label(value) for value in ends[AXIS].values.tolist()]
+        values = value_labels(ends[AXIS].values.tolist())
         first, last = (_accuracy(ends.isel({AXIS: i})) for i in (0, 1))
         sentences.append(f"Gaussian weights{where} reach {first} at variance {values[0]}, {last} at {values[1]}.")
     if gaussian.sizes[AXIS] < chosen.sizes[AXIS]:
@@ -188,7 +188,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
 def evenly_spaced(results: xr.Dataset) -> xr.Dataset:
     """The variances in order as categories, so that zero has a place beside values of several decades."""
     ordered = results.sortby(AXIS)
-    return ordered.assign_coords({AXIS: [value_label(value) for value in ordered[AXIS].values.tolist()]})
+    return ordered.assign_coords({AXIS: value_labels(ordered[AXIS].values.tolist())})
 
 
 def _accuracy(results: xr.Dataset) -> str:

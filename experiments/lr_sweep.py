@@ -25,7 +25,7 @@ import xarray as xr
 from experiments import cli
 from experiments.source import reported
 from jaxreg.claims import Measure, Trend, compare
-from jaxreg.measures import fluctuation, held_at, steps_to_train, value_label
+from jaxreg.measures import fluctuation, held_at, steps_to_train, value_labels
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.statistics import mean_interval
@@ -70,7 +70,7 @@ def answer(results: xr.Dataset) -> str:
     over_seeds, total = mean_interval(steps), steps.sizes["seed"]
     half_width = ((over_seeds["high"] - over_seeds["low"]) / 2).values
     reached, sometimes, never = [], [], []
-    for i, rate in enumerate(map(value_label, steps["learning_rate"].values.tolist())):
+    for i, rate in enumerate(value_labels(steps["learning_rate"].values.tolist())):
         trained = int(np.isfinite(steps.values[i]).sum())
         if trained == total:
             interval = f" ± {half_width[i]:.0f}" if total > 1 else ""

@@ -47,7 +47,7 @@ from jaxreg.measures import (
     saturation,
     setting_dims,
     setting_values,
-    value_label,
+    value_labels,
     verdict_codes,
     weight_change,
 )
@@ -149,10 +149,10 @@ def answer(results: xr.Dataset) -> str:
     chosen, where = held_at(results, best_setting(results), AXIS)
     share = saturation(chosen).sortby(AXIS) if AXIS in chosen.dims else saturation(chosen).expand_dims(AXIS)
     interval = mean_interval(share)
-    columns = (share[AXIS], interval["mean"], interval["low"], interval["high"])
+    values, columns = value_labels(share[AXIS].values.tolist()), (interval["mean"], interval["low"], interval["high"])
     each = [
-        f"{percent(mean, low, high, decimals=1)} at {value_label(value)}"
-        for value, mean, low, high in zip(*(column.values.tolist() for column in columns), strict=True)
+        f"{percent(mean, low, high, decimals=1)} at {value}"
+        for value, mean, low, high in zip(values, *(column.values.tolist() for column in columns), strict=True)
     ]
     ends = results["diagnosis"].isel(check=last_measured_check(results))
     counts = {verdict: int((ends == code).sum()) for verdict, code in verdict_codes(results["diagnosis"]).items()}
@@ -223,7 +223,8 @@ def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
     ends = diagnosis.isel(check=last_measured_check(results))
     if len(others) > 1:
         settings = setting_values(ends.to_dataset(), others)
-        labels = [", ".join(map(value_label, setting.values())) for setting in settings]
+        columns = [value_labels([setting[name] for setting in settings]) for name in settings[0]]
+        labels = [", ".join(row) for row in zip(*columns, strict=True)]
         ends = ends.stack({rows: others}, create_index=False).drop_vars(others).assign_coords({rows: labels})
     title = "Diagnosis at the last check"
     caption = (
@@ -260,18 +261,19 @@ def _histograms(results: xr.Dataset, where: str) -> list[ReportFigure]:
     settings = results if AXIS in results.dims else results.expand_dims(AXIS)
     reading = reading_of(results)
     of_source = reading and all(results[name].item() == value for name, value in SOURCE.items())
+    labels = value_labels(settings[AXIS].values.tolist())
     drawn = []
     for i in evenly(settings.sizes[AXIS], MAX_WATCHED):
-        value = settings[AXIS].values[i].item()
+        value, shown = settings[AXIS].values[i].item(), labels[i]
         numbers = (n for n in FIGURES if reading and of_source and agree(value, reading.variance(n)))
         source = FIGURES.get(next(numbers, math.nan))
-        name = f"fig{source.replace('-', '_')}_histograms" if source else f"histograms_{value_label(value)}"
+        name = f"fig{source.replace('-', '_')}_histograms" if source else f"histograms_{shown}"
         named = f" (the source's figures {source})" if source else ""
         caption = (
-            f"Weights, biases, activations and gradients of each layer along training at {AXIS}={value_label(value)}"
+            f"Weights, biases, activations and gradients of each layer along training at {AXIS}={shown}"
             f"{where.replace(' at ', ', ')}{named}."
         )
-        title = f"Histograms at {AXIS} = {value_label(value)}"
+        title = f"Histograms at {AXIS} = {shown}"
         drawn.append(ReportFigure(name, caption, figures.layer_histograms(settings.isel({AXIS: i}), title=title)))
     return drawn
 

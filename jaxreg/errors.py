@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+_LONGEST_VALUE = 400  # characters of a value that a message repeats
+
+
+def one_line(text: str) -> str:
+    """The text as one line that any terminal can show: what is not printable as an escape, such as \\n."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
 
 class JaxregError(Exception):
     """An error that the user can put right. The message is one line: what was given, what is allowed, what to do.
@@ -23,7 +30,10 @@ class ConfigError(JaxregError):
 
     def __init__(self, flag: str, value: object, allowed: str) -> None:
         self.flag, self.value, self.allowed = flag, value, allowed
-        super().__init__(" ".join(f"--{flag}={value}: {allowed}".splitlines()))
+        shown = str(value)
+        if len(shown) > _LONGEST_VALUE:
+            shown = f"{shown[:_LONGEST_VALUE]}... ({len(shown)} characters)"
+        super().__init__(one_line(f"--{flag}={shown}: {allowed}"))
 
 
 class DataError(JaxregError):
@@ -41,7 +51,7 @@ class CheckpointError(JaxregError):
 class Stopped(Exception):  # noqa: N818 - not an error: the run saved its state and left in order
     """Training stopped before its end, after a checkpoint was saved where a run folder is kept.
 
-    `exit_code` is 75 for --max_minutes, 130 for SIGINT and 143 for SIGTERM.
+    `exit_code` is 75 for --max_minutes, 130 for SIGINT and 143 for SIGTERM, 129 for SIGHUP.
     """
 
     def __init__(self, reason: str, exit_code: int) -> None:

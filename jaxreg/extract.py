@@ -6,16 +6,17 @@ width at which it was trained, and so with the same bits.
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxreg import command
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import experiment_from_flags
-from jaxreg.errors import ConfigError, JaxregError, RunFolderError
+from jaxreg.errors import ConfigError, RunFolderError
 from jaxreg.files import user_path
+from jaxreg.hardware import require_devices
 from jaxreg.measures import setting_label
 from jaxreg.results.members import Member, load_member, refuse_taken, save_member
 from jaxreg.runs import study_source
@@ -39,6 +40,11 @@ def parse_select(text: str) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns its exit code: 0 done, 1 refused."""
+    arguments = list(sys.argv if argv is None else argv)
+    return command.run(lambda: _run(arguments))
+
+
+def _run(argv: Sequence[str]) -> int:
     from absl import flags as absl_flags
 
     values = absl_flags.FlagValues()
@@ -50,31 +56,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         "MODULE_OR_FILE that defines parts of the run, if it is not found by itself.",
         flag_values=values,
     )
-    absl_flags.DEFINE_bool("help", False, "Show this help.", short_name="?", flag_values=values)
-    log, handler = logging.getLogger("jaxreg"), logging.StreamHandler(sys.stderr)
-    log.addHandler(handler)
-    try:
-        runs = values(list(sys.argv if argv is None else argv))[1:]
-        if values["help"].value:
-            print(f"{__doc__}\n" + "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out", "study")))
-            return 0
-        if len(runs) != 1:
-            raise RunFolderError(f"give the folder of one run, not {len(runs)}: python -m jaxreg.extract RUN --out=DIR")
-        if not values["out"].value:
-            raise ConfigError("out", "", "give a new folder to write to")
-        folder = Path(values["out"].value)
-        refuse_taken(folder)
-        _import_parts(Path(runs[0]), values["study"].value)
-        member = load_member(runs[0], parse_select(values["select"].value or ""))
-        paths = save_member(member, folder)
-    except absl_flags.Error as error:
-        return _refuse(" ".join(str(error).split()))
-    except JaxregError as error:
-        return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"{error.filename}: cannot be used ({(error.strerror or str(error)).lower()})")
-    finally:
-        log.removeHandler(handler)
+    absl_flags.DEFINE_flag(command.switch("help", False, "Show this help.", short_name="?"), values)
+    runs = command.words(values, argv)
+    if values["help"].value:
+        print(f"{__doc__}\n" + "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out", "study")))
+        return 0
+    if len(runs) != 1:
+        raise RunFolderError(f"give the folder of one run, not {len(runs)}: python -m jaxreg.extract RUN --out=DIR")
+    if not values["out"].value:
+        raise ConfigError("out", "", "give a new folder to write to")
+    folder = Path(values["out"].value)
+    refuse_taken(folder)
+    require_devices()
+    _import_parts(Path(runs[0]), values["study"].value)
+    member = load_member(runs[0], parse_select(values["select"].value or ""))
+    _show(member, save_member(member, folder))
+    return 0
+
+
+def _show(member: Member, paths: Sequence[Path]) -> None:
+    """Prints what was written, and how the member is trained alone."""
     print(setting_label(member.setting | {"seed": member.seed}))
     for path in paths:
         print(f"  {path}")
@@ -84,7 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Trained alone with the same parts of your own, it has {bits}:", *own, sep="\n  ")
     else:
         print(f"Train it alone, with {bits}:\n  {_training_command(member, paths[-1])}")
-    return 0
 
 
 def _import_parts(run: Path, study: str | None) -> None:
@@ -109,11 +109,6 @@ def _training_command(member: Member, flagfile: Path) -> str:
         read = f"jaxreg.flagfile.experiment_from_flags(pathlib.Path({str(flagfile)!r}).read_text())"
         return f"jaxreg.run({read})"
     return f"python -m experiments.{member.experiment} --flagfile={shlex.quote(str(flagfile))}"
-
-
-def _refuse(line: str) -> int:
-    print(line, file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import Any
 
 import jax
 import platformdirs
+
+from jaxreg.errors import JaxregError
 
 _config: Any = jax.config  # its attributes are made at run time
 
@@ -24,9 +27,33 @@ def use_all_cores() -> None:
             _config.update("jax_num_cpu_devices", cores)
 
 
+def require_devices() -> None:
+    """Refuses what JAX_PLATFORMS asks for and this machine does not have.
+
+    Raises:
+      JaxregError: in one line, where JAX has many.
+    """
+    try:
+        jax.devices()
+    except Exception as error:  # RuntimeError, and of some versions of JAX an AssertionError without a word
+        asked, reason = _config.jax_platforms, str(error).split("\n", 1)[0] or "there is none"
+        remedy = "set JAX_PLATFORMS=cpu, or unset it" if asked else "see BUILD.md"
+        raise JaxregError(f"JAX_PLATFORMS={asked or ''}: no device can be used ({reason}); {remedy}") from error
+
+
 def keep_compilations() -> None:
-    """Turns on JAX's persistent compilation cache, in the user's cache folder unless one is set already."""
+    """Turns on JAX's persistent compilation cache, in the user's cache folder unless one is set already.
+
+    Where there is no such folder, or none that can be written, programs are compiled anew at each start.
+    """
     if _config.jax_compilation_cache_dir is None:
-        folder = os.path.join(platformdirs.user_cache_dir("jaxreg"), "compilations")  # noqa: PTH118 - a string is asked for
-        _config.update("jax_compilation_cache_dir", folder)
-        _config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        folder = Path(platformdirs.user_cache_dir("jaxreg"), "compilations")
+        if not folder.is_absolute():  # there is no home directory
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        if os.access(folder, os.W_OK):
+            _config.update("jax_compilation_cache_dir", str(folder))
+            _config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

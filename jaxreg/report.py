@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxreg.errors import ConfigError, JaxregError, RunFolderError
+from jaxreg import command
+from jaxreg.errors import ConfigError, RunFolderError
 from jaxreg.files import read_text, user_path
 from jaxreg.runs import study_source
 from jaxreg.runs.folder import read_finished, read_flags
@@ -25,39 +25,29 @@ and figures are those of the run's study, which is found by what meta.json tells
 a study they are the default ones, as with --study=default.
 Of several, writes one page that compares them with the first."""
 
-_log = logging.getLogger("jaxreg")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes a page about the run folders in `argv` and returns the exit code: 0 written, 1 refused in one line."""
+    arguments = list(sys.argv if argv is None else argv)
+    return command.run(lambda: _run(arguments))
+
+
+def _run(argv: Sequence[str]) -> int:
     from absl import flags
 
-    argv = list(sys.argv if argv is None else argv)
     values = flags.FlagValues()
     flags.DEFINE_string(
         "out", None, "The page that compares several runs (default comparison.html).", flag_values=values
     )
     flags.DEFINE_string("study", None, "Where the study of the run is found.", flag_values=values)
-    flags.DEFINE_flag(flags.BooleanFlag("help", False, "Show this help.", short_name="?"), values)
-    handler = logging.StreamHandler(sys.stderr)
-    _log.addHandler(handler)
-    _log.setLevel(logging.INFO)
-    try:
-        folders = [Path(folder) for folder in values(argv)[1:]]
-        if values["help"].value:
-            print(USAGE)
-            return 0
-        if not folders:
-            return _refuse("no run folder given: python -m jaxreg.report RUN [RUN ...]")
-        print(_write(folders, values["out"].value, values["study"].value))
-    except (flags.Error, JaxregError) as error:
-        return _refuse(" ".join(str(error).split()))
-    except OSError as error:
-        return _refuse(f"{error.filename}: could not be written ({error.strerror})")
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        _log.removeHandler(handler)
+    flags.DEFINE_flag(command.switch("help", False, "Show this help.", short_name="?"), values)
+    folders = [Path(folder) for folder in command.words(values, argv)]
+    if values["help"].value:
+        print(USAGE)
+        return 0
+    if not folders:
+        raise RunFolderError("no run folder given: python -m jaxreg.report RUN [RUN ...]")
+    print(_write(folders, values["out"].value, values["study"].value))
     return 0
 
 
@@ -125,11 +115,6 @@ def _refuse_foreign(path: Path) -> None:
         foreign = True
     if foreign:
         raise ConfigError("out", path, "exists and is not a comparison page; give another name or remove it")
-
-
-def _refuse(line: str) -> int:
-    print(line, file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

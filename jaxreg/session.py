@@ -17,21 +17,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from jaxreg import results
+from jaxreg import jax_settings, results
 from jaxreg.config import sweeps
-from jaxreg.config.consistency import validate
+from jaxreg.config.consistency import refuse_data_options, validate
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.remarks import remarks
+from jaxreg.config.remarks import remarks, remarks_on_steps
 from jaxreg.data import Data, load
+from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
 from jaxreg.files import shown
+from jaxreg.hardware import require_devices
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.estimate import estimate
+from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
@@ -64,18 +67,27 @@ def prepare(
     """The plan of an experiment; all that can be refused is refused here, before anything is compiled or written.
 
     Raises:
-      ConfigError, DataError: in one line each.
+      ConfigError, DataError, JaxregError: in one line each.
     """
     validate(experiment)
-    data = data or load(experiment.data)
-    plan = make_plan(experiment, data, problem, watches)
-    for line in remarks(experiment):
+    require_devices()
+    if data is None:
+        data = load(experiment.data)
+    else:
+        refuse_data_options(experiment.data)
+    return make_plan(experiment, data, problem, watches)
+
+
+def _remark(plan: Plan) -> None:
+    """Says what a user should know of the plan before it is trained; where a run folder is open, log.txt keeps it."""
+    of_settings = filter(None, [jax_settings.remark()])
+    for line in (*remarks(plan.experiment), *remarks_on_steps(plan.sweep), *remarks_on(plan.data), *of_settings):
         _log.warning(line)
-    if plan.sweep.record_every > 1 and not experiment.record_every:
+    if plan.sweep.record_every > 1 and not plan.experiment.record_every:
         _log.info("batch losses are recorded every %d steps, to keep them under 256 MB", plan.sweep.record_every)
-    return plan
 
 
+@jax_settings.pinned()
 def execute(
     experiment: Experiment,
     study: Study,
@@ -92,28 +104,36 @@ def execute(
     about = {"own_model": 1} if "model" in own else {}
     if keep:
         return _run_in_folder(plan, study, own, about)
+    _remark(plan)
     runner = Runner(plan)
     with progress_bar(experiment.run.progress) as progress:
         runner.run(Hooks(progress=progress))
     return Outcome(_with_measured(study, plan, _dataset([runner], about)), None)
 
 
-def dry_run(experiment: Experiment, study: Study) -> Iterator[str]:
+@jax_settings.pinned()
+def dry_run(experiment: Experiment, study: Study) -> list[str]:
     """What `--dry_run` prints: how many members there are, and for each group what it will take."""
-    yield from estimate(prepare(experiment, watches=study.watches))
+    plan = prepare(experiment, watches=study.watches)
+    _remark(plan)
+    return list(estimate(plan))
 
 
 def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
     """Trains in a run folder: resumes what is there, keeps checkpoints, writes results and report."""
     experiment = plan.experiment
     settings = experiment.run
-    with runfolder.open_run_folder(experiment, own) as folder, _disk_errors_in_words(folder.path):
+    identity = Identity.of(plan, own)
+    with runfolder.open_run_folder(experiment, identity) as folder, _disk_errors_in_words(folder.path):
         if folder.finished and (kept := _intact_results(folder.path)) is not None:
             folder.repair_flags()
             if settings.report and not (folder.path / "report.html").exists():
                 _report(folder.path, study, folder.meta)
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(kept, folder.path)
+        _remark(plan)
+        if folder.resumed and (changes := provenance.changes_since(folder.meta)):
+            _log.warning("%s: equal bits are promised only where these are equal", "; ".join(changes))
         parts = _restored_parts(plan, folder)
         folder.start(
             command=_command(),
@@ -198,6 +218,8 @@ def _train_and_write(
                 # Earlier seeds are finished, unless the checkpoint of their end was lost.
                 if runner is last or not runner.finished:
                     runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes))
+        if stop := interruption.after_the_last_step():  # asked once the guard has read all signals
+            raise stop
     finally:
         with contextlib.suppress(OSError):  # must not hide what ended the run
             folder.update(**_cost(runners))

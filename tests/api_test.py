@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,34 @@ def test_own_initializer_penalties_constraints_and_data_are_used() -> None:
     np.testing.assert_allclose(first["train_loss"], np.log(3), rtol=1e-5)  # equal logits
 
 
+def own_data() -> jaxreg.Data:
+    x, y = np.zeros((20, 5)), np.arange(20) % 2
+    return jaxreg.from_arrays((x, y), (x, y), (x, y))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("dataset", "mnist", "mnist"),
+        ("data_dir", "somewhere", "somewhere"),
+        ("downsample", 4, "4"),
+        ("validation_size", 7, "7"),
+        ("num_points", 50, "50"),
+        ("noise", 0.5, "0.5"),
+    ],
+)
+def test_options_that_own_arrays_do_not_obey_are_refused(name: str, value: Any, shown: str) -> None:
+    asked = experiment(num_steps=1, batch_size=5, data=jaxreg.DataConfig(**{name: value}))
+    with pytest.raises(jaxreg.ConfigError, match=f"^--{name}={shown}: has no effect on the arrays of your own"):
+        jaxreg.run(asked, data=own_data())
+
+
+def test_every_option_of_the_data_is_among_those() -> None:
+    marks = test_options_that_own_arrays_do_not_obey_are_refused.pytestmark
+    tested = {case[0] for mark in marks for case in mark.args[1]}
+    assert tested == {field.name for field in dataclasses.fields(jaxreg.DataConfig)}
+
+
 def test_nothing_is_written_without_a_workdir(tmp_path: Path) -> None:
     jaxreg.run(experiment(num_steps=5))
     assert not list(tmp_path.iterdir())
@@ -72,6 +101,17 @@ def test_a_model_with_other_outputs_than_classes_is_refused(outputs: int) -> Non
     model = jaxreg.Model(init, lambda params, _hparams, inputs: (inputs @ params, ()))
     with pytest.raises(jaxreg.ConfigError, match=f"gives {outputs} outputs .* and digits has 10 classes"):
         jaxreg.run(experiment(num_steps=5), model=model)
+
+
+def test_the_outputs_of_every_group_are_looked_at() -> None:
+    """A model of the user's own may take its outputs from a static hyperparameter, which each group has for itself."""
+
+    def init(key: Any, hparams: Any, input_shape: tuple[int, ...], _num_classes: int) -> Any:
+        return jax.random.normal(key, (math.prod(input_shape), hparams.hidden_sizes[-1]))
+
+    model = jaxreg.Model(init, lambda params, _hparams, inputs: (inputs @ params, ()))
+    with pytest.raises(jaxreg.ConfigError, match=r"gives 9 outputs .* and digits has 10 classes"):
+        jaxreg.run(experiment({"hidden_sizes": [(10,), (9,)]}, num_steps=5), model=model)
 
 
 @pytest.mark.parametrize("name", ["diagnostics", "histograms", "surfaces", "compaction"])

@@ -20,6 +20,7 @@ from jaxreg import results
 from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.errors import Stopped
 from jaxreg.runs.folder import open_run_folder
+from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from tests.training_run import assert_same_bits, assert_within_tolerance
@@ -114,7 +115,10 @@ def test_bad_values_are_refused_in_one_line_before_anything_is_written(
 
 
 @pytest.mark.usefixtures("_nothing_runs")
-def test_unequal_zips_unknown_flags_and_stray_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unequal_zips_unknown_flags_and_stray_words_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jaxreg.population.planning.host_memory_bytes", lambda: 2**33)
     for flags, words in [
         (
             ["--learning_rate=1,2", "--momentum=0,0.1,0.2", "--zip=learning_rate,momentum"],
@@ -124,6 +128,16 @@ def test_unequal_zips_unknown_flags_and_stray_words_are_refused(capsys: pytest.C
         (["0.1"], "flags begin with --"),
         (["--flagfile=missing.cfg"], "missing.cfg"),
         (["--resume", "--overwrite", "--workdir=x"], "--overwrite"),
+        (["--diagnostics=yes"], "--diagnostics=yes: must be true or false"),
+        (["--nodiagnostics=3"], "--nodiagnostics=3: takes no value"),
+        (["--noreport=true"], "--noreport=true: takes no value"),
+        (["--", "--seeds=3"], "--seeds=3: stands after --"),
+        (["--seeds"], "--seeds: needs a value"),
+        (
+            ["--eval_every=1", "--num_steps=2147483647"],
+            "--eval_every=1: 2147483648 checks of 1 member(s)",
+        ),
+        (["--record_every=1", "--num_steps=2147483647"], "--record_every=1: the losses of 2147483647 steps"),
     ]:
         assert run(*SMALL, *flags) == 1
         out, err = capsys.readouterr()
@@ -308,6 +322,38 @@ def test_a_killed_run_resumes_to_the_bits_of_one_that_was_not(tmp_path: Path) ->
     assert_same_bits(results.load(folder / "results.nc"), results.load(tmp_path / "uninterrupted" / "results.nc"))
 
 
+def test_signals_after_the_last_step_and_while_drawing_leave_a_run_that_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags, train = [*SMALL, "--report=true", "--workdir=run"], Runner.run
+
+    def status() -> str:
+        return str(json.loads((tmp_path / "run" / "meta.json").read_text())["status"])
+
+    def train_and_hang_up(*args: Any) -> None:
+        train(*args)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "run", train_and_hang_up)
+        assert run(*flags) == 129
+    assert status() == "interrupted"
+    assert not (tmp_path / "run" / "results.nc").exists()
+
+    def draw(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)  # nothing is lost: it is ignored
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    monkeypatch.setattr("jaxreg.reporting.assemble.write_report", draw)
+    assert run(*flags, "--resume") == 143
+    assert status() == "interrupted"
+    monkeypatch.setattr("jaxreg.reporting.assemble.write_report", lambda *_: None)
+    assert run(*flags, "--resume") == 0
+    assert status() == "done"
+    assert results.load(tmp_path / "run")["final_test_loss"].notnull().all()
+
+
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -398,7 +444,8 @@ def test_the_time_limit_stops_resumably(tmp_path: Path) -> None:
 
 
 def test_a_run_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_run_folder(Experiment("lr_sweep", run=RunConfig(workdir=str(tmp_path / "run")))):
+    asked = Experiment("lr_sweep", run=RunConfig(workdir=str(tmp_path / "run")))
+    with open_run_folder(asked, Identity(asked)):
         assert run(*SMALL, "--workdir=run") == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1

@@ -10,7 +10,8 @@ import jax
 import pytest
 
 from jaxreg import hardware
-from jaxreg.hardware import keep_compilations, use_all_cores
+from jaxreg.errors import JaxregError
+from jaxreg.hardware import keep_compilations, require_devices, use_all_cores
 
 CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 
@@ -77,3 +78,29 @@ def test_a_cache_that_was_set_stays(tmp_path: Path) -> None:
     jax.config.update(CACHE[0], str(tmp_path))
     keep_compilations()
     assert getattr(jax.config, CACHE[0]) == str(tmp_path)
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize("home", ["/dev/null/home/.cache/jaxreg", "~/.cache/jaxreg"], ids=["read-only", "none"])
+def test_without_a_home_that_can_be_written_nothing_is_kept(
+    home: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: home)
+    keep_compilations()
+    assert getattr(jax.config, CACHE[0]) is None
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "reason", [RuntimeError("Unable to initialize backend 'cuda': no GPU\nmore\n"), AssertionError()]
+)
+def test_a_platform_that_is_not_there_is_one_line(reason: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise reason
+
+    monkeypatch.setattr(jax, "devices", fail)
+    monkeypatch.setattr(type(jax.config), "jax_platforms", "cuda")
+    with pytest.raises(JaxregError, match="JAX_PLATFORMS=cuda: no device can be used") as refusal:
+        require_devices()
+    assert "\n" not in str(refusal.value)
+    assert "set JAX_PLATFORMS=cpu, or unset it" in str(refusal.value)

@@ -236,7 +236,7 @@ def test_a_file_that_is_no_comparison_page_stays(
 def test_arguments_that_cannot_be(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_run("a")
     assert "no run folder given" in refused(capsys)
-    assert "Unknown command line flag 'ouy'" in refused(capsys, folder, "--ouy=x")
+    assert "--ouy: no such flag; did you mean --out?" in refused(capsys, folder, "--ouy=x")
     assert "--out=x.html: is for several runs" in refused(capsys, folder, "--out=x.html")
     assert "given twice" in refused(capsys, folder, f"{folder}/../a")
 

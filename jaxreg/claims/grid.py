@@ -13,7 +13,7 @@ from jaxreg.claims.lookup import Lookup
 from jaxreg.claims.measure import Measure, as_measure
 from jaxreg.claims.selection import best_on_validation, note_choice
 from jaxreg.claims.wording import Quantity
-from jaxreg.measures.settings import NotHeldError, agree, setting_dims, setting_label, value_label
+from jaxreg.measures.settings import NotHeldError, agree, setting_dims, setting_label, value_labels
 
 
 class Grid:
@@ -94,7 +94,7 @@ class Grid:
         if any(self._lookup.where(name, value).dims == (dim,) for name, value in setting.items()):
             raise NotHeldError(f"This run does not hold {setting_label(setting)} at each {axis}")
         members = self.members([{axis: value, **setting} for value in values], axis)
-        return [value_label(value) for value in values], members
+        return value_labels(values), members
 
     def around(
         self, axis: str, setting: Mapping[str, Any], among: Sequence[Any] | None = None
@@ -119,7 +119,7 @@ class Grid:
         rest = {name: value for name, value in setting.items() if name not in here}
         compared = axis if among is None else f"these values of {axis}"
         members = self.members([{axis: value, **rest} for value in kept], compared)
-        return [value_label(value) for value in kept], members, kept.index(own)
+        return value_labels(kept), members, kept.index(own)
 
     def swept(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a setting that the run sweeps.

@@ -21,6 +21,7 @@ an effect at most one claim in twenty is decided:
   are left, diverged members rank worst, and the exact sign test on that order may decide against them.
 - Differences that are all exactly zero are identical, not tested. Of a continuous loss (in nats, two seeds or more)
   that contradicts a claim that there is a difference; anything else may tie by chance and is undecided.
+- Below n = 5 a verdict of the t test holds for normally distributed differences only, and says so.
 - One seed gives no interval, and what the run does not hold is undecided with n = 0.
 - Swept axes of which the claim says nothing are held at the values that are best on validation, averaged over the
   settings that it compares. Since that may favour the noisier of them, p is multiplied by the number of choices
@@ -43,8 +44,9 @@ from jaxreg.claims.comparison import Compared
 from jaxreg.claims.evidence import Evidence
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.measure import Measure, as_measure
-from jaxreg.claims.wording import sentence
+from jaxreg.claims.wording import if_normal, sentence
 from jaxreg.measures.settings import NotHeldError
+from jaxreg.statistics import rests_on_normality
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 
@@ -61,6 +63,8 @@ class Judgement:
       n: seeds behind the verdict, 0 where the run does not hold what the claim is about.
       units: those of the differences ("1" for accuracies, "nats", "steps").
       evidence: the comparisons.
+      rests_on_normality: whether the verdict is a decision of a t test over so few seeds that it holds for normally
+        distributed values only; the reason says so.
     """
 
     statement: str
@@ -70,6 +74,7 @@ class Judgement:
     n: int
     units: str
     evidence: tuple[Evidence, ...]
+    rests_on_normality: bool = False
 
 
 class Claim(Protocol):
@@ -105,6 +110,11 @@ def make_finding(
     return Finding(verdict, reason, tuple(c.evidence for c in behind), tuple(c.evidence for c in found), tuple(notes))
 
 
+def assumes_normal(verdict: Verdict, behind: Sequence[Evidence]) -> bool:
+    """Whether a verdict is a decision of t tests, one of them over too few seeds for values that are not normal."""
+    return verdict != "undecided" and any(part.test == "t" and rests_on_normality(part.n) for part in behind)
+
+
 def not_held(statement: str, source: str, missing: NotHeldError) -> Judgement:
     """The judgement of a claim about something that the run does not hold: undecided with n = 0."""
     return Judgement(statement, source, "undecided", f"{missing}.", 0, "1", ())
@@ -135,9 +145,10 @@ class MeasuredClaim(abc.ABC):
             found = self.decide(grid)
         except NotHeldError as missing:
             return not_held(self.statement, self.source, missing)
-        reason = " ".join([sentence(found.reason), *found.notes])
-        n = min(evidence.n for evidence in found.behind)
-        return Judgement(self.statement, self.source, found.verdict, reason, n, grid.quantity.units, found.evidence)
+        n, fragile = min(evidence.n for evidence in found.behind), assumes_normal(found.verdict, found.behind)
+        reason = " ".join([sentence(found.reason), *found.notes, *([if_normal(n)] if fragile else [])])
+        units = grid.quantity.units
+        return Judgement(self.statement, self.source, found.verdict, reason, n, units, found.evidence, fragile)
 
     @property
     def measured(self) -> Measure:

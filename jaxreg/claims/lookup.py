@@ -99,10 +99,15 @@ class Lookup:
 
 
 def _agreeing(coordinate: _Coordinate, value: Any) -> np.ndarray:
-    """Which values `agree` with this one; numbers all at once, because a trend asks for each value of its axis."""
+    """Which values equal this one, or `agree` with it where none does.
+
+    Numbers all at once, because a trend asks for each value of its axis.
+    """
     if not coordinate.are_numbers or not isinstance(value, int | float):
         return np.array([agree(ours, value) for ours in coordinate.values])
     ours = np.array(coordinate.values, float)
     with np.errstate(invalid="ignore"):  # inf - inf
+        if (exactly := ours == value).any():
+            return exactly
         near = np.abs(ours - value) <= TOLERANCE * np.maximum(np.abs(ours), abs(value))
     return np.where(np.isfinite(ours) & np.isfinite(value), near, ours == value)

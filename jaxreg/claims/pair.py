@@ -11,7 +11,7 @@ from jaxreg.claims.comparison import Compared, Members, compare_settings
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Finding, MeasuredClaim, Verdict, make_finding
 from jaxreg.claims.wording import TIED, Quantity, comparative, note_missing, ties, why_undecided
-from jaxreg.measures.settings import setting_label
+from jaxreg.measures.settings import setting_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Pair(MeasuredClaim):
     def decide(self, grid: Grid) -> Finding:
         """Supported if the difference a - b is significant with the claimed sign, as the class says."""
         members = grid.members([self.a, self.b], "both settings")
-        first, second = setting_label(self.a), setting_label(self.b)
+        first, second = setting_labels([self.a, self.b])
         (found,) = compare_settings([f"{first} against {second}"], members, [0], [1])
         notes = [*members.notes, *note_missing([first, second], members, [found])]
         verdict, reason = self._verdict(grid.quantity, found, members, first, second)

@@ -15,9 +15,9 @@ import xarray as xr
 from jaxreg.claims.comparison import ALPHA
 from jaxreg.claims.evidence import Evidence, Test
 from jaxreg.claims.grid import Grid
-from jaxreg.claims.judgement import Judgement, Verdict, not_held
+from jaxreg.claims.judgement import Judgement, Verdict, assumes_normal, not_held
 from jaxreg.claims.measure import Better, as_measure
-from jaxreg.claims.wording import note_missing, sentence, too_few
+from jaxreg.claims.wording import if_normal, note_missing, sentence, too_few
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
 from jaxreg.statistics import prediction_interval, t_p
@@ -190,9 +190,10 @@ class ReportedNumber:
         evidence = Evidence(
             label, mean - number.value, low - number.value, high - number.value, p, p_chosen, n, left_out, test, needed
         )
-        return Judgement(
-            statement, source, verdict, " ".join([reason, *members.notes, *notes]), n, quantity.units, (evidence,)
-        )
+        fragile = assumes_normal(verdict, [evidence])
+        notes += [if_normal(n)] if fragile else []
+        reason = " ".join([reason, *members.notes, *notes])
+        return Judgement(statement, source, verdict, reason, n, quantity.units, (evidence,), fragile)
 
 
 class ReportedVerdict(NamedTuple):

@@ -88,6 +88,11 @@ def too_few(n: int) -> str:
     return "one seed gives no interval" if n else "no seed is left"
 
 
+def if_normal(n: int) -> str:
+    """The sentence that a verdict of a t test over so few seeds needs."""
+    return f"With n = {n} this rests on the values being normally distributed, which so few seeds cannot show."
+
+
 def comparative(sign: int) -> str:
     """ "higher" or "lower", of a difference of this sign."""
     return "higher" if sign > 0 else "lower"

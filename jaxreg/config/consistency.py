@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
+from typing import Any
 
-from jaxreg.config.experiment import Experiment
+import numpy as np
+
+from jaxreg.config.experiment import DataConfig, Experiment
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.parts import require_declared
 from jaxreg.config.validation import check_value, describe
@@ -28,20 +32,20 @@ def validate(experiment: Experiment) -> None:
                 raise ConfigError(field.name, "", f"needs a value; the default is {describe(field.default)}")
             if field.metadata["kind"] is bool and not isinstance(value, bool):  # "false" would count as true
                 raise ConfigError(field.name, describe(value), "must be true or false, given as a bool")
+            if field.metadata["kind"] is str and not isinstance(value, str):
+                raise ConfigError(field.name, describe(value), "must be text, given as a str")
             check_value(field.name, value, field.metadata["rule"])
     following = {name for names in experiment.zip for name in names[1:]}  # the first one labels the dimension
     for name, field in FIELDS.items():
         values = experiment.axes.get(name, [getattr(experiment.hparams, name)])
         if name in experiment.axes and len(values) == 0:
             raise ConfigError(name, "", "an empty list; give at least one value")
-        seen = set()
         for value in values:
             if value is None and field.default is None:
                 continue
             check_value(name, value, field.metadata["rule"])
-            if value in seen and name not in following:
-                raise ConfigError(name, ",".join(map(describe, values)), f"{describe(value)} is in the list twice")
-            seen.add(value)
+        if name not in following:
+            _refuse_twice(name, values)
     for name in experiment.axes:
         if name not in FIELDS:
             nearest = difflib.get_close_matches(name, FIELDS, n=1)
@@ -56,6 +60,34 @@ def validate(experiment: Experiment) -> None:
         raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
     if experiment.run.resume and experiment.run.overwrite:
         raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
+
+
+def _refuse_twice(name: str, values: Sequence[Any]) -> None:
+    """Refuses a list with a value twice, or with two values that are one number on the device, in float32."""
+    seen: dict[Any, Any] = {}
+    for value in values:
+        is_float32 = isinstance(value, float) and not FIELDS[name].metadata["static"]
+        on_device = float(np.float32(value)) if is_float32 else value
+        if on_device not in seen:
+            seen[on_device] = value
+        elif value is not None:
+            allowed = f"{describe(value)} is in the list twice"
+            if (other := seen[on_device]) != value:
+                allowed = f"{describe(other)} and {describe(value)} are one number in float32; leave one of them out"
+            raise ConfigError(name, ",".join(map(describe, values)), allowed)
+
+
+def refuse_data_options(options: DataConfig) -> None:
+    """Refuses what was asked of a data set by name where own arrays take its place: they obey none of it.
+
+    Raises:
+      ConfigError: naming the first option that is not at its default.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            allowed = "has no effect on the arrays of your own that were given as data; leave one of the two out"
+            raise ConfigError(field.name, describe(value), allowed)
 
 
 def _validate_zip(experiment: Experiment) -> None:

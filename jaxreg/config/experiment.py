@@ -6,14 +6,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from jaxreg.config.fields import option
 from jaxreg.config.hparams import FIELDS, RESERVED, Hparams
-from jaxreg.config.validation import MAX_FLOAT_COUNT, describe, number, one_of, whole_number
+from jaxreg.config.validation import MAX_FLOAT_COUNT, describe, number, one_of, plain, whole_number
 from jaxreg.errors import ConfigError
 
 MATMUL_PRECISIONS = ("default", "high", "highest")
+
+
+def _make_plain(part: Any) -> None:
+    """Every option of a configuration as the plain type of its field."""
+    for field in dataclasses.fields(part):
+        if field.metadata:
+            object.__setattr__(part, field.name, plain(getattr(part, field.name), field.metadata["kind"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,10 @@ class DataConfig:
         number(0),
     )
 
+    def __post_init__(self) -> None:
+        """Brings NumPy numbers and paths into the plain types of their fields."""
+        _make_plain(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -80,6 +89,10 @@ class RunConfig:
     progress: str = option(
         "auto", str, "run", "Progress bar: auto (on a terminal), true or false.", one_of(("auto", "true", "false"))
     )
+
+    def __post_init__(self) -> None:
+        """Brings NumPy numbers and paths into the plain types of their fields."""
+        _make_plain(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,10 +156,12 @@ class Experiment:
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
-        """Brings values that came as lists or NumPy numbers into the plain types of their fields."""
+        """Brings values that came as lists, paths or NumPy numbers into the plain types of their fields."""
+        _make_plain(self)
         hparams = {name: _plain(name, getattr(self.hparams, name)) for name in FIELDS}
         for name, values in self.axes.items():
-            if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+            is_array = getattr(values, "ndim", 0) == 1
+            if isinstance(values, str) or not (is_array or isinstance(values, Sequence)):
                 raise ConfigError(name, describe(values), "an axis is a list of values; a single one goes into hparams")
         axes = {name: tuple(_plain(name, value) for value in values) for name, values in self.axes.items()}
         object.__setattr__(self, "hparams", Hparams(**hparams))
@@ -157,10 +172,4 @@ RESERVED.update(field.name for part in (Experiment, DataConfig, RunConfig) for f
 
 
 def _plain(name: str, value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    kind = FIELDS[name].metadata["kind"] if name in FIELDS else None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(size.item() if isinstance(size, np.generic) else size for size in value)
-    return value
+    return plain(value, FIELDS[name].metadata["kind"]) if name in FIELDS else value

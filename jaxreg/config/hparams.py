@@ -41,7 +41,12 @@ class Hparams:
         (32,), tuple, SIZES, "model", "Units of each hidden layer; none for softmax regression.", static=True
     )
     activation: str = hyperparameter(
-        "sigmoid", str, one_of(ACTIVATIONS), "model", "Activation of the hidden layers.", static=True
+        "sigmoid",
+        str,
+        one_of(ACTIVATIONS),
+        "model",
+        "Activation of the hidden layers; gelu in its tanh form.",
+        static=True,
     )
     init: str = hyperparameter(
         "normal",
@@ -63,7 +68,14 @@ class Hparams:
     loss: str = hyperparameter(
         "cross_entropy", str, one_of(LOSSES), "training", "What is minimised, in nats.", static=True
     )
-    optimizer: str = hyperparameter("sgd", str, one_of(OPTIMIZERS), "optimizer", "Update rule.", static=True)
+    optimizer: str = hyperparameter(
+        "sgd",
+        str,
+        one_of(OPTIMIZERS),
+        "optimizer",
+        "Update rule; rmsprop has its epsilon of 1e-8 inside the root, as in Optax and unlike PyTorch.",
+        static=True,
+    )
     learning_rate: float = hyperparameter(0.1, float, number(0, above=True), "optimizer", "Step size at its start.")
     momentum: float = hyperparameter(
         0.0,
@@ -163,7 +175,8 @@ class Hparams:
         float,
         number(0),
         "regularisation",
-        "Factor on the KL divergence of the mean activation of each hidden unit from kl_target, in the objective.",
+        "Factor on the KL divergence of the mean activation of each hidden unit from kl_target, in the objective; of "
+        "relu and softplus a/(1+a) is averaged, of tanh (a+1)/2.",
     )
     kl_target: float = hyperparameter(
         0.05,

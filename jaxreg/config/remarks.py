@@ -7,6 +7,8 @@ from typing import Any
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.parts import readers_of
+from jaxreg.config.steps import steps_before
+from jaxreg.config.sweeps import Sweep
 from jaxreg.config.validation import describe
 from jaxreg.nn.regularisers import REGULARISERS
 
@@ -49,12 +51,43 @@ def remarks(experiment: Experiment) -> list[str]:
                 lines.append(f"--method={methods}: {name} is {variant.variant_of} with --{own}={describe(default)}")
             if variant.variant_of in named and not named & {"all", name} and set(values[own]) != {default}:
                 lines.append(f"--{own} has no effect with --method={methods}; it acts with {name}")
+    if not any(values["hidden_sizes"]):
+        lines += [
+            f"--{name} has no effect with --hidden_sizes=none; it acts on hidden layers"
+            for name in ("activation", "kl_strength", "dropout_rate")
+            if set(values[name]) != {FIELDS[name].default}
+        ]
     if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
         lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
     if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:
         steps = ",".join(map(str, values["num_steps"]))
         lines.append(f"--num_steps={steps} wins over --num_epochs")
     return lines
+
+
+def remarks_on_steps(sweep: Sweep) -> list[str]:
+    """What a user should be told of settings in which training ends before something begins or is over, a line each."""
+    groups = [(config, group) for group in sweep.groups for config in group.configs]
+    late: dict[str, list[str]] = {}
+    for config, group in groups:
+        steps = group.num_steps
+        if config.warmup_steps > steps:
+            late.setdefault("warmup_steps", []).append(
+                f"--warmup_steps={describe(config.warmup_steps)} is longer than training, {steps} steps: the learning "
+                "rate never reaches --learning_rate"
+            )
+        if config.l1_strength > 0 and steps_before(config.l1_start, steps) >= steps:
+            late.setdefault("l1_start", []).append(
+                f"--l1_start={describe(config.l1_start)}: L1 never sets in within {steps} steps"
+            )
+        if config.patience > 0 and config.patience > group.num_checks - 1:
+            late.setdefault("patience", []).append(
+                f"--patience={config.patience} never runs out: there are {group.num_checks - 1} checks after the first"
+            )
+    return [
+        lines[0] + (f" (so at {len(lines)} of {len(groups)} settings)" if len(groups) > 1 else "")
+        for lines in late.values()
+    ]
 
 
 def _values(experiment: Experiment, name: str) -> list[Any]:

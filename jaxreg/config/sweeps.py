@@ -17,6 +17,7 @@ import numpy as np
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import FIELDS, STATIC, Hparams, resolved
 from jaxreg.config.methods import effective_hparams, terms_of
+from jaxreg.config.steps import steps_before, steps_of_epochs
 from jaxreg.config.validation import MAX_STEPS, describe
 from jaxreg.errors import ConfigError
 from jaxreg.nn.regularisers import compiled_terms
@@ -77,12 +78,33 @@ class Group:
 
     @property
     def check_steps(self) -> tuple[int, ...]:
-        """The steps after which the group is checked: 0, eval_every, 2 eval_every, ..., num_steps."""
+        """The steps after which the group is checked: 0, eval_every, 2 eval_every, ..., num_steps.
+
+        As many as there are checks: what only asks for their number, or about one step, has the methods below.
+        """
         return (*range(0, self.num_steps, self.eval_every), self.num_steps)
 
+    @property
+    def num_checks(self) -> int:
+        """How often the group is checked, before the first step and after the last one included."""
+        return 1 + self.check_number(self.num_steps)
+
+    def is_checked(self, step: int) -> bool:
+        """Whether the group is checked after so many steps."""
+        return step % self.eval_every == 0 or step == self.num_steps
+
+    def check_number(self, step: int) -> int:
+        """The number, from 0, of the check after so many steps; of a step between two checks that of the later one."""
+        return -(-step // self.eval_every)
+
     def stacked(self, positions: Sequence[int], count: int) -> Hparams:
-        """The configs at these positions as one Hparams of float32 arrays [count]; the last one fills up."""
+        """The configs at these positions as one Hparams of float32 arrays [count]; the last one fills up.
+
+        Where L1 sets in between two steps, `l1_start` is moved to the later one, so that rounding cannot move it.
+        """
         rows = [self.configs[i] for i in positions]
+        starts = [steps_before(row.l1_start, self.num_steps) / self.num_steps for row in rows]
+        rows = [dataclasses.replace(row, l1_start=start) for row, start in zip(rows, starts, strict=True)]
         rows += [rows[-1]] * (count - len(rows))
         return jax.tree.map(lambda *leaves: np.array(leaves, np.float32), *rows)
 
@@ -160,7 +182,7 @@ def resolve(hparams: Hparams, num_examples: int) -> Hparams:
         raise ConfigError("batch_size", hparams.batch_size, f"the training set has {num_examples} examples")
     num_steps = hparams.num_steps
     if num_steps is None and hparams.num_epochs > 0:
-        num_steps = max(1, math.ceil(round(hparams.num_epochs * num_examples / hparams.batch_size, 6)))
+        num_steps = steps_of_epochs(hparams.num_epochs, num_examples, hparams.batch_size)
         if num_steps > MAX_STEPS:
             raise ConfigError("num_epochs", describe(hparams.num_epochs), f"{num_steps} steps; at most {MAX_STEPS}")
     with_steps = dataclasses.replace(hparams, num_steps=num_steps)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from jaxreg.errors import ConfigError
 from jaxreg.nn.regularisers import REGULARISERS
 
 MAX_STEPS = 2**31 - 1  # steps are int32 on the device
+MOST_EXACT = 2**53  # whole numbers below it are exact as Python's floats
 MAX_FLOAT_COUNT = 2**24  # counts up to here are exact as float32, which traced hyperparameters are
 
 
@@ -82,8 +84,10 @@ RADIUS = Rule(
 )
 
 SIZES = Rule(
-    lambda value: isinstance(value, tuple) and all(isinstance(size, int) and size >= 1 for size in value),
-    lambda: "must be layer sizes >= 1, `x` between layers and a comma between axis values (32,64x64), or none",
+    lambda value: isinstance(value, tuple) and all(isinstance(size, int) and 1 <= size < MOST_EXACT for size in value),
+    lambda: (
+        "must be layer sizes >= 1 and < 2^53, `x` between layers and a comma between axis values (32,64x64), or none"
+    ),
 )
 
 
@@ -124,6 +128,23 @@ def check_value(name: str, value: Any, rule: Rule | None) -> None:
     nearest = difflib.get_close_matches(str(value), rule.allowed.removeprefix("must be one of ").split(", "), n=1)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
     raise ConfigError(name, describe(value), rule.allowed + hint)
+
+
+def plain(value: Any, kind: type) -> Any:
+    """A value given from Python as its field keeps it; what is not of the kind stays as it is, to be refused.
+
+    Numbers of NumPy and JAX become Python's, 1e3 a whole number and 1 a float where such are meant, lists of sizes
+    tuples, and paths text.
+    """
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if kind is tuple and isinstance(value, list | tuple):
+        return tuple(plain(size, int) for size in value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < MOST_EXACT:
+        return float(value)
+    return os.fspath(value) if kind is str and isinstance(value, os.PathLike) else value
 
 
 def describe(value: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxreg.errors import DataError
+
+LONGEST_NAME = 200  # characters of the name of a class; more would fill figures, and hang what lays them out
 
 
 class Split(NamedTuple):
@@ -31,22 +35,35 @@ class Data:
     input_shape: tuple[int, ...]  # (28, 28), (8, 8), (32, 32, 3); its product is the number of features
     num_classes: int
     class_names: tuple[str, ...]
+    unread_splits: tuple[str, ...] = ()  # of a prepared set that has more than train and test
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is trained on: inputs, labels, shapes and classes, but not the name."""
+        splits = self.splits.values()
+        about = (self.input_shape, self.num_classes, self.class_names, [len(part.labels) for part in splits])
+        digest = hashlib.sha256(repr(about).encode())
+        for part in splits:
+            for array in part:
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def __post_init__(self) -> None:
-        """Refuses splits of different shapes, of which JAX would read some as if they were the others.
+        """Refuses what JAX would take without a word and read as something else.
 
         Raises:
-          DataError: naming the split.
+          DataError: naming the split, where splits differ in shape, inputs are not finite float32, or labels are not
+            one int32 in [0, num_classes) for each example; where names of classes are not one for each.
         """
-        features = math.prod(self.input_shape)
-        for part, split in (("train", self.train), ("validation", self.validation), ("test", self.test)):
-            if split.inputs.shape[1:] != (features,):
-                found = "x".join(map(str, split.inputs.shape[1:]))
-                shape = "x".join(map(str, self.input_shape))
-                raise DataError(
-                    f"{self.name}: {part} examples have {found} features, {shape} inputs have {features}; "
-                    "give all splits one shape"
-                )
+        _check_names(self.name, self.class_names, self.num_classes)
+        for part, split in self.splits.items():
+            _check_split(f"{self.name}: {part}", split, self.input_shape)
+            check_labels(f"{self.name}: {part} labels", split.labels, self.num_classes)
 
 
 def from_arrays(
@@ -55,7 +72,7 @@ def from_arrays(
     test: tuple[npt.ArrayLike, npt.ArrayLike],
     name: str = "own data",
     num_classes: int | None = None,
-    class_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | npt.NDArray[Any] | None = None,
 ) -> Data:
     """The user's own arrays as `Data`.
 
@@ -67,13 +84,15 @@ def from_arrays(
       test: The same, only reported.
       name: What tables and figures call it.
       num_classes: Number of classes, at least 2; by default one more than the largest label, or len(class_names).
-      class_names: A name per class; by default "0", "1", ...
+      class_names: A name per class, all different; by default "0", "1", ...
 
     Raises:
-      DataError: where shapes disagree, a split is empty, an input is not finite in float32, or a label is not a whole
-        number in [0, num_classes). (JAX would take label -1 as the last class and clamp one that is too large.)
+      DataError: where a split is no pair of arrays, shapes disagree, a split is empty, an input is not finite in
+        float32, or a label is not a whole number in [0, num_classes). (JAX would take label -1 as the last class and
+        clamp one that is too large.)
     """
-    parts = {"train": train, "validation": validation, "test": test}
+    given = {"train": train, "validation": validation, "test": test}
+    parts = {part: _pair(f"{name}: {part}", split) for part, split in given.items()}
     images = {part: _finite(f"{name}: {part} inputs", x) for part, (x, _) in parts.items()}
     labels = {part: _whole(f"{name}: {part} labels", y) for part, (_, y) in parts.items()}
     input_shape = images["train"].shape[1:]
@@ -82,20 +101,20 @@ def from_arrays(
             raise DataError(f"{name}: {part} examples have shape {x.shape[1:]}, train examples {input_shape}")
         if labels[part].shape != x.shape[:1]:
             raise DataError(f"{name}: {part} has {len(x)} inputs but {len(labels[part])} labels; give one each")
+    names = None if class_names is None else _names(name, class_names)
     if num_classes is None:
-        num_classes = len(class_names) if class_names else 1 + max(int(y.max()) for y in labels.values())
+        num_classes = len(names) if names else 1 + max(int(y.max()) for y in labels.values())
     if num_classes < 2:
         raise DataError(f"{name}: num_classes={num_classes}; a classification needs at least 2")
-    if class_names is not None and len(class_names) != num_classes:
-        raise DataError(f"{name}: {len(class_names)} class_names for num_classes={num_classes}; give one each")
     for part, y in labels.items():
         check_labels(f"{name}: {part} labels", y, num_classes)
-    splits = {
-        part: Split(x.reshape(len(x), math.prod(input_shape)), labels[part].astype(np.int32))
-        for part, x in images.items()
-    }
-    names = tuple(map(str, range(num_classes) if class_names is None else class_names))
-    return Data(**splits, name=name, input_shape=input_shape, num_classes=num_classes, class_names=names)
+    names = tuple(map(str, range(num_classes))) if names is None else names
+
+    def split(part: str) -> Split:
+        inputs = images[part].reshape(len(images[part]), math.prod(input_shape))
+        return Split(inputs, labels[part].astype(np.int32))
+
+    return Data(split("train"), split("validation"), split("test"), name, input_shape, num_classes, names)
 
 
 def check_labels(what: str, labels: npt.NDArray[np.integer], num_classes: int) -> None:
@@ -103,6 +122,50 @@ def check_labels(what: str, labels: npt.NDArray[np.integer], num_classes: int) -
     lowest, highest = labels.min(), labels.max()
     if lowest < 0 or highest >= num_classes:
         raise DataError(f"{what} lie in [{lowest}, {highest}]; {num_classes} classes allow 0 to {num_classes - 1}")
+
+
+def _check_names(name: str, names: tuple[str, ...], num_classes: int) -> None:
+    """Raises DataError where the names of the classes are not one for each, all different and of bearable length."""
+    if len(names) != num_classes:
+        raise DataError(f"{name}: {len(names)} class_names for num_classes={num_classes}; give one each")
+    for number, class_name in enumerate(names):
+        if len(class_name) > LONGEST_NAME:
+            found = f"the name of class {number} has {len(class_name)} characters"
+            raise DataError(f"{name}: {found}; give at most {LONGEST_NAME}")
+    if len(set(names)) < len(names):
+        twice = next(each for each in names if names.count(each) > 1)
+        raise DataError(f"{name}: two classes are named {twice}; give each its own of the class_names")
+
+
+def _check_split(what: str, split: Split, input_shape: tuple[int, ...]) -> None:
+    """Raises DataError where a split is not what training reads."""
+    inputs, labels, features = split.inputs, split.labels, math.prod(input_shape)
+    if inputs.shape[1:] != (features,):
+        found, shape = ("x".join(map(str, sizes)) for sizes in (inputs.shape[1:], input_shape))
+        raise DataError(
+            f"{what} examples have {found} features, {shape} inputs have {features}; give all splits one shape"
+        )
+    if labels.shape != inputs.shape[:1] or not labels.size:
+        raise DataError(f"{what} has {len(inputs)} inputs but {len(labels)} labels; give one each, at least one")
+    if inputs.dtype != np.float32 or labels.dtype != np.int32:
+        raise DataError(f"{what} has {inputs.dtype} inputs and {labels.dtype} labels; jaxreg.from_arrays casts them")
+    if not (np.isfinite(inputs.min()) and np.isfinite(inputs.max())):  # a NaN is both
+        raise DataError(f"{what} inputs are not all finite: see example {np.argwhere(~np.isfinite(inputs))[0, 0]}")
+
+
+def _pair(what: str, split: Any) -> tuple[Any, Any]:
+    """Inputs and labels of a split that the user gave."""
+    if isinstance(split, tuple | list) and len(split) == 2:
+        return split[0], split[1]
+    found = f"{type(split).__name__} of {len(split)} parts" if isinstance(split, tuple | list) else type(split).__name__
+    raise DataError(f"{what} is given as {'None' if split is None else found}; give a pair of arrays (inputs, labels)")
+
+
+def _names(name: str, class_names: Any) -> tuple[str, ...]:
+    """The names of the classes from a list, an array or what else holds them."""
+    if isinstance(class_names, str) or np.ndim(class_names) != 1:
+        raise DataError(f"{name}: class_names must be a list of names, one for each class")
+    return tuple(map(str, class_names))
 
 
 def _finite(what: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -133,9 +196,11 @@ def _whole(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def _array(what: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+    arrays = values if isinstance(values, list | tuple) else [values]
+    if any(isinstance(array, np.ma.MaskedArray) and np.ma.getmaskarray(array).any() for array in arrays):
         raise DataError(f"{what} are masked in places, and masked values would be trained on; fill or drop them first")
     try:
         return np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{what} are not an array: {error}".splitlines()[0]) from error
+    except Exception as error:  # what is no array refuses in its own ways: a tensor that requires grad, say
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{what} are not an array: {reason}") from error

@@ -21,7 +21,7 @@ import platformdirs
 
 from jaxreg.data.images import Images
 
-FORMAT = 1  # raised when the same set is decoded or ordered otherwise
+FORMAT = 2  # raised when the same set is decoded or ordered otherwise
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,12 @@ log = logging.getLogger(__name__)
 
 def cache_path(key: str) -> Path:
     """The file of a key, in JAXREG_CACHE_DIR or in the user's cache folder."""
-    folder = os.environ.get("JAXREG_CACHE_DIR") or platformdirs.user_cache_dir("jaxreg")
-    return Path(folder).expanduser() / "data" / f"{key}.arrays"
+    folder = Path(os.environ.get("JAXREG_CACHE_DIR") or platformdirs.user_cache_dir("jaxreg"))
+    try:
+        folder = folder.expanduser()
+    except RuntimeError:  # there is no home directory
+        folder = Path(os.devnull)  # in which nothing is kept
+    return folder / "data" / f"{key}.arrays"
 
 
 def cached(key: str, make: Callable[[], Images]) -> Images:
@@ -74,7 +78,7 @@ def save_arrays(path: Path, arrays: Iterable[npt.NDArray[Any]]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        log.info("the decoded data set is not cached: %s", error)
+        log.debug("the decoded data set is not cached: %s", error)
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()

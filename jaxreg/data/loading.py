@@ -12,7 +12,7 @@ from jaxreg.config import DataConfig, check_value, describe
 from jaxreg.data import digits, points
 from jaxreg.data.arrays import Data, Split
 from jaxreg.data.images import Images, Pixels, input_shape, to_split
-from jaxreg.data.prepared import find_data_dir, load_prepared, prepared_sets
+from jaxreg.data.prepared import find_data_dir, load_prepared, prepared_sets, unread_splits
 from jaxreg.errors import ConfigError
 
 DOWNLOADABLE = ("mnist", "fashion_mnist")
@@ -40,7 +40,7 @@ def load(config: DataConfig) -> Data:
         if (value := getattr(config, name)) is not None:
             allowed = f"{config.dataset} is no set of points ({', '.join(points.POINT_SETS)}); leave it out"
             raise ConfigError(name, describe(value), allowed)
-    images = digits.read_digits() if config.dataset == "digits" else _read_tfds(config)
+    images, unread = (digits.read_digits(), ()) if config.dataset == "digits" else _read_tfds(config)
     brightest = digits.BRIGHTEST if config.dataset == "digits" else 255
     train_size = len(images.train_labels) - _validation_size(config, len(images.train_labels))
     held_out, rest = slice(train_size, None), slice(train_size)
@@ -56,11 +56,15 @@ def load(config: DataConfig) -> Data:
         input_shape=input_shape(images.train_pixels, config.downsample),
         num_classes=len(images.class_names),
         class_names=tuple(map(str, images.class_names)),
+        unread_splits=unread,
     )
 
 
-def _read_tfds(config: DataConfig) -> Images:
-    """The set as prepared in data_dir; MNIST and Fashion-MNIST are downloaded and prepared where they are not."""
+def _read_tfds(config: DataConfig) -> tuple[Images, tuple[str, ...]]:
+    """The set as prepared in data_dir, and its splits that are not read.
+
+    MNIST and Fashion-MNIST are downloaded and prepared where they are not.
+    """
     name, data_dir = config.dataset, find_data_dir(config.data_dir)
     prepared = prepared_sets(data_dir)
     if name not in prepared:
@@ -78,7 +82,7 @@ def _read_tfds(config: DataConfig) -> Images:
         from jaxreg.data import preparation  # imports tfds: seconds
 
         prepared[name] = preparation.prepare(name, data_dir)
-    return load_prepared(name, prepared[name])
+    return load_prepared(name, prepared[name]), unread_splits(prepared[name])
 
 
 def _validation_size(config: DataConfig, available: int) -> int:

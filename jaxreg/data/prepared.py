@@ -21,16 +21,21 @@ from jaxreg.errors import ConfigError, DataError
 RECORDS_AT_ONCE = 4096
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's names, by channels
+READABLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # those that Pillow converts to them
 
 
 def find_data_dir(given: str | None) -> Path:
     """The folder of `--data_dir`, else of TFDS_DATA_DIR, else tfds's default, which need not exist yet.
 
     Raises:
-      ConfigError: where a folder was named that does not exist.
+      ConfigError: where a folder was named that does not exist, or there is no home folder.
     """
     named = given or os.environ.get("TFDS_DATA_DIR")
-    folder = Path(named or "~/tensorflow_datasets").expanduser()
+    path = Path(named or "~/tensorflow_datasets")
+    try:
+        folder = path.expanduser()
+    except RuntimeError:
+        raise ConfigError("data_dir", path, "there is no such home folder; name one without ~") from None
     if named and not folder.is_dir():
         source = "" if given else " (from TFDS_DATA_DIR)"
         raise ConfigError("data_dir", named, f"no such folder{source}; create it, or name one that tfds has prepared")
@@ -49,24 +54,40 @@ def prepared_sets(data_dir: Path) -> dict[str, Path]:
     return {name: folder for name, (_, folder) in sorted(newest.items())}
 
 
+def unread_splits(folder: Path) -> tuple[str, ...]:
+    """The splits of a prepared set besides train and test, none where it does not say."""
+    try:
+        splits = json.loads((folder / "dataset_info.json").read_bytes()).get("splits", [])
+        return tuple(split["name"] for split in splits if split["name"] not in ("train", "test"))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # a damaged set, which `decode` refuses
+        return ()
+
+
 def load_prepared(name: str, folder: Path) -> Images:
     """The decoded set, from the cache where this very set was decoded before.
 
     Raises:
       DataError: where it is not an image classification set with a train and a test split, or is damaged.
     """
-    key = f"{name.replace('/', '-')}-{folder.name}-{fingerprint(folder)}"
+    try:
+        key = f"{name.replace('/', '-')}-{folder.name}-{fingerprint(folder)}"
+    except OSError as error:
+        raise _unreadable(name, folder, error) from error
     return cached(key, lambda: decode(name, folder))
 
 
 def fingerprint(folder: Path) -> str:
-    """A digest of what the set says of itself and of the names and sizes of its files."""
+    """A digest of the names and bytes of the files of a prepared set.
+
+    Raises:
+      OSError: one cannot be read.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-        if path.suffix == ".json":
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()[:32]
 
 
 def decode(name: str, folder: Path) -> Images:
@@ -80,9 +101,13 @@ def decode(name: str, folder: Path) -> Images:
             )
         return _decode(name, folder)
     except (OSError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError) as error:
-        raise DataError(
-            f"{name} cannot be read from {folder} ({one_line(error)}); if it is damaged, delete it and prepare it again"
-        ) from error
+        raise _unreadable(name, folder, error) from error
+
+
+def _unreadable(name: str, folder: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{name} cannot be read from {folder} ({one_line(error)}); if it is damaged, delete it and prepare it again"
+    )
 
 
 def _decode(name: str, folder: Path) -> Images:
@@ -119,14 +144,31 @@ def _decode(name: str, folder: Path) -> Images:
         check_labels(f"--dataset={name}: {split} labels", np.array(labels), len(class_names))
         return np.stack(images), np.array(labels, np.int32)
 
-    return Images(*read("train"), *read("test"), np.array(class_names))
+    train, test = read("train"), read("test")
+    if train[0].shape[1:] != test[0].shape[1:]:
+        sizes = ["x".join(map(str, pixels.shape[1:3])) for pixels, _ in (test, train)]
+        raise DataError(f"--dataset={name}: test images are {sizes[0]}, train images {sizes[1]}; jaxreg needs one size")
+    return Images(*train, *test, np.array(class_names))
 
 
 def _pixels(encoded: Any, channels: int) -> Pixels:
-    """One encoded image -> [height, width, channels]."""
+    """One encoded image -> [height, width, channels], 8 bits each.
+
+    Pillow converts the modes of 8 bits and fewer: grey, black and white, palettes, colour, with or without alpha, which
+    is dropped where the set declares none. Of 16 bits the upper 8 are kept, as libpng and TensorFlow do; Pillow would
+    cut off at 255.
+
+    Raises:
+      ValueError: pixels of another kind, such as floats, of which nothing says what is white.
+    """
     from PIL import Image
 
-    image = Image.open(io.BytesIO(encoded))
+    file = Image.open(io.BytesIO(encoded))
+    image: Image.Image = file
+    if file.format == "PNG" and (image.mode == "I" or image.mode.startswith("I;16")):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode not in READABLE:
+        raise ValueError(f"a {file.format} image of mode {image.mode}, where 8-bit grey or colour is read")
     pixels = np.asarray(image if image.mode == MODES[channels] else image.convert(MODES[channels]))
     return pixels.reshape(*pixels.shape[:2], channels)
 

@@ -39,6 +39,7 @@ from jaxreg.training.member import loss_of
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, total_penalty
 
+LAYER_WATCHES = ("diagnostics", "histograms")  # the names of the watch, without and with histograms
 PROBE_SIZE = 1000  # training examples
 
 
@@ -62,7 +63,7 @@ def layer_watch(*, histograms: bool) -> Watch:
                 results[name].attrs["bin_edges"] = bin_edges(str(name).removesuffix("_histogram"))
         return results.assign(diagnosis=diagnosis(results))
 
-    name = "histograms" if histograms else "diagnostics"
+    name = LAYER_WATCHES[histograms]
     return Watch(
         name,
         {name: VARIABLES[name] for name in measured(histograms=histograms)},
@@ -132,6 +133,9 @@ def diagnose(
 
       gradient_square   = (n |G_n|^2 - mean_i |G_i|^2) / (n - 1)      may be negative
       gradient_variance = (mean_i |G_i|^2 - |G_n|^2) / (1 - 1/n)
+
+    without bias where the examples come from an endless population; of a probe of n of the N training examples
+    `measures.noise_scale` adds gradient_variance / N to the former.
 
     The noise scale is the ratio of their averages. |G_i|^2 = sum_l (1 + |a_{l-1}|^2) |dloss_i/dz_l|^2 needs no pass of
     its own (Goodfellow 2015).

@@ -53,7 +53,11 @@ def _variables() -> dict[str, Variable]:
     }
     of_network = {
         "gradient_ratio": ("1", "gradient norm of the first layer / of the output layer"),
-        "gradient_square": ("nats^2", "unbiased estimate of the squared norm of the gradient of the loss"),
+        "gradient_square": (
+            "nats^2",
+            "estimate of the squared norm of the gradient of the loss; unbiased for examples of an endless population, "
+            "plus gradient_variance / train_examples for the training set",
+        ),
         "gradient_variance": ("nats^2", "unbiased estimate of the trace of the covariance of one example's gradient"),
     }
     return (

@@ -57,9 +57,11 @@ from jaxreg.measures.settings import (
     held_at,
     setting_dims,
     setting_label,
+    setting_labels,
     setting_values,
     settings,
     value_label,
+    value_labels,
 )
 
 __all__ = [
@@ -101,6 +103,7 @@ __all__ = [
     "saturation",
     "setting_dims",
     "setting_label",
+    "setting_labels",
     "setting_values",
     "settings",
     "steps_taken",
@@ -111,6 +114,7 @@ __all__ = [
     "time_per_member",
     "validation_rise_after_l1",
     "value_label",
+    "value_labels",
     "verdict_codes",
     "weight_change",
 ]

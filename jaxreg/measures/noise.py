@@ -19,7 +19,9 @@ def fluctuation(
 ) -> xr.DataArray:
     """How much a loss jumps at the end of training: sd(first differences) / sqrt(2), [..., seed].
 
-    For independent noise of standard deviation s around a slow curve it is s. The differences are those between
+    For independent noise of standard deviation s around a slow curve it is s. Batches of one epoch are not quite
+    independent: they share no example, so that their losses differ as if s were that of an endless training set, which
+    tells only where a batch is a large part of it. The differences are those between
     neighbouring records (steps, or checks) over the last steps that the member took: of one that was halted by
     patience those before it stopped. In the units of the loss; NaN with fewer than two differences.
 
@@ -67,20 +69,28 @@ def expected_fluctuation(batch_size: npt.ArrayLike, num_examples: int) -> np.nda
 def noise_scale(results: xr.Dataset, last_checks: int = 40) -> xr.DataArray:
     """The simple gradient noise scale tr(Sigma) / |G|^2 at the end of training, in examples, [..., seed].
 
-    Batches far below it average too little, batches far above it waste examples. Both unbiased estimates are averaged
-    over the member's last checks before they are divided; inf where the average of |G|^2 is not above 0, that is,
-    where the gradient is too small to be distinguished from its noise. NaN for a member that diverged.
+    Batches far below it average too little, batches far above it waste examples. G is the gradient of the whole
+    training set and Sigma the covariance of its examples' gradients, with N - 1 in the denominator. Both unbiased
+    estimates are averaged over the member's last checks before they are divided; inf where the average of |G|^2 is not
+    above 0: the gradient is too small to be distinguished from its noise. NaN for a member that diverged.
+
+    The gradient G_n of a probe of n of the N training examples, drawn without replacement, has a variance smaller by
+    the finite-population factor 1 - n/N: E|G_n|^2 = |G|^2 + (1/n - 1/N) tr(Sigma). What is recorded as
+    `gradient_square` is |G_n|^2 - s^2/n, with s^2 the estimate of tr(Sigma), as for a probe of an endless population;
+    s^2/N is added here. Of a probe that is the whole training set both are its own values.
 
     Args:
-      results: with `gradient_variance` (of tr Sigma) and `gradient_square` (of |G|^2), which --diagnostics records.
+      results: with `gradient_variance` (s^2) and `gradient_square`, which --diagnostics records.
       last_checks: how many of the member's last measured checks count.
 
     Raises:
       KeyError: the run was without diagnostics.
 
-    References: McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, appendix A.
+    References: McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, appendix A;
+    Cochran (1977), Sampling Techniques, theorem 2.2, for the finite-population factor.
     """
-    variance, square = results["gradient_variance"], results["gradient_square"]
+    variance = results["gradient_variance"]
+    square = results["gradient_square"] + variance / results.attrs["train_examples"]
     known = variance.notnull() & square.notnull()
     since_last = known.isel(check=slice(None, None, -1)).cumsum("check").isel(check=slice(None, None, -1))
     counts = known & (since_last <= last_checks)

@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from jaxreg.config import suppressed_by
+from jaxreg.config.steps import steps_before
 from jaxreg.measures.learning import at_last_check, between_checks
 
 
@@ -79,13 +80,16 @@ def peak_objective(results: xr.Dataset) -> xr.DataArray:
     return results["train_objective"].sel(step=after).max("step").assign_attrs(units="nats")
 
 
-def first_l1_step(results: xr.Dataset) -> float:
-    """The step at which late L1 sets in, l1_start · num_steps.
+def first_l1_step(results: xr.Dataset) -> int:
+    """The first step at which late L1 acts: the smallest whole number >= l1_start · num_steps.
 
     Raises:
       KeyError: L1 does not set in during training, or not at one step for all settings.
     """
-    start = results["l1_start"] * results["num_steps"]
-    if start.dims or results["check_step"].dims != ("check",) or not 0 < float(start) < float(results["num_steps"]):
+    start, num_steps = results["l1_start"], results["num_steps"]
+    if start.dims or num_steps.dims or results["check_step"].dims != ("check",):
         raise KeyError("l1_start")
-    return float(start)
+    first = steps_before(start.item(), num_steps.item())
+    if not 0 < first < num_steps.item():
+        raise KeyError("l1_start")
+    return first

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ WITHIN_SETTINGS = (
     *("x1", "x2", "example"),
 )
 
+LONGEST = 100  # characters of a text that is shown; what is longer fills figures, and takes minutes to lay out
 TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were given as
 
 
@@ -69,15 +71,48 @@ def setting_values(results: xr.Dataset, dims: Sequence[str] | None = None) -> li
 
 
 def setting_label(setting: Mapping[str, Any]) -> str:
-    """A setting in one line: "learning_rate=0.1, init_variance=0.01"."""
+    """A setting in one line: "learning_rate=0.1, init_variance=0.01"; to tell several apart, see `setting_labels`."""
     return ", ".join(f"{name}={value_label(value)}" for name, value in setting.items())
 
 
-def value_label(value: Any, digits: int = 6) -> str:
-    """A value of an axis as it is shown: whole numbers and text as they are, others in so many significant digits."""
+def setting_labels(settings: Sequence[Mapping[str, Any]], digits: int = 6) -> list[str]:
+    """Each setting in one line, as `setting_label`, with as many digits as it takes to tell its values apart."""
+    names = dict.fromkeys(name for setting in settings for name in setting)
+    labels: dict[str, dict[Any, str]] = {}
+    for name in names:
+        values = [setting[name] for setting in settings if name in setting]
+        labels[name] = dict(zip(values, value_labels(values, digits), strict=True))
+    return [", ".join(f"{name}={labels[name][value]}" for name, value in setting.items()) for setting in settings]
+
+
+def value_labels(values: Iterable[Any], digits: int = 6, longest: int = LONGEST) -> list[str]:
+    """The values of an axis as they are shown, with so many significant digits or as many as tell them apart.
+
+    Text is cut after `longest` characters; where that makes two look the same, their numbers come behind.
+    """
+    values = list(values)
+    for enough in range(digits, 18):  # 17 tell any two floats apart
+        labels = [value_label(value, enough, longest) for value in values]
+        if len(set(labels)) == len(set(values)):
+            return labels
+    named = dict(zip(values, labels, strict=True))
+    shared = Counter(named.values())  # of texts that begin alike and were cut short
+    numbered = {
+        value: label if shared[label] == 1 else f"{label} ({number})"
+        for number, (value, label) in enumerate(named.items(), 1)
+    }
+    return [numbered[value] for value in values]
+
+
+def value_label(value: Any, digits: int = 6, longest: int = LONGEST) -> str:
+    """A value of an axis as it is shown: whole numbers as they are, others in so many significant digits, text cut.
+
+    Two values may look the same; what names one of several is for `value_labels`.
+    """
     if isinstance(value, float):
-        return f"{value:g}" if value.is_integer() else f"{value:.{digits}g}"
-    return str(value)
+        return f"{value:.{max(digits, 6) if value.is_integer() else digits}g}"
+    text = str(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def held_at(results: xr.Dataset, setting: Mapping[str, Any] | None, *axes: str) -> tuple[xr.Dataset, str]:

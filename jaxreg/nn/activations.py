@@ -32,6 +32,7 @@ class Activation:
 
 
 def _odds(a: Array) -> Array:
+    """a >= 0 into [0, 1): the odds a as a probability. KL sparsity compares the mean of these, not that of a."""
     return a / (1 + a)
 
 
@@ -39,6 +40,8 @@ ACTIVATIONS: dict[str, Activation | Function] = {
     "sigmoid": Activation(jax.nn.sigmoid, unit_interval=lambda a: a, flat_ends=(0.0, 1.0)),
     "tanh": Activation(jnp.tanh, unit_interval=lambda a: (a + 1) / 2, flat_ends=(-1.0, 1.0)),
     "relu": Activation(jax.nn.relu, unit_interval=_odds, dies=True),
+    # The tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016, section 2): JAX's
+    # default, from which PyTorch's differs by up to 5e-4.
     "gelu": Activation(jax.nn.gelu),
     "elu": Activation(jax.nn.elu),
     "silu": Activation(jax.nn.silu),

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+# RMSProp divides by sqrt(v + 1e-8), as Optax does, v from 0 without correction of its bias: where gradients are below
+# 1e-4 by about 1e-4. PyTorch divides by sqrt(v) + 1e-8, and there takes steps up to 10 000 times as long.
 RMSPROP_EPS = 1e-8
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {

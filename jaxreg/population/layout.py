@@ -185,8 +185,11 @@ def memory_bytes(devices: Sequence[jax.Device]) -> int:
     The total, not what is free at the moment: the same command shall choose the same layout each time.
     """
     stats = [device.memory_stats() for device in devices]
-    if all(stats):
-        return sum(s["bytes_limit"] for s in stats if s)
+    return sum(s["bytes_limit"] for s in stats if s) if all(stats) else host_memory_bytes()
+
+
+def host_memory_bytes() -> int:
+    """The memory of this machine, or of its control group."""
     limits = [psutil.virtual_memory().total]
     with contextlib.suppress(OSError, ValueError):  # absent, or "max"
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import psutil
+from jax import Array
 
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
@@ -22,14 +22,18 @@ from jaxreg.diagnostics.probe import layer_watch
 from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import View, Watch, variables_of
 from jaxreg.errors import ConfigError
+from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
-from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
+from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.unread_axes import refuse_unread_axes
 
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
+_RECORDED_BYTES = 2 * 4  # that a member keeps of a recorded step: two losses
+_CHECK_BYTES = 5 * 4  # that a member keeps of a check: losses and accuracies
+_CHECK_BYTES_BESIDES = 64  # that each check takes besides
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
 
 Shapes = dict[str, jax.ShapeDtypeStruct]
@@ -85,7 +89,9 @@ def make_plan(
     """
     problem = problem or Problem()
     sweep = make_sweep(experiment, len(data.train.labels))
-    require_outputs(sweep.groups[0], data, problem)
+    _require_room(sweep)
+    for group in sweep.groups:
+        require_outputs(group, data, problem)
     layouts = plan_layouts(experiment, sweep, data, problem, devices)
     for group, layout in zip(sweep.groups, layouts, strict=True):
         require_terms(layout, group, data, problem)
@@ -149,7 +155,7 @@ def plan_layout(
 def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
     """The shapes of a member's state."""
     shapes: TrainState = jax.eval_shape(
-        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), jax.random.key(0)
+        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), random_key(0)
     )
     return shapes
 
@@ -221,6 +227,28 @@ def _asked_for(experiment: Experiment) -> list[Watch]:
     return watches
 
 
+def _require_room(sweep: Sweep) -> None:
+    """Refuses curves that would fill the memory, before any is made.
+
+    Raises:
+      ConfigError: naming the flag that says how many values a curve has.
+    """
+    members, checks = sweep.num_members, max(group.num_checks for group in sweep.groups)
+    recorded = -(-max(group.num_steps for group in sweep.groups) // sweep.record_every)
+    kept = {
+        "eval_every": checks * (members * _CHECK_BYTES + _CHECK_BYTES_BESIDES),
+        "record_every": recorded * members * _RECORDED_BYTES,
+    }
+    values = {"eval_every": min(group.eval_every for group in sweep.groups), "record_every": sweep.record_every}
+    words = {"eval_every": f"{checks} checks", "record_every": f"the losses of {recorded} steps"}
+    most = MEMORY_SHARE * host_memory_bytes() / _COPIES
+    if sum(kept.values()) > most:
+        flag = max(kept, key=kept.__getitem__)
+        needed = f"{words[flag]} of {members} member(s) would take {kept[flag] / 2**30:.1f} GiB"
+        remedy = "take a larger one, or fewer seeds or settings"
+        raise ConfigError(flag, values[flag], f"{needed}, at most {most / 2**30:.1f} GiB here; {remedy}")
+
+
 def _require_watches(plan: Plan) -> None:
     """Refuses watches that cannot measure here, or would fill the memory.
 
@@ -235,7 +263,7 @@ def _require_watches(plan: Plan) -> None:
             watch.require(plan.problem, params, plan.data)
     kept = {watch.name: max(_kept_bytes(watch, group, plan) for group in plan.sweep.groups) for watch in plan.watches}
     needed = len(plan.sweep.settings) * sum(kept.values())
-    most = min(_WATCHED_BYTES, MEMORY_SHARE * psutil.virtual_memory().total / _COPIES)
+    most = min(_WATCHED_BYTES, MEMORY_SHARE * host_memory_bytes() / _COPIES)
     if needed > most:
         flag = max(kept, key=kept.__getitem__)
         remedy = "check less often (--eval_every), or take fewer seeds or settings"
@@ -249,16 +277,25 @@ def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
     """What a watch keeps of all seeds of one setting of a group."""
     shapes = _watched_shapes(group, plan.data, plan.problem, [watch])
     once = sum(math.prod(shape.shape) * shape.dtype.itemsize for shape in shapes.values())
-    times = len(group.check_steps) if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
+    times = group.num_checks if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
     return once * times * (1 if watch.first_seed_only else len(plan.sweep.seeds))
 
 
 def _watched_shapes(group: Group, data: Data, problem: Problem, watches: Sequence[Watch]) -> Shapes:
     if not watches:
         return {}
+    measure = measured_by(watches, group, data, problem)
+    shapes: Shapes = jax.eval_shape(measure, random_key(0), {watch.name: watch.prepare(data) for watch in watches})
+    return shapes
+
+
+def measured_by(
+    watches: Sequence[Watch], group: Group, data: Data, problem: Problem
+) -> Callable[[Array, dict[str, Any]], dict[str, Any]]:
+    """(key, prepared data by watch) -> what watches measure of a new member of a group, by variable."""
     problem = with_terms(problem, group.terms)
 
-    def measure(key: Any, prepared: dict[str, Any]) -> dict[str, Any]:
+    def measure(key: Array, prepared: dict[str, Any]) -> dict[str, Any]:
         shapes = group.shared, data.input_shape, data.num_classes
         state = init_state(key, group.shared, problem, data.input_shape, data.num_classes)
         start = initial_params(problem, key, *shapes)
@@ -268,5 +305,4 @@ def _watched_shapes(group: Group, data: Data, problem: Problem, watches: Sequenc
             found |= watch.measure(View(state, state, group.shared, problem, start, step, prepared[watch.name]))
         return found
 
-    shapes: Shapes = jax.eval_shape(measure, jax.random.key(0), {watch.name: watch.prepare(data) for watch in watches})
-    return shapes
+    return measure

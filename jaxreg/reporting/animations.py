@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxreg.reporting import figures
-from jaxreg.reporting.figures.style import GREY, evenly
+from jaxreg.reporting.figures.style import GREY, evenly, style
 
 MAX_FRAMES = 40
 _DOTS_PER_INCH = 100  # as large as the page shows it
@@ -34,7 +35,8 @@ def decision_surfaces(
     Args, Raises: as in `figures.decision_surfaces`.
     """
     figure = figures.decision_surfaces(results, cols, rows, title=title)
-    clock = figure.text(0.99, 0.985, "", ha="right", va="top", fontsize=10, color=GREY, family="DejaVu Sans")
+    look: dict[str, Any] = {"fontsize": 10, "color": GREY, "family": "DejaVu Sans", "parse_math": False}
+    clock = figure.text(0.99, 0.985, "", ha="right", va="top", **look)
     steps = results["check_step"].max([dim for dim in results["check_step"].dims if dim != "check"]).values
     frames = []
     for check in evenly(len(steps), MAX_FRAMES):
@@ -61,5 +63,6 @@ def gif(frames: Sequence[Image.Image]) -> bytes:
 
 def _drawn(figure: Figure) -> Image.Image:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
+    with style():
+        figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     return Image.open(buffer).convert("RGB")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxreg import jax_settings
 from jaxreg import results as labelled
 from jaxreg.claims import compare, judge
 from jaxreg.errors import RunFolderError
@@ -19,6 +20,7 @@ from jaxreg.runs.folder import read_finished, read_flags
 from jaxreg.study import ReportFigure, Study
 
 
+@jax_settings.pinned()
 def write_report(
     folder: Path, study: Study, meta: Mapping[str, Any] | None = None, *, keep_figures: bool = False
 ) -> Path:

@@ -29,7 +29,7 @@ from jaxreg.reporting.document import (
     write_page,
 )
 from jaxreg.reporting.tables import interval, percent
-from jaxreg.statistics import paired_difference
+from jaxreg.statistics import paired_difference, rests_on_normality
 from jaxreg.study import ReportFigure
 
 KIND = '<meta name="generator" content="jaxreg comparison">'  # by which a comparison page is recognised
@@ -87,7 +87,7 @@ class Difference:
       mean, low, high: of the differences over the shared seeds, with the 95 % Student t interval, as fractions; NaN
         where there is none.
       n: seeds that both runs share and that diverged in neither.
-      remark: "identical", or why there is no difference or no interval; "" where there are both.
+      remark: "identical", why there is no difference or no interval, or that the interval is over few seeds; else "".
     """
 
     label: str
@@ -161,7 +161,8 @@ def difference(first: Run, other: Run) -> Difference:
     n = int(paired["n"])
     if n == 0:
         return none("not paired: a member diverged at each shared seed")
-    remark = "one seed, no interval" if n == 1 else "identical" if paired["identical"] else ""
+    few = "so few seeds: interval right for normal values" if rests_on_normality(n) else ""
+    remark = "one seed, no interval" if n == 1 else "identical" if paired["identical"] else few
     return Difference(other.label, mean, low, high, n, remark)
 
 

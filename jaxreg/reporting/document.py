@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from jaxreg.files import write_atomically
-from jaxreg.measures import value_label
+from jaxreg.measures import value_labels
 from jaxreg.measures.summary import Row
+from jaxreg.reporting.figures.style import style
 from jaxreg.reporting.tables import interval
 from jaxreg.study import ReportFigure as ReportFigure  # those who draw find it beside what shows it
 
@@ -119,7 +119,11 @@ def counted(count: int, noun: str) -> str:
 def axis_cells(values: pd.Series[Any]) -> list[Cell]:
     """A cell for each value of a swept hyperparameter."""
     numeric = pd.api.types.is_numeric_dtype(values)
-    return [Cell(value_label(value), float(value) if numeric else value, numeric) for value in values.tolist()]
+    labels = value_labels(values.tolist())
+    return [
+        Cell(label, float(value) if numeric else value, numeric)
+        for label, value in zip(labels, values.tolist(), strict=True)
+    ]
 
 
 def accuracy_cells(rows: Sequence[Row], quantity: str) -> list[Cell]:
@@ -177,8 +181,7 @@ def _image(figure: ReportFigure) -> str:
     if figure.files is not None and figure.files[1].stat().st_size > LARGE_SVG_BYTES:
         return _data_uri("png", figure.files[0].read_bytes())
     saved = functools.partial(_saved, figure.figure)
-    with mpl.rc_context({"svg.hashsalt": "jaxreg"}):
-        svg = saved(format="svg", metadata={"Date": None})
+    svg = saved(format="svg", metadata={"Date": None})
     kind, data = ("svg+xml", svg) if len(svg) <= MAX_SVG_BYTES else ("png", saved(format="png", dpi=160))
     return _data_uri(kind, data)
 
@@ -189,5 +192,6 @@ def _data_uri(kind: str, data: bytes) -> str:
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, facecolor="white", **options)
+    with style():
+        figure.savefig(buffer, facecolor="white", **options)
     return buffer.getvalue()

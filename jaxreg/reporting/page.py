@@ -29,6 +29,7 @@ from jaxreg.reporting.document import (
     write_page,
 )
 from jaxreg.reporting.tables import halted, shown_rows
+from jaxreg.statistics import rests_on_normality
 from jaxreg.study import ReportFigure
 
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
@@ -144,7 +145,8 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "statement": judgement.statement,
         "source": judgement.source,
         "reason": judgement.reason,
-        "n": f"n = {judgement.n}" if judgement.n else "not in this run",
+        "n": (f"n = {judgement.n}" if judgement.n else "not in this run")
+        + (", if normal" if judgement.rests_on_normality else ""),
         "evidence": Table(columns, [_evidence(part) for part in judgement.evidence]) if judgement.evidence else None,
     }
 
@@ -208,6 +210,8 @@ def _settings_caption(table: pd.DataFrame) -> str:
     seeds = int(table["seeds"].max())
     over = f"mean over {seeds} seeds ± half the width of its 95{_NO_BREAK}% interval (Student t)"
     words = f"Each setting at its last check: {over if seeds > 1 else 'one seed, no interval'}. Losses in nats."
+    if rests_on_normality(seeds):
+        words += f" Over {seeds} seeds intervals are right for normally distributed values, which so few cannot show."
     if len(table) > 1:
         among = ", among settings without a diverged member as long as there are any"
         words += (
@@ -253,7 +257,8 @@ def _comparison_row(row: Row) -> list[Cell]:
         verdict, kind = "not judged: one seed, no interval" if int(row["n"]) == 1 else "not judged: no interval", "open"
     else:
         verdict = kind = "inside" if row["inside"] else "outside"
-    remarks = [FITTED if row["fitted"] else "", row["note"]]
+    fragile = "so few seeds: if values are normal" if rests_on_normality(int(row["n"])) else ""
+    remarks = [FITTED if row["fitted"] else "", row["note"], fragile]
     return [
         Cell(row["setting"], row["setting"], numeric=False, remark=row["id"]),
         Cell(row["quantity"], row["quantity"], numeric=False, kind="unbroken"),

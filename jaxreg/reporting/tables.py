@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxreg.measures import setting_label, value_label
+from jaxreg.measures import setting_label, value_labels
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, ranking, summary
+from jaxreg.statistics import rests_on_normality
 
 if TYPE_CHECKING:
     from jaxreg.claims import Judgement
@@ -56,7 +57,8 @@ def print_table(results: xr.Dataset, console: Console) -> None:
         box=rich.box.SIMPLE_HEAD, caption="\n".join(_caption(table, len(top) + len(bottom))), caption_justify="left"
     )
     # A number that is cut misleads: headings fold, and where that is not enough the axes share a column.
-    values = {name: max(len(value_label(value)) for value in table[name]) for name in names}
+    labels = {name: value_labels(table[name]) for name in names}
+    values = {name: max(map(len, labels[name])) for name in names}
     folded = {name: max(values[name], *map(len, name.split("_"))) for name in names}
     room = console.width - 58
     together = len(names) > 1 and sum(folded.values()) + 3 * len(names) > room
@@ -74,8 +76,8 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     def add(chosen: list[int]) -> None:
         for i in chosen:
             row = rows[i]
-            setting = {name: row[name] for name in names}
-            cells = [setting_label(setting)] if together else list(map(value_label, setting.values()))
+            setting = {name: labels[name][i] for name in names}
+            cells = [setting_label(setting)] if together else list(setting.values())
             cells += [percent(*interval(row, f"final_{split}_accuracy")) for split in ("validation", "test")]
             cells += [halted(row), "best" if i == best else ""]
             printed.add_row(*map(Text, cells), style="bold" if i == best else None)
@@ -107,6 +109,8 @@ def interval(row: Row, quantity: str) -> tuple[float, float, float]:
 def _caption(table: pd.DataFrame, num_printed: int) -> list[str]:
     seeds = int(table["seeds"].max())
     lines = ["one seed gives no interval" if seeds == 1 else f"± half-width of the 95 % interval over {seeds} seeds"]
+    if rests_on_normality(seeds):
+        lines.append("intervals over so few seeds are right for normally distributed values")
     if len(table) > 1:
         lines.append("best on validation; test is only reported")
     if 0 < (table["diverged"] > 0).sum() < len(table):

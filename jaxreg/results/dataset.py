@@ -66,7 +66,7 @@ def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
         variables[name] = (*dims, *last), _on_grid(sweep, [history.arrays[name] for history in histories], len(last))
 
     best, stopped = variables["best_check"][1], variables["stopped_check"][1]
-    end = _per_setting(sweep, [len(group.check_steps) - 1 for group in sweep.groups])[..., None]
+    end = _per_setting(sweep, [group.num_checks - 1 for group in sweep.groups])[..., None]
     halts = _per_setting(sweep, [group.shared.after_stop == "halt" for group in sweep.groups])[..., None]
     final = np.where(halts & (stopped >= 0), stopped, end)
     for name in CHECK_VARIABLES:
@@ -139,12 +139,12 @@ def _coordinates(
         attrs = {"description": FIELDS[name].metadata["help"]}
         coordinates[name] = xr.Variable(*_without_constant(axes, table), attrs)
 
-    num_checks = max(len(group.check_steps) for group in sweep.groups)
+    num_checks = max(group.num_checks for group in sweep.groups)
     check_step = np.full((len(sweep.groups), num_checks), np.nan)
     seconds = check_step.copy()
     for number, (group, history) in enumerate(zip(sweep.groups, histories, strict=True)):
-        check_step[number, : len(group.check_steps)] = group.check_steps
-        seconds[number, : len(group.check_steps)] = np.cumsum(history.arrays["seconds"])
+        check_step[number, : group.num_checks] = group.check_steps
+        seconds[number, : group.num_checks] = np.cumsum(history.arrays["seconds"])
     batch_size = np.array([group.shared.batch_size for group in sweep.groups])[:, None]
     checks = {
         "check_step": (check_step, "steps", "optimizer steps taken at the check"),

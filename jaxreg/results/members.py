@@ -236,7 +236,7 @@ def _curve(dataset: xr.Dataset, sweep: Sweep, setting: int, seed: int, group: Gr
         .sel(seed=seed)
     )
     num_recorded = math.ceil(group.num_steps / sweep.record_every)
-    curve = curve.isel(check=slice(len(group.check_steps)), step=slice(num_recorded))
+    curve = curve.isel(check=slice(group.num_checks), step=slice(num_recorded))
     if "layer" in curve.dims:
         curve = curve.isel(layer=slice(len(group.shared.hidden_sizes) + 1))
     for name in ("check_step", "examples_seen"):  # floats where NaN fills them up

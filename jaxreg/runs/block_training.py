@@ -87,7 +87,7 @@ class BlockTraining:
 
         step = position.step
         while step < group.num_steps and (training := history.training(block)).any():
-            if step in group.check_steps and self._may_compact(group):
+            if group.is_checked(step) and self._may_compact(group):
                 remaining = compaction.remaining_members(block, training)
                 narrow = compaction.narrowed(layout, remaining)
                 if remaining != active.block and 2 * narrow.width <= active.placement.layout.width:
@@ -108,13 +108,13 @@ class BlockTraining:
             history.record_steps(active.block, first, step, *jax.device_get((metrics, watched)))
             took = time.perf_counter() - before
             self._record.cost.seconds["train"] += took
-            history.record_seconds(-(-step // group.eval_every), took)
-            if step in group.check_steps:
+            history.record_seconds(group.check_number(step), took)
+            if group.is_checked(step):
                 state = self._check(active, block, state, step)
             self._record.member_steps += int(training.sum()) * (step - first)
             self._tell_progress(dataclasses.replace(position, step=step))
 
-        history.count_checks(block, len(group.check_steps))
+        history.count_checks(block, group.num_checks)
         state = all_states(state)
         with self._record.cost.timed("evaluate"):
             if active is not all_members:
@@ -128,7 +128,7 @@ class BlockTraining:
         """Measures the active members of a block after a step, and returns their states."""
         placement, population = active.placement, active.population
         history, group = self._record.histories[block.group], placement.group
-        number = group.check_steps.index(step)
+        number = group.check_number(step)
         with self._record.cost.timed("evaluate"):
             for watch in self._plan.watches:
                 first_seed = active.block.seeds[0] == 0

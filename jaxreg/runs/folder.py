@@ -64,7 +64,7 @@ class Part(NamedTuple):
         return f"seeds {self.first_seed}+{self.seeds}"
 
 
-def open_run_folder(experiment: Experiment, own: Mapping[str, Any] | None = None) -> RunFolder:
+def open_run_folder(experiment: Experiment, identity: Identity) -> RunFolder:
     """Locks the folder of a run once it is clear that this run may use it.
 
     To be used as `with open_run_folder(…) as folder:`; nothing but the lock is written, and nothing deleted, before
@@ -74,13 +74,13 @@ def open_run_folder(experiment: Experiment, own: Mapping[str, Any] | None = None
       experiment: what is to be trained. Of `experiment.run`, `workdir` names the folder (None: a new
         `runs/<name>/<UTC stamp>`); with `resume` the run in the folder is gone on with, which must be the same one, and
         seeds are added where it is finished and more are asked for; with `overwrite` it is deleted.
-      own: parts of the user's own by name, which flags do not tell.
+      identity: what must agree for a run to be gone on with.
 
     Raises:
       RunFolderError: the folder is in use, not writable, holds something else than a jaxreg run or a run that was not
         asked for; or there is nothing to resume.
     """
-    settings, identity = experiment.run, Identity(experiment, own or {})
+    settings = experiment.run
     if settings.resume and settings.overwrite:
         raise RunFolderError("--resume goes on with a run, --overwrite deletes it: give one of them")
     if settings.workdir is None and settings.resume:
@@ -119,7 +119,7 @@ class RunFolder:
     def __init__(self, lock: FolderLock, experiment: Experiment, identity: Identity) -> None:
         """Compares the run that is in the locked folder with the one that is asked for; see `open_run_folder`."""
         self.path = lock.folder
-        remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in identity.own]
+        remarks = [f"# {name} is the user's own: flags alone do not repeat this run" for name in identity.given]
         self.flags_text = _as_text([*remarks, *flag_lines(experiment)])
         self.configuration = identity.configuration
         self.meta: dict[str, Any] = {"experiment": experiment.name}

@@ -38,7 +38,7 @@ class History:
     def __init__(self, plan: Plan, group: Group) -> None:
         """Room for a group."""
         members = (len(group.configs), len(plan.sweep.seeds))
-        checks = len(group.check_steps)
+        checks = group.num_checks
         self.record_every = plan.sweep.record_every
         recorded = math.ceil(group.num_steps / self.record_every)
         self._trains_on = group.shared.after_stop == "continue"

@@ -1,23 +1,19 @@
-"""What tells one run from another: the flags that are not at their defaults, and the parts of the user's own."""
+"""What tells one run from another: its flags, its data, the user's own parts, and the settings of JAX."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import inspect
-import itertools
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
-import numpy as np
-
+from jaxreg import jax_settings
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import NOT_COMPARED, experiment_from_flags, flag_lines
-from jaxreg.data import Data
 from jaxreg.errors import ConfigError
 from jaxreg.files import strict_json
+from jaxreg.population.planning import Plan
+from jaxreg.runs.earlier_identity import compared_lines, hash_differences, source_digests, split_flag
+from jaxreg.runs.own_parts import own_digests
+from jaxreg.runs.traced import digest_of
 
 ABSENT = "absent"  # the value, in a refusal, of a flag that is not given and has no default
 
@@ -28,45 +24,66 @@ class Identity:
     Attributes:
       flags: the compared flags by name, as a flagfile spells them. One that is not named has its default, so that a
         new flag does not make older runs other ones.
-      own: SHA-256 of each part of the user's own (data, model, penalties, ...) by name: arrays by content, functions
-        by source and by the values they close over.
+      data: SHA-256 of the data, wherever they come from.
+      own: SHA-256 of each part of the user's own by name, of what it computes at the shapes of the run.
+      jax: the settings of JAX and XLA that can change numbers.
+      given: the names of the parts that flags do not tell: those handed to `jaxreg.run`.
     """
 
-    def __init__(self, experiment: Experiment, own: Mapping[str, Any]) -> None:
-        self.flags = _compared(flag_lines(experiment))
-        self.own = {name: _digest(_pieces(part)) for name, part in own.items()}
-        self._lines, self._parts = flag_lines(experiment), dict(own)
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: str = "",
+        own: Mapping[str, str] | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._lines, self._parts = flag_lines(experiment), dict(given or {})
+        self.flags = _compared(self._lines)
+        self.data, self.own, self.given = data, dict(own or {}), list(self._parts)
+        self.jax = jax_settings.record()
+
+    @classmethod
+    def of(cls, plan: Plan, given: Mapping[str, Any]) -> Identity:
+        """The identity of a planned run; `given` are the user's own parts as they were handed over, data among them."""
+        return cls(plan.experiment, plan.data.digest, own_digests(plan, given), given)
 
     @property
     def configuration(self) -> str:
-        """The hash that checkpoints of a new run carry: of the flags that are not at their defaults, and of `own`."""
+        """The hash that checkpoints of a new run carry: of `record`, with the flags that are off their defaults."""
         usual = default_flags()
         chosen = {name: value for name, value in sorted(self.flags.items()) if value != usual.get(name)}
-        return _digest([strict_json({"flags": chosen, "own": self.own}).encode()])
+        return digest_of(strict_json(self.record() | {"flags": chosen}))
 
-    def record(self) -> dict[str, dict[str, str]]:
-        """What meta.json keeps under `identity`: all compared flags, so that a default may change, and `own`."""
-        return {"flags": self.flags, "own": self.own}
+    def record(self) -> dict[str, Any]:
+        """What meta.json keeps under `identity`; all compared flags, so that a default may change."""
+        return {"flags": self.flags, "data": self.data, "own": self.own, "jax": self.jax}
 
     def differences(self, meta: Mapping[str, Any], flags_text: str | None) -> list[str]:
         """How the run of a folder differs from this one, in words; empty where it is the same run.
 
         Args:
-          meta: its meta.json. Runs from before `identity` was kept there have a hash of all their flags and own parts
-            as `configuration`; it is compared with that of their flags and the own parts of this run.
+          meta: its meta.json. What an earlier version kept there is compared as that version did.
           flags_text: its flags.cfg, None where that is missing.
         """
-        if kept := meta.get("identity"):
-            differing = _in_words(_flag_differences(kept["flags"], self.flags))
-            return differing + _own_differences(kept["own"], self.own)
-        lines = self._lines if flags_text is None else flags_text.splitlines()
-        if differing := _in_words(flag_differences("\n".join(lines), "\n".join(self._lines))):
-            return differing
-        if meta.get("configuration") == _earlier_hash(lines, self._parts):
-            return []
-        names = list(dict.fromkeys([*meta.get("own", ()), *self.own]))
-        changed = f"{', '.join(names)} of your own, or its flags.cfg," if names else "its flags.cfg"
-        return [f"{changed} changed since"]
+        kept = meta.get("identity")
+        if kept is None:
+            here = "\n".join(self._lines)
+            there = here if flags_text is None else flags_text
+            if differing := _in_words(flag_differences(there, here)):
+                return differing
+            return hash_differences(meta, there.splitlines(), self._parts)
+        flags_there = {name: value for name, value in kept["flags"].items() if name not in NOT_COMPARED}
+        differing = _in_words(_flag_differences(flags_there, self.flags))
+        if "data" not in kept:
+            return differing + _own_differences(kept["own"], source_digests(self._parts))
+        if kept["data"] != self.data:
+            differing.append(f"other data: SHA-256 {kept['data'][:8]}… there, {self.data[:8]}… here")
+        differing += _own_differences(kept["own"], self.own)
+        return differing + [
+            f"{name}={kept['jax'].get(name, ABSENT)} there, {self.jax.get(name, ABSENT)} here"
+            for name in {**kept["jax"], **self.jax}
+            if kept["jax"].get(name) != self.jax.get(name)
+        ]
 
 
 def default_flags() -> dict[str, str]:
@@ -113,53 +130,7 @@ def _parsed(text: str) -> dict[str, str]:
 def _compared(lines: Iterable[str]) -> dict[str, str]:
     """Compared flags by name; of a repeated one all values, semicolons between."""
     flags: dict[str, str] = {}
-    for name, value in map(_flag, _compared_lines(lines)):
+    for line in compared_lines(lines, NOT_COMPARED):
+        name, value = split_flag(line)
         flags[name] = f"{flags[name]}; {value}" if name in flags else value
     return flags
-
-
-def _compared_lines(lines: Iterable[str]) -> list[str]:
-    stripped = (line.strip() for line in lines)
-    return [line for line in stripped if line.startswith("-") and _flag(line)[0] not in NOT_COMPARED | {"seeds"}]
-
-
-def _flag(line: str) -> tuple[str, str]:
-    name, equals, value = line.lstrip("-").partition("=")
-    return name.strip(), value.strip() if equals else "true"
-
-
-def _digest(pieces: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-# The user's own parts -------------------------------------------------------------------------------------------------
-
-
-def _earlier_hash(lines: Iterable[str], parts: Mapping[str, Any]) -> str:
-    """The `configuration` of runs that keep no `identity`: of all compared lines, defaults too, and the own parts."""
-    named = ([f"\n{name}: ".encode(), *_pieces(part)] for name, part in parts.items())
-    return _digest(["\n".join(_compared_lines(lines)).encode(), *itertools.chain.from_iterable(named)])
-
-
-def _pieces(part: Any) -> Iterator[bytes]:
-    """What tells a value from another one: arrays by content, functions by source and by the values they close over."""
-    if isinstance(part, Data):
-        yield from _pieces((*part.train, *part.validation, *part.test))
-    elif isinstance(part, np.ndarray | jax.Array):
-        yield np.asarray(part).tobytes()
-    elif isinstance(part, tuple | list):
-        for entry in part:
-            yield from _pieces(entry)
-    elif isinstance(part, functools.partial):
-        yield from _pieces((part.func, part.args, sorted(part.keywords.items())))
-    elif inspect.isfunction(part):
-        try:
-            yield inspect.getsource(part).encode()
-        except OSError:
-            yield part.__code__.co_code
-        yield from _pieces((part.__defaults__ or (), [cell.cell_contents for cell in part.__closure__ or ()]))
-    else:
-        yield re.sub(" at 0x[0-9a-f]+", "", repr(part)).encode()  # an address is another one in the next process

@@ -29,17 +29,25 @@ class Interruption:
 
     def at(self, position: Position) -> Stopped | None:
         """How the run stops here; None where it goes on."""
-        if self._guard and self._guard.stop is not None:
-            reason, exit_code = "stopped by a signal", self._guard.exit_code
-        elif self._is_late():
-            reason, exit_code = f"stopped after --max_minutes={self._max_minutes:g}", TIME_LIMIT_EXIT_CODE
-        else:
-            return None
-        return Stopped(f"{reason} at step {position.step} of {self._experiment}", exit_code)
+        if stop := self._by_a_signal(f"at step {position.step}"):
+            return stop
+        if self._is_late():
+            reason = f"stopped after --max_minutes={self._max_minutes:g} at step {position.step} of {self._experiment}"
+            return Stopped(reason, TIME_LIMIT_EXIT_CODE)
+        return None
+
+    def after_the_last_step(self) -> Stopped | None:
+        """How the run stops once all is trained and saved, before results are written; None where it goes on."""
+        return self._by_a_signal("after the last step")
 
     def take_save_request(self) -> bool:
         """Whether a signal asked for a checkpoint since the last call."""
         return self._guard is not None and self._guard.take_save_request()
+
+    def _by_a_signal(self, when: str) -> Stopped | None:
+        if self._guard is None or self._guard.stop is None:
+            return None
+        return Stopped(f"stopped by a signal {when} of {self._experiment}", self._guard.exit_code)
 
     def _is_late(self) -> bool:
         started = self._first_chunk is not None and self._max_minutes > 0

@@ -9,13 +9,15 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
-PACKAGES = ("jaxreg", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "xarray")
+DECIDE_BITS = ("jaxreg", "jax", "jaxlib", "flax", "optax")  # what computes the numbers of a run
+PACKAGES = (*DECIDE_BITS, "orbax-checkpoint", "numpy", "scipy", "xarray")
 
 
 def utc_stamp() -> str:
@@ -63,6 +65,16 @@ def device_description() -> dict[str, Any]:
         "cpu_cores": os.cpu_count(),
         "machine": platform.machine(),
     }
+
+
+def changes_since(meta: Mapping[str, Any]) -> list[str]:
+    """What computes the numbers now and was another when a run's meta.json was written, in words."""
+    versions, device = package_versions(), device_description()
+    there = {name: meta.get("versions", {}).get(name) for name in DECIDE_BITS}
+    there |= {f"device {name}": meta.get("device", {}).get(name) for name in ("platform", "kind")}
+    here = versions | {f"device {name}": value for name, value in device.items()}
+    changed = {name: old for name, old in there.items() if old not in (None, here.get(name))}
+    return [f"{name} {old} there, {here.get(name)} here" for name, old in changed.items()]
 
 
 def peak_memory_bytes() -> int:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks to save and stop, the second ends the process at once. SIGUSR1: save and go on."""
+"""SIGINT, SIGTERM, SIGHUP: the first asks to save and stop, the second ends the process. SIGUSR1: save and go on."""
 
 from __future__ import annotations
 
@@ -7,25 +7,69 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
-LEAVING = (signal.SIGINT, signal.SIGTERM)
+LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAVING = signal.SIGUSR1
 
 _log = logging.getLogger("jaxreg")
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to leave while nothing was trained. `exit_code` is 128 + its number."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(signal.Signals(number).name)
+
+
+@contextlib.contextmanager
+def leaving_in_order() -> Iterator[None]:
+    """For the whole of a command: the first signal to leave raises `Interrupted`, the second ends the process at once.
+
+    SIGUSR1 is ignored, for there is nothing to save. `SignalGuard` takes over while a run is trained. In any other
+    thread than the main one nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: FrameType | None) -> None:
+        for each in _heeded():
+            signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)
+        raise Interrupted(number)
+
+    numbers = (*_heeded(), SAVING)
+    previous = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN if number == SAVING else leave)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _heeded() -> list[signal.Signals]:
+    """The signals to leave, but for a SIGHUP that `nohup` has turned off."""
+    return [each for each in LEAVING if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+
+
 class SignalGuard:
     """Context manager that turns signals into flags which the host loop reads between chunks.
 
-    The first SIGINT or SIGTERM sets `stop`. The second one ends the process at once with exit code 128 + number, in the
-    middle of a compiled program too: signals are read by a thread of their own, because Python's handlers have to wait
-    until XLA returns to the main thread. Previous handlers are restored on exit.
+    The first SIGINT, SIGTERM or SIGHUP sets `stop`. The second one ends the process at once with exit code 128 +
+    number, in the middle of a compiled program too: signals are read by a thread of their own, because Python's
+    handlers have to wait until XLA returns to the main thread. Previous handlers are restored on exit.
+
+    SIGHUP is left alone where it is ignored (`nohup`), and never is the second signal: a terminal that is closed sends
+    it twice, by the kernel and by the shell.
 
     Only the main thread receives signals: entered in any other thread, the guard does nothing and `stop` stays None.
 
     Attributes:
-      stop: None until the first SIGINT or SIGTERM, then its number.
+      stop: None until the first SIGINT, SIGTERM or SIGHUP, then its number.
     """
 
     def __init__(self) -> None:
@@ -35,7 +79,7 @@ class SignalGuard:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number (130 for SIGINT, 143 for SIGTERM), 0 while none has come."""
+        """128 + the signal's number (130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP), 0 while none has come."""
         return 0 if self.stop is None else 128 + self.stop
 
     def take_save_request(self) -> bool:
@@ -53,7 +97,7 @@ class SignalGuard:
         self._watcher.start()
         # The C handler writes each signal's number into the pipe as soon as it comes.
         self._previous_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._previous = {number: signal.signal(number, _leave_to_watcher) for number in (*LEAVING, SAVING)}
+        self._previous = {number: signal.signal(number, _leave_to_watcher) for number in (*_heeded(), SAVING)}
         return self
 
     def __exit__(
@@ -80,7 +124,7 @@ class SignalGuard:
         elif number in LEAVING and self.stop is None:
             self.stop = number
             _log.warning("%s: saving, then leaving; again to leave at once", signal.Signals(number).name)
-        elif number in LEAVING:
+        elif number in LEAVING and number != signal.SIGHUP:
             with contextlib.suppress(OSError):
                 os.write(2, b"leaving at once\n")
             os._exit(128 + number)

@@ -53,7 +53,7 @@ class Snapshots:
             return True
         if every := self._record.plan.experiment.run.checkpoint_every:
             return step % every == 0
-        return step in group.check_steps and time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
+        return group.is_checked(step) and time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint.

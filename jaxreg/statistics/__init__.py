@@ -4,7 +4,14 @@ n is always the number of seeds. Everything named here is public: `from jaxreg.s
 """
 
 from jaxreg.statistics.estimators import log_binned, ratio_of_means
-from jaxreg.statistics.intervals import bootstrap_interval, mean_in_words, mean_interval, prediction_interval
+from jaxreg.statistics.intervals import (
+    FEW_SEEDS,
+    bootstrap_interval,
+    mean_in_words,
+    mean_interval,
+    prediction_interval,
+    rests_on_normality,
+)
 from jaxreg.statistics.power import MOST_SEEDS, seeds_needed, seeds_needed_sign
 from jaxreg.statistics.significance import (
     ROUNDING,
@@ -20,6 +27,7 @@ from jaxreg.statistics.significance import (
 )
 
 __all__ = [
+    "FEW_SEEDS",
     "MOST_SEEDS",
     "ROUNDING",
     "TTest",
@@ -33,6 +41,7 @@ __all__ = [
     "paired_difference",
     "prediction_interval",
     "ratio_of_means",
+    "rests_on_normality",
     "seeds_needed",
     "seeds_needed_sign",
     "sign_p",

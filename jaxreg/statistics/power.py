@@ -57,6 +57,10 @@ def _t_power(effect: float, n: int, alpha: float) -> float:
 def seeds_needed_sign(agreeing: float = 1.0, alpha: float = 0.05, power: float = 0.8) -> int | None:
     """Smallest number of untied pairs at which the exact two-sided sign test decides with probability ≥ power.
 
+    Its power at n pairs is P(X ≤ k), X ~ Binomial(n, 1 - agreeing), with k the largest count for which it decides:
+    P(Y ≤ k) ≤ alpha / 2, Y ~ Binomial(n, 1/2). Since counts are whole it rises in a sawtooth, and some larger n have a
+    little less than that power.
+
     Args:
       agreeing: chance that a pair has the sign of the majority. At 1 the answer is the smallest n with 2**(1 - n) ≤
         alpha: 6 for one test at 0.05; alpha = 0.05 / m for the first of m tests in Holm's order.
@@ -64,28 +68,28 @@ def seeds_needed_sign(agreeing: float = 1.0, alpha: float = 0.05, power: float =
       power: in (0, 1).
 
     Returns:
-      n, exact up to 100 and beyond by the normal approximation; None without a majority (agreeing ≤ 1/2) or where more
-      than 10 000 would be needed.
+      n, exact; None without a majority (agreeing ≤ 1/2) or where more than 10 000 would be needed.
 
-    References: Noether (1987), Sample size determination for some common nonparametric tests, section 2.
+    References: Dixon and Mood (1946), The statistical sign test; Noether (1987), Sample size determination for some
+    common nonparametric tests, section 2, for the normal approximation that says where to look.
     """
-    if not agreeing > 0.5:
+    if not (agreeing > 0.5 and alpha > 0):
         return None
-    n, chance = _binomial_table()
-    most_against = (chance <= alpha / 2).sum(-1) - 1  # the largest smaller count that still decides, -1 for none
-    enough = np.where(
-        most_against >= 0, scipy.special.bdtr(np.maximum(most_against, 0.0), n, 1 - agreeing) >= power, False
-    )
-    if enough.any():
-        return int(n[enough.argmax()])
     spread = math.sqrt(agreeing * (1 - agreeing))
-    quantiles = scipy.special.ndtri(1 - alpha / 2) / 2 + spread * scipy.special.ndtri(power)
-    normal = math.ceil((quantiles / (agreeing - 0.5)) ** 2)
-    return max(len(n) + 1, normal) if normal <= MOST_SEEDS else None
+    quantiles = -scipy.special.ndtri(alpha / 2) / 2 + spread * scipy.special.ndtri(power)
+    normal = (quantiles / (agreeing - 0.5)) ** 2  # by the normal approximation, a few per cent too low
+    first, last = max(1, int(normal / 2)), min(MOST_SEEDS, int(2 * normal) + 20)
+    n, most_against = _most_against(alpha, first, last)
+    enough = scipy.special.bdtr(most_against, n, 1 - agreeing) >= power
+    return int(n[enough.argmax()]) if enough.any() else None
 
 
-@functools.cache
-def _binomial_table() -> tuple[Values, Values]:
-    """n = 1 … 100, and P(X ≤ k), X ~ Binomial(n, 1/2), [n, k] for k = 0 … 50."""
-    n = np.arange(1, 101)
-    return n, np.asarray(scipy.special.bdtr(np.arange(51.0), n[:, None], 0.5))
+def _most_against(alpha: float, first: int, last: int) -> tuple[Values, Values]:
+    """The n from first to last at which the sign test can decide, and the largest smaller count with which it does."""
+    n = np.arange(max(first, math.ceil(1 - math.log2(alpha))), last + 1)  # P(Y = 0) = 2**-n
+    k = np.maximum(np.floor(n / 2 + scipy.special.ndtri(alpha / 2) * np.sqrt(n) / 2), 0.0)  # nearly
+    while (fewer := (k > 0) & (scipy.special.bdtr(k, n, 0.5) > alpha / 2)).any():
+        k -= fewer
+    while (more := scipy.special.bdtr(k + 1, n, 0.5) <= alpha / 2).any():
+        k += more
+    return n, k

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxreg.config import Hparams
+from jaxreg.jax_settings import random_key
 from jaxreg.nn.trees import Params
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem
@@ -31,7 +32,7 @@ class TrainState(NamedTuple):
 
 def member_key(base_seed: Array | int, seed: Array | int, purpose: int) -> Array:
     """The key of one seed for one purpose (INIT, TRAIN_ORDER, ...); nothing else in a sweep touches it."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(base_seed), seed), purpose)
+    return jax.random.fold_in(jax.random.fold_in(random_key(base_seed), seed), purpose)
 
 
 def init_state(

@@ -22,6 +22,7 @@ from jaxreg.config.parts import readers_of
 from jaxreg.config.sweeps import Sweep
 from jaxreg.config.validation import describe
 from jaxreg.errors import ConfigError
+from jaxreg.jax_settings import random_key
 from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.training.member import Metrics, after_check, evaluate, update
 from jaxreg.training.problem import Problem, with_terms
@@ -89,7 +90,7 @@ def hyperparameters_read(
         return checked, metrics, measured
 
     shapes = (
-        jax.eval_shape(lambda: jax.random.key(0)),
+        jax.eval_shape(lambda: random_key(0)),
         jax.ShapeDtypeStruct((hparams.batch_size, math.prod(input_shape)), jnp.float32),
         jax.ShapeDtypeStruct((hparams.batch_size,), jnp.int32),
         jax.ShapeDtypeStruct((), jnp.int32),

@@ -270,3 +270,24 @@ def test_measures_are_read_off_the_results() -> None:
     trend, lower = judge(claims, make_results(seeds=12))
     assert (trend.verdict, lower.verdict) == ("supported", "supported")
     assert trend.units == "steps"
+
+
+FEW = "this rests on the values being normally distributed, which so few seeds cannot show."
+
+
+@pytest.mark.parametrize("claim", [RISES, LOWER, BEST], ids=lambda claim: type(claim).__name__)
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_a_verdict_of_the_t_test_over_few_seeds_says_that_it_rests_on_normality(claim: Claim, n: int) -> None:
+    means = [3.0, 2.0, 1.0, 1.5, 0.0, 5.0, 6.0] if claim is BEST else np.arange(7.0).tolist()
+    found = claim.judge(of(noisy(means, seeds=n, sd=1e-4)))
+    assert found.verdict in ("supported", "contradicted")
+    assert (found.n, found.rests_on_normality) == (n, n < 5)
+    assert found.reason.endswith(f"With n = {n} {FEW}") == (n < 5)
+
+
+def test_no_verdict_rests_on_normality_where_none_was_decided_or_none_was_a_t_test() -> None:
+    undecided = LOWER.judge(of(np.random.default_rng(0).normal(size=(7, 3))))
+    assert (undecided.verdict, undecided.rests_on_normality) == ("undecided", False)
+    identical = LOWER.judge(of(np.ones((7, 3))))
+    assert (identical.verdict, identical.rests_on_normality) == ("contradicted", False)
+    assert FEW not in undecided.reason + identical.reason

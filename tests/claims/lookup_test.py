@@ -22,6 +22,16 @@ def test_a_coordinate_along_two_axes_finds_its_settings() -> None:
     assert judgement.evidence[0].difference == pytest.approx(-1)
 
 
+def test_a_value_is_found_among_others_that_agree_with_it_to_six_digits() -> None:
+    near = [0.1, 0.10000001, 0.2]
+    results = make_results(axes={"learning_rate": near})
+    claim = Best("", LOSS, {"learning_rate": 0.10000001}, "learning_rate", "lower").judge(results)
+    assert [e.label for e in claim.evidence] == [
+        "learning_rate 0.10000001 against 0.1",
+        "learning_rate 0.10000001 against 0.2",
+    ]
+
+
 def test_zipped_and_fixed_names_find_their_setting() -> None:
     results = make_results(
         axes={"batch_size": [10, 50, 100]}, zipped={"learning_rate": ("batch_size", [0.1, 0.2, 0.4])}

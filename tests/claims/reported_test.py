@@ -183,3 +183,11 @@ def test_a_number_may_stand_for_something_that_is_read_off_the_results() -> None
     assert read_off["mean"][0] == pytest.approx(plain["mean"][0] / 2)
     assert read_off["variable"].tolist() == ["half_of_the_accuracy"]
     assert compare(results, [dataclasses.replace(LOW_RATE, variable=not_recorded)]).empty
+
+
+@pytest.mark.parametrize("n", [2, 4, 5])
+def test_over_few_seeds_a_verdict_says_that_it_rests_on_normality(n: int) -> None:
+    spread = np.resize([-0.01, 0.01], (3, n)) + 0.853
+    found = REPORTED.judge(of(spread, ACCURACY, "1"))
+    assert (found.verdict, found.rests_on_normality) == ("supported", n < 5)
+    assert (f"With n = {n} this rests on" in found.reason) == (n < 5)

@@ -8,6 +8,7 @@ import pytest
 from jaxreg.claims import Measure, Within
 from tests.claims.made_up import (
     LOSS,
+    noisy,
     of,
     rate,
     verdicts,
@@ -62,3 +63,9 @@ def test_within_is_not_decided_in_favour_of_a_setting_that_diverges() -> None:
     assert verdicts(Within("", LOSS, rate(0.001), 0, 2), of(loss)) == "undecided"
     assert verdicts(Within("", LOSS, rate(0.001), 2, 3), of(loss)) == "undecided"
     assert verdicts(Within("", LOSS, rate(0.001), 0, 0.5), of(loss)) == "contradicted"
+
+
+def test_over_few_seeds_it_says_that_it_rests_on_normality() -> None:
+    few, enough = (Within("w", LOSS, {"learning_rate": 0.001}, 0, 9).judge(of(noisy([5.0], n, key=1))) for n in (3, 5))
+    assert (few.verdict, few.rests_on_normality, enough.rests_on_normality) == ("supported", True, False)
+    assert "With n = 3 this rests on" in few.reason

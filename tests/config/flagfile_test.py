@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.flags import make_flags, to_experiment
+from experiments.flags import make_flags, read_flags, to_experiment
 from jaxreg.config.consistency import validate
 from jaxreg.config.experiment import DataConfig, Experiment, RunConfig
-from jaxreg.config.flagfile import experiment_from_flags, flag_lines, parse_values
+from jaxreg.config.flagfile import experiment_from_flags, flag_lines, flags_of, parse_values, with_flagfiles
 from jaxreg.config.hparams import Hparams
 from jaxreg.errors import ConfigError
 
 
 def from_flags(*lines: str) -> Experiment:
     values = make_flags()
-    values(["program", *lines])
+    read_flags(values, ["program", *lines])
     return to_experiment("run", values)
 
 
@@ -38,6 +38,8 @@ def from_flags(*lines: str) -> Experiment:
         ("momentum", "lin:0.9:0:4", (0.9, 0.6, 0.3, 0.0)),
         ("batch_size", "log:1:1000:4", (1, 10, 100, 1000)),
         ("num_steps", "lin:100:300:3", (100, 200, 300)),
+        ("num_steps", "1e1,2e3", (10, 2000)),
+        ("batch_size", "1.0", (1,)),
     ],
 )
 def test_values_are_read(name: str, text: str, expected: tuple[Any, ...]) -> None:
@@ -168,6 +170,84 @@ def test_a_malformed_flag_is_refused_in_one_line(line: str, words: str) -> None:
     assert str(refusal.value).startswith(f"{line}: ")
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_lines_of_a_flagfile_are_read_with_their_comments_and_quotation_marks() -> None:
+    text = """\ufeff--seeds=3   # three
+# a comment
+    // another one
+
+--report # a=b
+--data_dir=/a#b c\t# and a comment
+--workdir="/a #b"  # quoted
+'--dataset=a # set'
+--tensorboard_max_runs='3'
+--progress="\\"a\\\\b\\n"
+--layout=
+"""
+    assert list(flags_of(text)) == [
+        *(
+            (1, "--seeds=3"),
+            (5, "--report"),
+            (6, "--data_dir=/a#b c"),
+            (7, "--workdir=/a #b"),
+            (8, "--dataset=a # set"),
+        ),
+        *((9, "--tensorboard_max_runs=3"), (10, '--progress="a\\b\n'), (11, "--layout=")),
+    ]
+
+
+@settings(derandomize=True, max_examples=50, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: text == text.strip()))
+def test_any_text_comes_back_from_a_flagfile(text: str) -> None:
+    experiment = Experiment(data=DataConfig(data_dir=text))
+    assert experiment_from_flags("\n".join(flag_lines(experiment))) == experiment
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"seeds=3", "line 1: is no flag"),
+        (b"\n--seeds 3", "line 2: gives no value; write --seeds=VALUE"),
+        (b'--workdir="a', "line 1: a quotation mark is not closed"),
+        (b'--workdir="a" b', "line 1: a quotation mark is not closed, or something else than a comment follows it"),
+        (b"--", "line 1: is no flag"),
+        (b"--seeds=\xff", "something else than text"),
+        (b"\0", "something else than text"),
+        (b"#" * (1 << 21), "too large"),
+    ],
+)
+def test_a_flagfile_of_something_else_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.cfg").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^--flagfile=a\.cfg: ") as refusal:
+        with_flagfiles(["--flagfile=a.cfg"])
+    assert words in str(refusal.value)
+
+
+def test_flagfiles_name_others_from_their_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "a.cfg").write_text("--seeds=2\n--flagfile=b.cfg\n--flagfile=../c.cfg\n", encoding="utf-8")
+    (tmp_path / "sets" / "b.cfg").write_text("\ufeff--init=he\n", encoding="utf-8")
+    (tmp_path / "c.cfg").write_text("--noreport\n", encoding="utf-8")
+    expected = ["--seeds=1", "--seeds=2", "--init=he", "--noreport", "--seeds=3"]
+    assert with_flagfiles(["--seeds=1", "--flagfile=sets/a.cfg", "--seeds=3"]) == expected
+    assert with_flagfiles(["--seeds=1", "--flagfile", "sets/a.cfg", "--seeds=3"]) == expected
+    assert with_flagfiles(["--", "--flagfile=sets/a.cfg"]) == ["--", "--flagfile=sets/a.cfg"]
+
+
+def test_flagfiles_that_name_each_other_or_stand_in_a_run_folder_are_refused(tmp_path: Path) -> None:
+    others = {"a": "b", "b": "a", "itself": "itself"}
+    for name, other in others.items():
+        (tmp_path / f"{name}.cfg").write_text(f"--flagfile={other}.cfg\n", encoding="utf-8")
+    for name in others:
+        with pytest.raises(ConfigError, match="names itself"):
+            with_flagfiles([f"--flagfile={name}.cfg"])
+    with pytest.raises(ConfigError, match=r"--flagfile=a\.cfg: names itself, by way of b\.cfg"):
+        with_flagfiles(["--flagfile=a.cfg"])
+    (tmp_path / "flags.cfg").write_text("--flagfile=/etc/passwd\n", encoding="utf-8")
+    (tmp_path / "meta.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"passwd: flags\.cfg repeats a run and names no other file"):
+        with_flagfiles(["--flagfile=flags.cfg"])
 
 
 def test_flags_are_read_as_they_are_written() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -78,8 +79,15 @@ def test_the_defaults_are_allowed() -> None:
         (axes(activation=["relu", "rellu"]), "activation", "rellu", "did you mean relu?"),
         (axes(learning_rate=[]), "learning_rate", "", "empty list"),
         (axes(learning_rate=[0.1, 0.2, 0.1]), "learning_rate", "0.1,0.2,0.1", "0.1 is in the list twice"),
+        (
+            axes(learning_rate=[0.1, 0.5, 0.100000001]),
+            "learning_rate",
+            "0.1,0.5,0.100000001",
+            "0.1 and 0.100000001 are one number in float32",
+        ),
         (axes(hidden_sizes=[(8, 4), (8,), (8, 4)]), "hidden_sizes", "8x4,8,8x4", "8x4 is in the list twice"),
-        (axes(batch_size=[10, 10.0]), "batch_size", "10", "whole"),
+        (axes(batch_size=[10, 10.5]), "batch_size", "10.5", "whole"),
+        (axes(batch_size=[10, 10.0]), "batch_size", "10,10", "10 is in the list twice"),
         (axes(learning_rates=[0.1]), "learning_rates", "...", "did you mean learning_rate?"),
         (Experiment(seeds=0), "seeds", "0", "from 1"),
         (Experiment(first_seed=-1), "first_seed", "-1", "from 0"),
@@ -157,7 +165,7 @@ def test_a_refusal_names_the_flag_the_value_and_what_is_allowed(
         hparams(hidden_sizes=()),
         hparams(num_steps=2**31 - 1, batch_size=1),
         axes(init=("zeros", "torch"), hidden_sizes=[(), (8,), (8, 8)]),
-        axes(learning_rate=[0.1, 0.1 + 1e-9]),
+        axes(learning_rate=[0.1, 0.1 + 1e-8]),
         Experiment(first_seed=2**32 - 3, seeds=3, base_seed=2**32 - 1),
         Experiment(axes={"learning_rate": RATES, "batch_size": (5, 6)}, zip=(("batch_size", "learning_rate"),)),
         Experiment(run=RunConfig(workdir="w", resume=True)),
@@ -207,6 +215,29 @@ def test_every_hyperparameter_is_documented_and_its_default_allowed() -> None:
             assert readers_of(name)
 
 
+def test_options_take_numbers_of_numpy_and_jax_whole_floats_and_paths() -> None:
+    shared: dict[str, Any] = {"num_steps": 1e1, "learning_rate": jax.numpy.float32(0.5), "hidden_sizes": [np.int8(4)]}
+    axes: dict[str, Any] = {"momentum": jax.numpy.array([0, 0.5])}
+    data: dict[str, Any] = {"data_dir": Path("sets"), "noise": np.float64(0.5), "num_points": np.uint8(20)}
+    run: dict[str, Any] = {"workdir": Path("w"), "max_minutes": 1, "checkpoint_every": np.float32(2)}
+    own: dict[str, Any] = {"seeds": np.int64(2), "first_seed": 1e1, "eval_every": np.array(5), "diagnostics": np.True_}
+    asked = Experiment(hparams=Hparams(**shared), axes=axes, data=DataConfig(**data), run=RunConfig(**run), **own)
+    validate(asked)
+    assert asked == Experiment(
+        hparams=Hparams(num_steps=10, learning_rate=0.5, hidden_sizes=(4,)),
+        axes={"momentum": (0.0, 0.5)},
+        data=DataConfig(data_dir="sets", noise=0.5, num_points=20),
+        run=RunConfig(workdir="w", max_minutes=1.0, checkpoint_every=2),
+        seeds=2,
+        first_seed=10,
+        eval_every=5,
+        diagnostics=True,
+    )
+    kept = [asked.seeds, asked.first_seed, asked.eval_every, asked.run.checkpoint_every, asked.hparams.num_steps]
+    assert {type(value) for value in kept} == {int}
+    assert type(asked.run.max_minutes) is float
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -232,3 +263,22 @@ def test_rules_say_what_they_hold() -> None:
     rule = number(0, 1, above=True, below=True)
     assert [rule.holds(x) for x in (0.0, 1e-30, 0.5, 1.0, float("nan"))] == [False, True, True, False, False]
     assert [whole_number(1, 3).holds(x) for x in (0, 1, 3, 4, 2.0)] == [False, True, True, False, False]
+
+
+def test_epochs_which_no_device_sees_may_differ_by_less_than_float32() -> None:
+    validate(axes(num_epochs=[1.0, 1.00000001]))
+
+
+@pytest.mark.parametrize("text", ["false", "true", "", 0, 1, None])
+def test_every_switch_refuses_what_is_no_truth_value(text: Any) -> None:
+    """ "false" counted as true."""
+    for kind, wrap in (
+        (Experiment, lambda part: part),
+        (DataConfig, lambda part: Experiment(data=part)),
+        (RunConfig, lambda part: Experiment(run=part)),
+    ):
+        switches = [field.name for field in dataclasses.fields(kind) if field.metadata.get("kind") is bool]
+        assert switches or kind is DataConfig
+        for name in switches:
+            with pytest.raises(ConfigError, match=f"^--{name}="):
+                validate(wrap(kind(**{name: text})))

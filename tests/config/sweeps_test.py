@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxreg.config import FIELDS, STATIC, TRACED, Experiment, Hparams
-from jaxreg.config.remarks import remarks
+from jaxreg.config.remarks import remarks, remarks_on_steps
 from jaxreg.config.sweeps import Sweep, hyperparameter_table, make_sweep, resolve
 from jaxreg.errors import ConfigError
 
@@ -139,6 +139,17 @@ def test_checks_are_evenly_spaced_and_end_with_the_last_step(
     assert len(checks) <= 21 or eval_every
 
 
+@pytest.mark.parametrize(("num_steps", "eval_every"), [(1, 1), (7, 1), (7, 3), (9, 3), (100, 30), (10, 10), (10, 99)])
+def test_what_is_asked_about_one_check_agrees_with_the_list_of_all(num_steps: int, eval_every: int) -> None:
+    (group,) = sweep(num_steps=num_steps, eval_every=eval_every).groups
+    checks = group.check_steps
+    assert group.num_checks == len(checks)
+    assert [step for step in range(num_steps + 1) if group.is_checked(step)] == list(checks)
+    assert [group.check_number(step) for step in checks] == list(range(len(checks)))
+    towards = [next(i for i, check in enumerate(checks) if check >= step) for step in range(num_steps + 1)]
+    assert [group.check_number(step) for step in range(num_steps + 1)] == towards
+
+
 @pytest.mark.parametrize(
     ("num_steps", "members", "record_every"),
     [(1000, 1, 1), (32_000, 1000, 1), (32_001, 1000, 2), (1_000_000, 320, 10), (2**31 - 1, 1, 68)],
@@ -218,3 +229,33 @@ def test_what_has_no_effect_is_said_in_a_line_each(experiment: Experiment, words
     for line, part in zip(lines, words, strict=True):
         assert part in line
         assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (sweep(num_steps=100, warmup_steps=100.0, patience=20, l1_strength=0.1, l1_start=0.99), []),
+        (sweep(num_steps=100, warmup_steps=101.0), ["--warmup_steps=101 is longer than training, 100 steps"]),
+        (sweep({"num_steps": (50, 100)}, warmup_steps=60.0), ["50 steps: .* (so at 1 of 2 settings)"]),
+        (
+            sweep(num_steps=100, l1_strength=0.1, l1_start=0.999),
+            ["--l1_start=0.999: L1 never sets in within 100 steps"],
+        ),
+        (sweep(num_steps=100, l1_start=1.0), []),  # said elsewhere: there is no L1
+        (sweep(num_steps=100, patience=21), ["--patience=21 never runs out: there are 20 checks after the first"]),
+    ],
+    ids=str,
+)
+def test_what_training_is_too_short_for_is_said(made: Sweep, words: list[str]) -> None:
+    lines = remarks_on_steps(made)
+    assert len(lines) == len(words)
+    for line, part in zip(lines, words, strict=True):
+        assert all(piece in line for piece in part.split(".*"))
+
+
+@pytest.mark.parametrize("name", ["dropout_rate", "kl_strength"])
+def test_what_acts_on_hidden_layers_has_no_effect_without_them(name: str) -> None:
+    fields: dict[str, Any] = {"hidden_sizes": (), name: 0.5}
+    (line,) = remarks(Experiment(hparams=Hparams(**fields)))
+    assert line == f"--{name} has no effect with --hidden_sizes=none; it acts on hidden layers"
+    assert remarks(Experiment(hparams=Hparams(**fields), axes={"hidden_sizes": ((), (8,))})) == []

@@ -93,6 +93,94 @@ def test_splits_of_different_shapes_are_refused(part: str) -> None:
     def split(features: int) -> Split:
         return Split(np.zeros((5, features), np.float32), np.zeros(5, np.int32))
 
-    splits = {name: split(81 if name == part else 64) for name in ("train", "validation", "test")}
+    train, validation, test = (split(81 if name == part else 64) for name in ("train", "validation", "test"))
     with pytest.raises(DataError, match=f"{part} examples have 81 features, 8x8 inputs have 64"):
-        Data(**splits, name="nine", input_shape=(8, 8), num_classes=2, class_names=("0", "1"))
+        Data(train, validation, test, "nine", input_shape=(8, 8), num_classes=2, class_names=("0", "1"))
+
+
+class OfTorch:
+    """Looks like a data set of PyTorch: neither an array nor a pair of them."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return X[index], Y[index]
+
+
+class RequiresGrad:
+    """Refuses to become an array, as a tensor that requires grad does."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse tensor.detach().numpy() instead.")
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (None, r"train is given as None; give a pair of arrays \(inputs, labels\)"),
+        ((X, Y, Y), "train is given as tuple of 3 parts"),
+        (zip(X, Y, strict=True), "train is given as zip"),
+        (OfTorch(), "train is given as OfTorch"),
+        (X[:2], "train is given as ndarray"),  # two examples are no pair of inputs and labels
+        ({"inputs": X, "labels": Y}, "train is given as dict"),
+        ((RequiresGrad(), Y), "train inputs are not an array: Can't call numpy.. on Tensor that requires grad"),
+        ((X, RequiresGrad()), "train labels are not an array: "),
+        ((None, Y), "train inputs have dtype object"),
+    ],
+    ids=lambda part: type(part).__name__ if not isinstance(part, str) else "",
+)
+def test_what_is_no_pair_of_arrays_is_refused_in_one_line(split: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message) as refusal:
+        from_arrays(split, (X, Y), (X, Y))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("names", [np.array(["a", "b", "c"]), ("a", "b", "c"), np.array(["a", "b", "c"], object)])
+def test_names_of_classes_may_be_an_array(names: Any) -> None:
+    assert from_arrays((X, Y), (X, Y), (X, Y), class_names=names).class_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("abc", "class_names must be a list of names"),
+        (np.eye(3), "class_names must be a list of names"),
+        (["a", "b", "a"], "two classes are named a"),
+        (["a", "b", "c" * 1_000_000], "the name of class 2 has 1000000 characters; give at most 200"),
+        ([], "0 class_names for num_classes=3"),
+    ],
+)
+def test_names_that_cannot_name_classes_are_refused(names: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message) as refusal:
+        from_arrays((X, Y), (X, Y), (X, Y), class_names=names)
+    assert len(str(refusal.value)) < 200
+
+
+def test_masked_arrays_inside_a_list_are_refused_too() -> None:
+    rows = [np.ma.array([1.0, 2.0], mask=[False, True]), np.ma.array([1.0, 2.0])]
+    with pytest.raises(DataError, match="train inputs are masked in places"):
+        from_arrays((rows, [0, 1]), (np.ones((2, 2)), [0, 1]), (np.ones((2, 2)), [0, 1]))
+
+
+SPLIT: Any = Split(np.zeros((5, 4), np.float32), np.array([0, 1, 0, 1, 0], np.int32))
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (SPLIT._replace(inputs=np.zeros((5, 4))), "float64 inputs and int32 labels; jaxreg.from_arrays casts them"),
+        (Split(SPLIT.inputs, SPLIT.labels.astype(np.int64)), "float32 inputs and int64 labels"),
+        (Split(SPLIT.inputs, SPLIT.labels + 1), r"labels lie in \[1, 2\]"),
+        (Split(SPLIT.inputs, SPLIT.labels[:4]), "5 inputs but 4 labels"),
+        (Split(SPLIT.inputs[:0], SPLIT.labels[:0]), "at least one"),
+        (Split(np.full((5, 4), np.nan, np.float32), SPLIT.labels), "not all finite: see example 0"),
+        (Split(np.full((5, 4), np.inf, np.float32), SPLIT.labels), "not all finite"),
+        (Split(SPLIT.inputs.reshape(5, 2, 2), SPLIT.labels), "2x2 features"),
+    ],
+)
+def test_data_of_unchecked_arrays_is_checked(part: Any, message: str) -> None:
+    with pytest.raises(DataError, match=f"mine: test.*{message}"):
+        Data(SPLIT, SPLIT, part, name="mine", input_shape=(2, 2), num_classes=2, class_names=("0", "1"))
+    with pytest.raises(DataError, match="1 class_names for num_classes=2"):
+        Data(SPLIT, SPLIT, SPLIT, name="mine", input_shape=(2, 2), num_classes=2, class_names=("0",))

@@ -32,6 +32,14 @@ def test_arrays_come_back(path: Path, cache_dir: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_without_a_home_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAXREG_CACHE_DIR", "~nobody-here/caches")
+    path = cache_path("tiny-1.0.0")
+    save_arrays(path, ARRAYS)
+    assert load_arrays(path, 3) is None
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_flipped_bit_is_noticed(path: Path) -> None:
     whole = path.read_bytes()
     for position in range(len(whole)):

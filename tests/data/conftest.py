@@ -69,6 +69,12 @@ def data_dir(tmp_path: Path) -> Path:
 WriteTfds = Callable[..., Path]
 
 
+def encode(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")
+    return file.getvalue()
+
+
 @pytest.fixture
 def write_tfds(data_dir: Path) -> WriteTfds:
     """Prepares a set by tfds in data_dir from pixels [examples, height, width, channels] per split."""
@@ -82,6 +88,7 @@ def write_tfds(data_dir: Path) -> WriteTfds:
         version: str = "1.0.0",
         num_shards: int = 1,
         features: dict[str, Any] | None = None,
+        encoded: Callable[[np.ndarray], bytes] = encode,
     ) -> Path:
         channels = next(iter(splits.values())).shape[-1]
 
@@ -105,7 +112,7 @@ def write_tfds(data_dir: Path) -> WriteTfds:
 
             def _generate_examples(self, pixels: np.ndarray) -> Any:
                 for i, image in enumerate(pixels):
-                    example = {"image": io.BytesIO(encode(image)), "label": labels(i), "id": str(i)}
+                    example = {"image": io.BytesIO(encoded(image)), "label": labels(i), "id": str(i)}
                     yield i, {key: example[key] for key in self.info.features}
 
         Tiny.name = name
@@ -115,12 +122,6 @@ def write_tfds(data_dir: Path) -> WriteTfds:
         return Path(builder.data_dir)
 
     return write
-
-
-def encode(image: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")
-    return file.getvalue()
 
 
 @pytest.fixture

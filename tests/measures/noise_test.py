@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import itertools
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -97,11 +101,12 @@ def test_expected_fluctuation_is_that_of_means_of_batches_drawn_without_replacem
     np.testing.assert_allclose(expected_fluctuation(1, 10**9), 1.0)
 
 
-def with_noise_scale(variance: object, square: object) -> xr.Dataset:
-    """Hand-made estimates [seed, check]."""
+def with_noise_scale(variance: object, square: object, train_examples: float = math.inf) -> xr.Dataset:
+    """Hand-made estimates [seed, check]; of a probe of an endless population."""
     parts = {"gradient_variance": variance, "gradient_square": square}
-    arrays = {name: (("seed", "check"), np.asarray(part, float)) for name, part in parts.items()}
-    return xr.Dataset(arrays | {"diverged_step": ("seed", [-1] * len(np.asarray(variance)))})
+    arrays: dict[str, Any] = {name: (("seed", "check"), np.asarray(part, float)) for name, part in parts.items()}
+    arrays |= {"diverged_step": ("seed", [-1] * len(np.asarray(variance)))}
+    return xr.Dataset(arrays, attrs={"train_examples": train_examples})
 
 
 def test_noise_scale_is_a_ratio_of_averages_over_the_last_checks() -> None:
@@ -117,6 +122,21 @@ def test_noise_scale_is_infinite_where_the_gradient_is_lost_in_its_noise() -> No
     results = with_noise_scale([[2, 4]], [[1, 3]])
     results["diverged_step"][:] = 7
     assert noise_scale(results).isnull().all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 6])
+def test_the_noise_scale_of_all_probes_of_a_small_set_is_that_of_the_set(n: int) -> None:
+    """Each probe of n of 6 examples as a check: the averages of both estimates are then their expectations."""
+    gradients = np.random.default_rng(0).normal(0.4, 1.0, (6, 3))
+    of_set = gradients.mean(0)
+    covariance = np.sum((gradients - of_set) ** 2) / 5
+    square, variance = [], []
+    for probe in itertools.combinations(range(6), n):  # as jaxreg.diagnostics.probe estimates them
+        of_one, of_all = (gradients[[*probe]] ** 2).sum(1).mean(), (gradients[[*probe]].mean(0) ** 2).sum()
+        square.append((n * of_all - of_one) / (n - 1))
+        variance.append((of_one - of_all) / (1 - 1 / n))
+    results = with_noise_scale([variance], [square], train_examples=6)
+    np.testing.assert_allclose(noise_scale(results), covariance / (of_set**2).sum(), rtol=1e-12)
 
 
 def test_roughness_is_the_noise_around_a_slow_curve() -> None:

@@ -63,6 +63,7 @@ def test_what_l1_does_where_it_sets_in() -> None:
     np.testing.assert_allclose(validation_rise_after_l1(results).sel(l2), 0.0, atol=0.02)
     np.testing.assert_array_equal(peak_objective(results).sel(late), np.float32(5.0))
     assert first_l1_step(results) == 800
+    assert first_l1_step(results.assign_coords(l1_start=0.07, num_steps=100)) == 7  # as floats their product is above 7
     for start in (0.0, 1.0):
         with pytest.raises(KeyError, match="l1_start"):
             peak_objective(results.assign_coords(l1_start=start))

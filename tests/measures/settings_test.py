@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from jaxreg.measures import (
     held_at,
     setting_dims,
     setting_label,
+    setting_labels,
     settings,
     value_label,
+    value_labels,
 )
 from tests.synthetic import make_results
 
@@ -59,3 +62,22 @@ def test_other_dimensions_are_held_at_a_setting() -> None:
     assert (setting_dims(held), held["init"].item(), where) == (("batch_size",), "he", " at init=he")
     assert held_at(results, None)[0]["batch_size"] == 1
     assert held_at(results, {"batch_size": 10, "init": "he"}, "batch_size", "init")[1] == ""
+
+
+def test_labels_of_several_values_tell_them_apart() -> None:
+    rates = [0.1, 0.1234567, 0.1234568, 0.1234567000000001]
+    assert value_labels(rates[:2]) == ["0.1", "0.123457"]
+    for digits in (3, 6):
+        assert len(set(value_labels(rates, digits))) == 4
+        assert value_labels(rates[:3], digits) == ["0.1", "0.1234567", "0.1234568"]
+    assert value_labels([1234567.0, 1234568.0, 1000.0], 3) == ["1234567", "1234568", "1000"]
+    assert value_labels(["aab", "b", "aac", "aab"], longest=2) == ["aa… (1)", "b", "aa… (3)", "aa… (1)"]
+    assert value_labels([0.1, 0.1, 2.0, math.inf, "relu"], 3) == ["0.1", "0.1", "2", "inf", "relu"]
+
+
+def test_labels_of_several_settings_tell_them_apart() -> None:
+    strengths = (0.00100001, 0.00100002)
+    near = [{"method": "l2", "l2_strength": strength} for strength in strengths]
+    shown = [f"method=l2, l2_strength={strength}" for strength in strengths]
+    assert setting_labels([*near, {"x": 1}], 3) == [*shown, "x=1"]
+    assert setting_labels([{}, {}]) == ["", ""]

@@ -274,3 +274,20 @@ def test_starts_clean_and_leaves_no_thread(tmp_path: Path) -> None:
             writer.write(make_results(axes=axes, num_checks=3))
     assert set(read_runs(tmp_path / "tb")) == {"momentum=0.5"}
     assert threading.active_count() == before
+
+
+def test_settings_that_agree_in_six_digits_have_runs_of_their_own(tmp_path: Path) -> None:
+    rates = [0.1234567, 0.1234568, 0.1234569]
+    with ScalarWriter(tmp_path, 20) as writer:
+        writer.finish(make_results(axes={"learning_rate": rates}, seeds=2, num_checks=3))
+    assert {run.name for run in tmp_path.iterdir()} == {f"learning_rate={rate}" for rate in rates}
+    assert all(len(list(run.iterdir())) == 1 for run in tmp_path.iterdir())
+
+
+def test_settings_that_no_folder_can_be_named_after_are_numbered(tmp_path: Path) -> None:
+    choices = ["a/b", "a_b", "..", "c" * 300, "c" * 301]
+    with ScalarWriter(tmp_path / "tb", 20) as writer:
+        writer.finish(make_results(axes={"choice": choices}, seeds=1, num_checks=2))
+    names = {run.name for run in (tmp_path / "tb").iterdir()}
+    assert len(names) == len(choices)
+    assert {"choice=a_b~0", "choice=a_b", "choice=.."} < names

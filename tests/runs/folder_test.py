@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from jaxreg.config.experiment import Experiment, RunConfig
@@ -34,14 +33,15 @@ RUN = Experiment("lr_sweep", Hparams(learning_rate=0.2), seeds=3)
 def opened(
     workdir: Path | None,
     asked: Experiment = RUN,
-    own: Mapping[str, Any] | None = None,
+    own: Mapping[str, str] | None = None,
     *,
     resume: bool = False,
     overwrite: bool = False,
     **changed: Any,
 ) -> RunFolder:
     settings = RunConfig(None if workdir is None else str(workdir), resume, overwrite)
-    return open_run_folder(dataclasses.replace(asked, run=settings, **changed), own)
+    experiment = dataclasses.replace(asked, run=settings, **changed)
+    return open_run_folder(experiment, Identity(experiment, own=own))
 
 
 def write_run(workdir: Path, error: BaseException | None = None, **options: Any) -> None:
@@ -87,8 +87,8 @@ def test_fresh_run(tmp_path: Path, made: bool) -> None:
     assert started.endswith("Z")
     assert meta == {
         "experiment": "lr_sweep",
-        "configuration": Identity(RUN, {}).configuration,
-        "identity": Identity(RUN, {}).record(),
+        "configuration": Identity(RUN).configuration,
+        "identity": Identity(RUN).record(),
         "parts": [[0, 3]],
         "flags_sha256": sha256_of_text((workdir / "flags.cfg").read_text()),
         "sessions": [
@@ -167,10 +167,10 @@ def test_in_use(tmp_path: Path) -> None:
 
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from jaxreg.runs.folder import open_run_folder\n"
+        "import os, sys; from jaxreg.runs.folder import open_run_folder; from jaxreg.runs.identity import Identity\n"
         "from jaxreg.config import Experiment, Hparams, RunConfig\n"
         "run = Experiment('lr_sweep', Hparams(learning_rate=0.2), seeds=3, run=RunConfig(sys.argv[1]))\n"
-        "open_run_folder(run).start(); os._exit(9)"
+        "open_run_folder(run, Identity(run)).start(); os._exit(9)"
     )
     child = subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=120, check=False)
     assert child.returncode == 9
@@ -204,7 +204,7 @@ def test_another_configuration_is_shown(tmp_path: Path, resume: bool) -> None:
     message = refusal(tmp_path, hparams=Hparams(learning_rate=0.3), resume=resume)
     assert "(--learning_rate=0.2 there, 0.3 here)" in message
     assert "--overwrite" in message
-    assert "(data of your own only here)" in refusal(tmp_path, own={"data": np.ones(3)}, resume=resume)
+    assert "(model of your own only here)" in refusal(tmp_path, own={"model": "a digest"}, resume=resume)
     assert "a run of lr_sweep, not of batch_size" in refusal(tmp_path, name="batch_size", resume=resume)
     many = dict.fromkeys(("first_seed", "base_seed", "eval_every", "record_every", "members_per_program"), 1)
     other = refusal(tmp_path, **many, hparams=Hparams(), resume=resume)

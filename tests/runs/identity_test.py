@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-from collections.abc import Callable
+import inspect
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,26 +19,19 @@ from jaxreg.runs.identity import Identity, default_flags, flag_differences
 BEFORE = Experiment(hparams=Hparams(learning_rate=0.2), axes={"batch_size": (10, 20)}, seeds=2)
 
 
-def scaled(strength: float) -> Callable[..., Any]:
-    def penalty(params: Any, *_: Any) -> jax.Array:
-        return jnp.asarray(strength) * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
-
-    return penalty
-
-
-def constant(_key: Any, shape: tuple[int, int], _variance: Any) -> jax.Array:
-    return jnp.full(shape, 0.1)
-
-
 def earlier_hash(lines: list[str], *own: bytes) -> str:
     """`configuration` as it was before runs kept their identity: SHA-256 of all compared lines, then the own parts."""
     shown = {field.name for field in dataclasses.fields(RunConfig)} | {"seeds"}
     compared = [line for line in lines if line[2:].partition("=")[0] not in shown]
-    return hashlib.sha256(b"".join(["\n".join(compared).encode(), *own])).hexdigest()
+    return digest(["\n".join(compared).encode(), *own])
 
 
-def kept(experiment: Experiment, **own: Any) -> dict[str, Any]:
-    return {"identity": Identity(experiment, own).record()}
+def digest(pieces: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+def kept(experiment: Experiment, data: str = "", **own: str) -> dict[str, Any]:
+    return {"identity": Identity(experiment, data, own).record()}
 
 
 def test_how_a_run_is_kept_is_not_compared_and_all_else_is() -> None:
@@ -50,8 +40,8 @@ def test_how_a_run_is_kept_is_not_compared_and_all_else_is() -> None:
     )
     same: list[dict[str, Any]] = [{}, {"run": shown}, {"seeds": 3}]  # seeds can be added
     for other in same:
-        asked = Identity(dataclasses.replace(BEFORE, **other), {})
-        assert asked.configuration == Identity(BEFORE, {}).configuration
+        asked = Identity(dataclasses.replace(BEFORE, **other))
+        assert asked.configuration == Identity(BEFORE).configuration
         assert asked.differences(kept(BEFORE), None) == []
     others: list[tuple[dict[str, Any], str]] = [
         ({"first_seed": 2}, "--first_seed=0 there, 2 here"),
@@ -66,48 +56,69 @@ def test_how_a_run_is_kept_is_not_compared_and_all_else_is() -> None:
         ({"data": DataConfig(validation_size=9)}, "--validation_size=absent there, 9 here"),
     ]
     for other, words in others:
-        asked = Identity(dataclasses.replace(BEFORE, **other), {})
-        assert asked.configuration != Identity(BEFORE, {}).configuration
+        asked = Identity(dataclasses.replace(BEFORE, **other))
+        assert asked.configuration != Identity(BEFORE).configuration
         assert asked.differences(kept(BEFORE), None) == [words]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (scaled(0.0), scaled(5.0)),
-        (functools.partial(constant, 1), functools.partial(constant, 2)),
-        (np.zeros(3), np.ones(3)),
-    ],
-    ids=["closure", "partial", "array"],
-)
-def test_other_functions_are_another_configuration(one: Any, other: Any) -> None:
-    def identity(**own: Any) -> Identity:
-        return Identity(BEFORE, own)
+def test_other_parts_data_and_settings_of_jax_are_another_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def identity(data: str = "", **own: str) -> Identity:
+        return Identity(BEFORE, data, own)
 
-    assert identity(part=one).configuration == identity(part=one).configuration
-    assert identity(part=one).configuration != identity(part=other).configuration
-    assert identity(penalty=one).configuration != identity(constraint=one).configuration
-    assert identity(part=one).differences(kept(BEFORE, part=one), None) == []
-    assert identity(part=one).differences(kept(BEFORE, part=other), None) == ["another part of your own"]
-    assert identity(part=one).differences(kept(BEFORE), None) == ["part of your own only here"]
-    assert identity().differences(kept(BEFORE, part=one), None) == ["part of your own only there"]
+    assert identity(part="1").configuration == identity(part="1").configuration
+    others = [identity(part="2"), identity(other="1"), identity(), identity("data", part="1")]
+    assert identity(part="1").configuration not in {other.configuration for other in others}
+    assert identity(part="1").differences(kept(BEFORE, part="1"), None) == []
+    assert identity(part="1").differences(kept(BEFORE, part="2"), None) == ["another part of your own"]
+    assert identity(part="1").differences(kept(BEFORE), None) == ["part of your own only here"]
+    assert identity().differences(kept(BEFORE, part="1"), None) == ["part of your own only there"]
+    assert identity("0123456789").differences(kept(BEFORE, "abcdefghij"), None) == [
+        "other data: SHA-256 abcdefgh… there, 01234567… here"
+    ]
+    before = kept(BEFORE)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    (line,) = identity().differences(before, None)
+    assert line.endswith(" there, --xla_cpu_enable_fast_math=true here")
+    assert line.startswith("XLA_FLAGS=")
+
+
+def test_where_data_are_is_not_compared() -> None:
+    moved = dataclasses.replace(BEFORE, data=DataConfig(data_dir="elsewhere"))
+    assert Identity(moved, "digest").differences(kept(BEFORE, "digest"), None) == []
+    assert Identity(moved, "digest").configuration == Identity(BEFORE, "digest").configuration
+    before = {"identity": {"flags": Identity(BEFORE).flags | {"data_dir": "there"}, "own": {}}}  # kept without data
+    assert Identity(moved, "digest").differences(before, None) == []
+
+
+def test_own_parts_that_were_kept_by_their_source_are_compared_by_it() -> None:
+    def one(x: float) -> float:
+        return x
+
+    def other(x: float) -> float:
+        return x + 1
+
+    part = digest([inspect.getsource(one).encode()])
+    before = {"identity": {"flags": Identity(BEFORE).flags, "own": {"model": part}}}
+    assert Identity(BEFORE, own={"model": "its trace"}, given={"model": one}).differences(before, None) == []
+    asked = Identity(BEFORE, own={"model": "its trace"}, given={"model": other})
+    assert asked.differences(before, None) == ["another model of your own"]
 
 
 def test_a_default_that_has_changed_since_does_not_make_two_runs_one() -> None:
     """All flags are kept, so a run from when another value was the default is told from one at today's default."""
     meta = kept(BEFORE)
     meta["identity"]["flags"]["momentum"] = "0.5"
-    assert Identity(BEFORE, {}).differences(meta, None) == ["--momentum=0.5 there, 0 here"]
+    assert Identity(BEFORE).differences(meta, None) == ["--momentum=0.5 there, 0 here"]
 
 
 def test_runs_without_a_kept_identity_are_known_by_the_hash_of_their_flags() -> None:
     lines = flag_lines(BEFORE)
     text = "# made earlier\n" + "\n".join(lines)
     meta = {"configuration": earlier_hash(lines)}
-    asked = Identity(dataclasses.replace(BEFORE, seeds=9), {})
+    asked = Identity(dataclasses.replace(BEFORE, seeds=9))
     assert asked.differences(meta, text) == []
     assert asked.differences(meta, None) == []  # flags.cfg was not written yet
-    assert Identity(Experiment(), {}).differences(meta, text) == [
+    assert Identity(Experiment()).differences(meta, text) == [
         "--learning_rate=0.2 there, 0.1 here",
         "--batch_size=10,20 there, 100 here",
     ]
@@ -117,12 +128,10 @@ def test_runs_without_a_kept_identity_are_known_by_the_hash_of_their_flags() -> 
 def test_a_flag_that_is_newer_than_a_run_has_its_default_there() -> None:
     lines = [line for line in flag_lines(BEFORE) if not line.startswith("--momentum=")]
     meta, text = {"configuration": earlier_hash(lines)}, "\n".join(lines)
-    assert Identity(BEFORE, {}).differences(meta, text) == []
+    assert Identity(BEFORE).differences(meta, text) == []
     changed = dataclasses.replace(BEFORE, hparams=Hparams(learning_rate=0.2, momentum=0.5))
-    assert Identity(changed, {}).differences(meta, text) == ["--momentum=0 there, 0.5 here"]
-    assert Identity(BEFORE, {}).differences(meta, text + "\n--learning_rate=0.3") == [
-        "--learning_rate=0.3 there, 0.2 here"
-    ]
+    assert Identity(changed).differences(meta, text) == ["--momentum=0 there, 0.5 here"]
+    assert Identity(BEFORE).differences(meta, text + "\n--learning_rate=0.3") == ["--learning_rate=0.3 there, 0.2 here"]
 
 
 def test_own_parts_of_a_run_without_a_kept_identity_are_in_its_hash() -> None:
@@ -132,9 +141,10 @@ def test_own_parts_of_a_run_without_a_kept_identity_are_in_its_hash() -> None:
     content = b"".join(array.tobytes() for split in (data.train, data.validation, data.test) for array in split)
     meta = {"configuration": earlier_hash(lines, b"\ndata: ", content), "own": ["data"]}
     text = "\n".join(lines)
-    assert Identity(BEFORE, {"data": data}).differences(meta, text) == []
-    for own in ({"data": other}, {}):
-        assert Identity(BEFORE, own).differences(meta, text) == ["data of your own, or its flags.cfg, changed since"]
+    assert Identity(BEFORE, given={"data": data}).differences(meta, text) == []
+    changed = ["data of your own, or its flags.cfg, changed since"]
+    assert Identity(BEFORE, given={"data": other}).differences(meta, text) == changed
+    assert Identity(BEFORE).differences(meta, text) == changed
 
 
 def test_flag_differences() -> None:

@@ -44,3 +44,13 @@ def test_provenance_is_plain(tmp_path: Path) -> None:
     assert 10**7 < before < 10**13
     write_atomically(tmp_path / "a", "b" * 10)
     assert provenance.peak_memory_bytes() >= before
+
+
+def test_what_computes_the_numbers_and_has_changed_is_named() -> None:
+    meta = {"versions": provenance.package_versions(), "device": provenance.device_description()}
+    assert provenance.changes_since(meta) == provenance.changes_since({}) == []
+    meta["versions"]["jaxlib"], meta["device"]["kind"] = "0.1", "abacus"
+    assert provenance.changes_since(meta) == [
+        f"jaxlib 0.1 there, {provenance.package_versions()['jaxlib']} here",
+        f"device kind abacus there, {provenance.device_description()['kind']} here",
+    ]

@@ -28,7 +28,7 @@ def run_child(body: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_first_signal_sets_stop_and_says_so(
     number: signal.Signals, exit_code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -39,6 +39,28 @@ def test_first_signal_sets_stop_and_says_so(
     assert guard.stop == number
     assert guard.exit_code == exit_code
     assert caplog.messages == [f"{number.name}: saving, then leaving; again to leave at once"]
+
+
+def test_a_terminal_that_is_closed_sends_sighup_twice_and_the_run_still_saves() -> None:
+    with SignalGuard() as guard:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            wait_until(lambda: guard.stop)
+        os.kill(os.getpid(), signal.SIGUSR1)  # which is read after them
+        wait_until(guard.take_save_request)
+    assert guard.exit_code == 129
+
+
+def test_what_nohup_turned_off_stays_off() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with SignalGuard() as guard:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            wait_until(guard.take_save_request)
+            assert guard.stop is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_save_request_is_taken_once() -> None:
@@ -58,7 +80,7 @@ def test_a_signal_before_the_end_is_not_lost() -> None:
 
 
 def test_previous_handlers_come_back() -> None:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     open_files = len(os.listdir("/dev/fd"))  # noqa: PTH208
     with SignalGuard():

@@ -51,3 +51,17 @@ def test_seeds_needed_by_the_sign_test() -> None:
     assert seeds_needed_sign(0.8) == 20
     assert seeds_needed_sign(0.5) is None
     assert seeds_needed_sign(0.501) is None
+
+
+@pytest.mark.parametrize("agreeing", [0.53, 0.55, 0.6, 0.65, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 6])
+def test_seeds_needed_by_the_sign_test_is_the_smallest_number_with_the_power(agreeing: float, alpha: float) -> None:
+    n = np.arange(1, 4001)
+    against = scipy.stats.binom.ppf(alpha / 2, n, 0.5)
+    against = np.where(scipy.stats.binom.cdf(against, n, 0.5) <= alpha / 2, against, against - 1)  # -1: none decides
+    power = scipy.stats.binom.cdf(against, n, 1 - agreeing)
+    assert seeds_needed_sign(agreeing, alpha) == int(n[power >= 0.8][0])
+
+
+def test_seeds_needed_by_the_sign_test_beyond_a_hundred_is_no_approximation() -> None:
+    assert seeds_needed_sign(0.6) == 199  # Noether's normal approximation (1987) gives 194, where the power is 0.78

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from jaxreg.claims import Judgement, Verdict
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, set_title, styled
+from jaxreg.statistics import FEW_SEEDS
 
 _BLUE, _VERMILION = OKABE_ITO[0], OKABE_ITO[1]
 LOOKS: dict[Verdict, dict[str, Any]] = {
@@ -49,11 +50,17 @@ def evidence(judgements: Sequence[Judgement], *, title: str | None = None) -> Fi
         first = top + 0.4
         axes.text(0.055, first, judgement.verdict, weight="bold", **write)
         seeds = f"n = {judgement.n}" if judgement.n else "not in this run"
+        seeds += ", if normal" if judgement.rests_on_normality else ""
         axes.text(0.055, first + 1, seeds, fontsize=8, color=GREY, **write)
         axes.text(0.215, first, "\n".join(statement), **write)
         axes.text(0.215, first + len(statement), "\n".join(source), fontsize=8, color=GREY, **write)
         top += height
     count = Counter(judgement.verdict for judgement in judgements)
     summary = ", ".join(f"{count[verdict]} {verdict}" for verdict in LOOKS if count[verdict])
-    set_title(figure, title or f"Claims: {summary}", ["n: seeds behind a verdict", "" if title is None else summary])
+    fragile = any(judgement.rests_on_normality for judgement in judgements)
+    notes = ["n: seeds behind a verdict", "" if title is None else summary]
+    notes += (
+        [f"if normal: with fewer than {FEW_SEEDS} seeds it holds for normally distributed values"] if fragile else []
+    )
+    set_title(figure, title or f"Claims: {summary}", notes)
     return figure

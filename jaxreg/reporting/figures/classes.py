@@ -9,11 +9,12 @@ import xarray as xr
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from jaxreg.measures import value_label
+from jaxreg.measures import value_labels
 from jaxreg.reporting.figures.data import require_dims
 from jaxreg.reporting.figures.style import INK, PALE, set_title, styled
 from jaxreg.reporting.figures.words import name_of
 
+MAX_NAME = 24  # characters of the name of a class
 MAX_WRITTEN = 12  # classes whose cells are written
 _SMALLEST = 0.0005  # shares that are written
 
@@ -45,7 +46,7 @@ def confusion(counts: xr.DataArray, *, title: str | None = None) -> Figure:
     shares = np.divide(matrix, total, out=np.full_like(matrix, np.nan), where=total > 0)
     diagonal = np.eye(len(shares), dtype=bool)
     errors = np.ma.masked_where(diagonal | np.isnan(shares), 100 * shares)
-    labels = [value_label(value) for value in counts["label"].values.tolist()]
+    labels = value_labels(counts["label"].values.tolist(), longest=MAX_NAME)
     written = len(labels) <= MAX_WRITTEN
     side = 0.44 * len(labels) if written else 4.6
     figure = Figure(figsize=(max(4.8, 2.0 + side), max(3.4, 1.3 + 0.86 * side)), layout="constrained")

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxreg.measures import value_label
+from jaxreg.measures import value_labels
 from jaxreg.reporting.figures.style import evenly
 
 MAX_MULTIPLES = 4
@@ -29,7 +29,7 @@ def multiples(values: xr.DataArray, within: Sequence[str], name: str) -> tuple[d
     count = values.sizes[dim]
     shown = evenly(count, MAX_MULTIPLES)
     is_text = values[dim].dtype.kind in "UO"
-    labels = [str(label) if is_text else f"{dim} = {value_label(label)}" for label in values[dim].values.tolist()]
+    labels = [label if is_text else f"{dim} = {label}" for label in value_labels(values[dim].values.tolist())]
     note = f"{len(shown)} of {count} values of {dim} shown" if len(shown) < count else ""
     return {labels[i]: values.isel({dim: i}) for i in shown}, note
 

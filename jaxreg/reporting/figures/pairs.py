@@ -14,7 +14,7 @@ from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, single_axes, styled
 from jaxreg.reporting.figures.ticks import Scale, label_values, set_plain_ticks
 from jaxreg.reporting.figures.values import count_above
-from jaxreg.reporting.figures.words import capital, quantity_label, replicates_note, words
+from jaxreg.reporting.figures.words import capital, quantity_label, replicates_note, t_interval, words
 from jaxreg.statistics import mean_interval
 
 _SEED, _MEAN = OKABE_ITO[0], OKABE_ITO[1]
@@ -123,7 +123,11 @@ def differences(
     left_out = int(pairs.isel({axis: others}).isnull().sum())
     several = pairs.sizes["seed"] > 1
     notes = [f"mean of {pairs.sizes['seed']} paired differences" if several else "1 seed, no interval"]
-    notes += ["bars: 95 % t interval, not adjusted for their number; dots: single pairs"] if several else []
+    notes += (
+        [f"bars: {t_interval(interval['n'].values[others])}, not adjusted for their number; dots: single pairs"]
+        if several
+        else []
+    )
     notes += ["filled: without zero, open: with zero" if several else "", "diamond: the reference"]
     notes += [f"{left_out} of {others.sum() * pairs.sizes['seed']} pairs left out" if left_out else ""]
     notes += count_above(axes, data, axis, scale.positions)
@@ -142,9 +146,9 @@ def _pairs_data(results: xr.Dataset | xr.DataArray, axis: str, variable: str) ->
 def _index_of(coordinate: xr.DataArray, value: Any) -> int:
     """Where `value` lies along its axis; numbers need agree to single precision only."""
     is_number = coordinate.dtype.kind in "iuf" and isinstance(value, int | float | np.number)
-    found = (
-        np.isclose(coordinate, value, rtol=1e-6, atol=0) if is_number else coordinate.values.astype(str) == str(value)
-    )
+    found = coordinate.values == value if is_number else coordinate.values.astype(str) == str(value)
+    if is_number and not found.any():
+        found = np.isclose(coordinate, value, rtol=1e-6, atol=0)
     if not found.any():
         values = ", ".join(value_label(known) for known in coordinate.values.tolist())
         raise ValueError(f"reference={value}: no value of {coordinate.name}, which has {values}")

@@ -16,6 +16,7 @@ from jaxreg.reporting.figures.data import along_axis, value_data
 from jaxreg.reporting.figures.keys import draw_key, make_key
 from jaxreg.reporting.figures.multiples import multiples
 from jaxreg.reporting.figures.style import INK, set_title, styled
+from jaxreg.reporting.figures.ticks import set_plain_ticks
 from jaxreg.reporting.figures.values import draw_values
 from jaxreg.reporting.figures.words import replicates_note
 from jaxreg.theory import meanfield
@@ -103,7 +104,9 @@ def _draw_signal(
             axes.plot(layers[: len(shown)], shown, "-", color=colour, linewidth=1.2, marker="_", label="_theory")
     axes.set_xticks(layers[:: -(-len(layers) // 9)])
     axes.set_xlim(layers[0] - 0.4, layers[-1] + 0.4)
-    if not np.isfinite(data["values"]).any():
+    if np.isfinite(data["values"]).any():
+        set_plain_ticks(axes.yaxis, *axes.get_ylim())
+    else:
         axes.set_yticks([])
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
+from matplotlib.ticker import Formatter, LogFormatterMathtext
 
 from jaxreg.files import write_bytes_atomically
 
@@ -30,9 +33,17 @@ _STYLE: Any = {
     **{"xtick.color": GREY, "ytick.color": GREY, "xtick.labelcolor": INK, "ytick.labelcolor": INK},
     **{"xtick.labelsize": 8.0, "ytick.labelsize": 8.0, "legend.fontsize": 8.0, "legend.title_fontsize": 8.0},
     **{"legend.frameon": False, "svg.fonttype": "none", "svg.hashsalt": "jaxreg"},
+    "text.parse_math": False,  # a name that holds $ is a name
 }
 _P = ParamSpec("_P")
 _F = TypeVar("_F", bound=Figure)
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The style of this package over Matplotlib's own; a user's matplotlibrc, with usetex say, does not count."""
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
 
 
 def styled(draw: Callable[_P, _F]) -> Callable[_P, _F]:
@@ -40,13 +51,41 @@ def styled(draw: Callable[_P, _F]) -> Callable[_P, _F]:
 
     @functools.wraps(draw)
     def styled(*args: _P.args, **kwargs: _P.kwargs) -> _F:
-        with mpl.rc_context(_STYLE):
+        with style():
             figure = draw(*args, **kwargs)
+            _spell_powers(figure)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # it is laid out: each further pass would cost, and move it by a hair
         return figure
 
     return styled
+
+
+class _Powers(Formatter):
+    """Ticks of a logarithmic axis as Matplotlib words them, in text in place of TeX: 2\u00d710\u207b\u00b3."""
+
+    _raised = str.maketrans("0123456789+-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b")
+
+    def __init__(self, in_tex: LogFormatterMathtext) -> None:
+        self._in_tex = in_tex
+
+    def set_locs(self, locs: Any) -> None:
+        self._in_tex.set_locs(locs)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = re.sub(r"\$\\mathdefault\{(.*)\}\$", r"\1", self._in_tex(x, pos)).replace(r"\times", "\u00d7")
+        text = re.sub(r"\^\{(.*)\}", lambda power: power[1].translate(self._raised), text)
+        return text.replace("-", "\u2212")
+
+
+def _spell_powers(figure: Figure) -> None:
+    """The ticks of logarithmic axes without TeX, which names on the figure are not read as either."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(major := axis.get_major_formatter(), LogFormatterMathtext):
+                axis.set_major_formatter(_Powers(major))
+            if isinstance(minor := axis.get_minor_formatter(), LogFormatterMathtext):
+                axis.set_minor_formatter(_Powers(minor))
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
@@ -56,7 +95,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     """
     png, svg = (Path(folder) / f"{name}.{kind}" for kind in ("png", "svg"))
     png.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(_STYLE):
+    with style():
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
             figure.set_layout_engine("none")

@@ -15,7 +15,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from jaxreg.measures import effective_setting, halted_by_patience, settings, value_label
+from jaxreg.measures import effective_setting, halted_by_patience, setting_labels, settings
 from jaxreg.reporting.figures.data import along_axis, require_dims
 from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, evenly, set_title, styled
 
@@ -91,8 +91,10 @@ def decision_surfaces(
     figure = SurfaceFigure(figsize=size, layout="constrained")
     grid = figure.subplots(height, width, squeeze=False)
     drawn: set[tuple[tuple[str, Any], ...]] = set()
-    for axes, (setting, member) in zip(grid.flat, settings(shown, dims), strict=True):
-        label, effective = _label(setting), tuple(effective_setting(setting).items())
+    shown_settings = list(settings(shown, dims))
+    labels = _labels([effective_setting(setting) for setting, _ in shown_settings])
+    for axes, label, (setting, member) in zip(grid.flat, labels, shown_settings, strict=True):
+        effective = tuple(effective_setting(setting).items())
         if effective in drawn:
             axes.remove()
         else:
@@ -110,11 +112,11 @@ def decision_surfaces(
     return figure
 
 
-def _label(setting: dict[str, Any]) -> str:
-    """What distinguishes a member: its method, and each strength that the method uses."""
-    effective = effective_setting(setting)
-    parts = [str(effective.pop("method"))] if "method" in effective else []
-    return ", ".join([*parts, *(f"{name}={value_label(value, 3)}" for name, value in effective.items())])
+def _labels(effective: Sequence[dict[str, Any]]) -> list[str]:
+    """What distinguishes members: their method, and each strength that the method uses."""
+    methods = [str(setting.get("method", "")) for setting in effective]
+    rest = [{name: value for name, value in setting.items() if name != "method"} for setting in effective]
+    return [", ".join(filter(None, parts)) for parts in zip(methods, setting_labels(rest, 3), strict=True)]
 
 
 def _draw(axes: Axes, member: xr.Dataset) -> AxesImage:

@@ -28,6 +28,7 @@ from jaxreg.reporting.figures.words import (
     words,
 )
 
+_THOUSANDS = 1e5  # from here on ticks are written 100k
 MAX_PANELS = 8
 
 
@@ -103,8 +104,12 @@ def views(
         _draw_settings(axes, data.assign(position=after_start) if logarithmic else data, key, variable)
         set_view(axes, [data], variable, log_y=False)
         if logarithmic:
+            low, high = float(after_start.min()), float(after_start.max())
             axes.set_xscale("log")
-            axes.set_xlim(float(after_start.min()), float(after_start.max()))
+            axes.set_xlim(low, high)
+            set_plain_ticks(axes.xaxis, low, high)
+            if high >= _THOUSANDS:
+                axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel(position_label(results, x))
     grid[0].set_ylabel(quantity_label(variable, results[variable]))
     draw_key(grid[-1], key, diverged_counts(data["diverged"], dims))
@@ -240,5 +245,5 @@ def set_view(axes: Axes, data: Sequence[xr.Dataset], variable: str, log_y: bool)
         if line.get_label() == "_end":
             line.set_ydata(np.clip(np.asarray(line.get_ydata()), low, high))
             line.set_clip_on(False)
-    if axes.dataLim.x1 >= 1e5:
+    if axes.dataLim.x1 >= _THOUSANDS:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))

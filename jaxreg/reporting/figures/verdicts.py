@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from jaxreg.measures import value_label
+from jaxreg.measures import value_labels
 from jaxreg.reporting.figures.data import X_LABELS
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, set_title, styled
@@ -125,4 +125,4 @@ def _draw_cells(axes: Axes, places: xr.DataArray, letters: Sequence[str] | None)
 
 def _labels(part: xr.DataArray, dim: str) -> list[str]:
     coordinate = part["check_step"] if dim == "check" and "check_step" in part.coords else part[dim]
-    return [value_label(value, 3) for value in coordinate.values.tolist()]
+    return value_labels(coordinate.values.tolist(), 3)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from jaxreg.config import LABELS
-from jaxreg.measures import setting_values, value_label
+from jaxreg.measures import setting_values, value_labels
+from jaxreg.statistics import FEW_SEEDS, rests_on_normality
 
+MAX_TEXT = 44  # characters of a value that is text, such as a method
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
 
 
@@ -55,11 +59,8 @@ def axis_labels(data: xr.Dataset, dims: Sequence[str]) -> tuple[list[str], list[
     labelled = {dim for dim in dims if dim in LABELS}
     data = data.drop_vars([name for name, c in data.coords.items() if name not in dims and labelled & set(c.dims)])
     found = setting_values(data, dims)
-    for digits in (3, 6):
-        labels = [", ".join(value_label(value, digits) for value in setting.values()) for setting in found]
-        if len(set(labels)) == len(labels):
-            break
-    return list(found[0]), labels
+    columns = [value_labels([setting[name] for setting in found], 3, MAX_TEXT) for name in found[0]]
+    return list(found[0]), [", ".join(labels) for labels in zip(*columns, strict=True)] or [""] * len(found)
 
 
 def replicates_note(data: xr.Dataset, mark: str) -> str:
@@ -67,7 +68,13 @@ def replicates_note(data: xr.Dataset, mark: str) -> str:
     seeds = data.sizes["seed"]
     if seeds == 1:
         return "1 seed, no interval" if mark else "1 seed"
-    return f"mean of {seeds} seeds" + (f", {mark}: 95 % t interval" if mark else "")
+    return f"mean of {seeds} seeds" + (f", {mark}: {t_interval(data.get('n', seeds))}" if mark else "")
+
+
+def t_interval(seeds: Any) -> str:
+    """What intervals over so many seeds are: "95 % t interval", and where any is over few, what that rests on."""
+    few = any(rests_on_normality(n) for n in np.unique(np.asarray(seeds)).tolist())
+    return "95 % t interval" + (f", below n = {FEW_SEEDS} only if values are normal" if few else "")
 
 
 def diverged_note(data: xr.Dataset) -> str:

@@ -21,6 +21,7 @@ from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.proto.versions_pb2 import VersionDef
 
 from jaxreg.config import Hparams
+from jaxreg.jax_settings import random_key
 from jaxreg.nn.losses import Loss
 from jaxreg.nn.trees import parameter_name
 from jaxreg.training.models import Model
@@ -47,7 +48,7 @@ def network_graph(model: Model, hparams: Hparams, input_shape: tuple[int, ...], 
         with jax.named_scope("loss"):
             return loss(logits, labels).mean()
 
-    params = jax.eval_shape(lambda: model.init(jax.random.key(0), hparams, input_shape, num_classes))
+    params = jax.eval_shape(lambda: model.init(random_key(0), hparams, input_shape, num_classes))
     inputs = jax.ShapeDtypeStruct((hparams.batch_size, math.prod(input_shape)), jnp.float32)
     labels = jax.ShapeDtypeStruct((hparams.batch_size,), jnp.int32)
     names = [parameter_name(path).removeprefix("params/") for path, _ in jax.tree.leaves_with_path(params)]

@@ -11,7 +11,7 @@ from tensorboardX.proto import api_pb2 as api
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from jaxreg.measures import value_label
+from jaxreg.measures import value_labels
 from jaxreg.reporting.tensorboard.records import plugin_event
 
 MAX_CHOICES = 12  # numbers of an axis that are offered one by one; more of them as a range
@@ -78,7 +78,7 @@ def _event(name: str, **content: Any) -> Event:
 def _one_kind(values: Sequence[Any]) -> list[Value]:
     numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
     truths = all(type(value) is bool for value in values)
-    return list(values) if numbers or truths else [value_label(value) for value in values]
+    return list(values) if numbers or truths else list(value_labels(values))
 
 
 def _hparam_info(name: str, values: Sequence[Value]) -> api.HParamInfo:

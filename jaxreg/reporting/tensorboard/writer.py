@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from tensorboardX.proto.event_pb2 import Event
 from jaxreg.config import Hparams
 from jaxreg.config.flagfile import parse_values
 from jaxreg.files import append_bytes, remove
-from jaxreg.measures import setting_label, setting_values
+from jaxreg.measures import setting_labels, setting_values
 from jaxreg.measures.summary import member_dims, summary
 from jaxreg.nn.losses import LOSSES
 from jaxreg.reporting.tensorboard import hparams
@@ -45,6 +46,8 @@ METRICS = (  # of the HParams tab, columns of the summary
     "best_test_accuracy",
 )
 MAX_TRAIN_POINTS = 1000  # per run: what a TensorBoard chart resolves
+UNSAFE = re.compile(r"[^A-Za-z0-9_.,=+()-]")  # in the name of a folder
+LONGEST_NAME = 200  # of the 255 bytes that a file system allows
 _DRAWN = ("hidden_sizes", "activation", "loss", "batch_size")  # the hyperparameters that the graph of an mlp shows
 
 
@@ -141,7 +144,8 @@ class ScalarWriter:
         count = min(len(grid), self.max_runs)
         self.left_out = len(grid) - count
         chosen = np.linspace(0, len(grid) - 1, count).round().astype(int).tolist()
-        runs = [_Run(self._folder / _folder_name(setting_label(grid[i])), i) for i in chosen]
+        names = _folder_names(setting_labels(grid))
+        runs = [_Run(self._folder / names[i], i) for i in chosen]
         fixed = {str(name): coord.item() for name, coord in results.coords.items() if not coord.dims}
         rows = hparams.as_hparams([grid[i] or fixed for i in chosen])
         events = [(run, [version_event(), hparams.session_start(row)]) for run, row in zip(runs, rows, strict=True)]
@@ -194,9 +198,18 @@ def _graphs(results: xr.Dataset, settings: Sequence[Mapping[str, Any]]) -> list[
     return [graph(**{name: str(setting[name]) for name in _DRAWN}) for setting in settings]
 
 
-def _folder_name(label: str) -> str:
-    """The label of a setting as one folder: `learning_rate=0.1,init_variance=0.01`; `run` if nothing is swept."""
-    return label.replace(", ", ",").replace("/", "_") or "run"
+def _folder_names(labels: Sequence[str]) -> list[str]:
+    """The label of each setting as a folder of its own: `learning_rate=0.1,init_variance=0.01`.
+
+    `run` if nothing is swept. What a file system cannot hold is replaced or cut, and then the number of the setting
+    comes behind.
+    """
+    plain = [label.replace(", ", ",") or "run" for label in labels]
+    safe = [UNSAFE.sub("_", name)[:LONGEST_NAME] for name in plain]
+    return [
+        name if name == given else f"{name}~{number}"
+        for number, (name, given) in enumerate(zip(safe, plain, strict=True))
+    ]
 
 
 def _new_events(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -42,6 +44,16 @@ def test_long_statements_are_wrapped_and_dollars_are_no_formulas() -> None:
     (statement,) = [text for text in axes.texts if "larger" in text.get_text()]
     assert statement.get_text().count("\n") >= 3
     assert not statement.get_parse_math()
+
+
+def test_a_verdict_that_rests_on_normality_says_so() -> None:
+    fragile = dataclasses.replace(judgement(n=3), rests_on_normality=True)
+    figure = figures.evidence([fragile, judgement()])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "n = 3, if normal" in texts
+    assert "n = 10" in texts
+    assert "fewer than 5 seeds" in words(figure)
+    assert "normal" not in words(figures.evidence([judgement()]))
 
 
 def test_nothing_to_draw_is_refused() -> None:

@@ -25,7 +25,8 @@ def test_heat_map_shows_the_mean_over_seeds(size: int, annotated: bool) -> None:
     assert bar.get_ylabel() == "final test accuracy (fraction)"
     (cross,) = marks(axes, "diverged")
     assert (np.floor(np.asarray(cross.get_xydata())) == size - 1).all()
-    assert f"mean of 4 seeds{', ±: 95 % t interval' if annotated else ''}; cross: 1 of" in words(figure)
+    interval = ", ±: 95 % t interval, below n = 5 only if values are normal" if annotated else ""
+    assert f"mean of 4 seeds{interval}; cross: 1 of" in words(figure)
 
 
 def test_heat_map_of_nothing_but_diverged_members_and_of_names() -> None:

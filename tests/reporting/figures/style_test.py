@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot
@@ -54,6 +55,29 @@ def test_figures_are_files_with_the_same_bytes_twice(name: str, tmp_path: Path) 
     assert "<text" in svg
     assert "dc:date" not in svg
     assert dict(mpl.rcParams) == settings_before
+
+
+def test_a_matplotlibrc_of_the_user_s_changes_nothing(tmp_path: Path) -> None:
+    names = ("curves", "heat_map", "histograms")
+    usual = [figures.save(drawings()[name](), tmp_path / "usual", name) for name in names]
+    own: Any = {
+        **{"text.usetex": True, "font.size": 30, "lines.linewidth": 9, "axes.formatter.use_mathtext": True},
+        **{"savefig.bbox": "tight", "savefig.transparent": True, "savefig.dpi": 20, "figure.dpi": 33},
+        **{"xtick.direction": "in", "axes.unicode_minus": False, "svg.fonttype": "path", "axes.grid": False},
+    }
+    with mpl.rc_context(own):
+        anew = [figures.save(drawings()[name](), tmp_path / "own", name) for name in names]
+    for before, after in zip(usual, anew, strict=True):
+        for one, other in zip(before, after, strict=True):
+            assert one.read_bytes() == other.read_bytes(), one
+
+
+def test_dollar_signs_in_names_are_dollar_signs(tmp_path: Path) -> None:
+    results = make_results(axes={"init": ["a$_$", "x_{$"]}, seeds=2)
+    _, svg = figures.save(figures.value_against(results, "init"), tmp_path, "dollars")
+    text = svg.read_text(encoding="utf-8")
+    assert ">a$_$<" in text
+    assert ">x_{$<" in text
 
 
 @pytest.mark.parametrize("name", list(drawings()))

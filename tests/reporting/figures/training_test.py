@@ -23,7 +23,8 @@ def test_curves_hold_a_line_and_a_band_per_setting(rates: list[float], bar: bool
     assert (figure.axes[-1].get_ylabel() == "learning_rate") == bar
     assert axes.get_ylabel() == "test loss (nats)"
     assert axes.get_xlabel() == "training (steps)"
-    assert words(figure) == "Test loss for each learning_rate mean of 3 seeds, band: 95 % t interval"
+    band = "band: 95 % t interval, below n = 5 only if values are normal"
+    assert words(figure) == f"Test loss for each learning_rate mean of 3 seeds, {band}"
 
 
 def test_band_limits_are_those_of_mean_interval() -> None:

@@ -1,0 +1,170 @@
+"""The user's own parts of a run, each as a digest of what it computes at the shapes of the run.
+
+Own parts are what is handed to `jaxreg.run`, and entries that were made or replaced in the tables of named parts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxreg.config.hparams import Hparams, resolved
+from jaxreg.config.sweeps import Group
+from jaxreg.diagnostics.probe import LAYER_WATCHES
+from jaxreg.jax_settings import random_key
+from jaxreg.nn.activations import ACTIVATIONS, activation_named
+from jaxreg.nn.initializers import INITIAL_SCHEMES, Initializer, scheme_named
+from jaxreg.nn.losses import LOSSES
+from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
+from jaxreg.nn.regularisers import REGULARISERS
+from jaxreg.population.planning import Plan, measured_by
+from jaxreg.runs.traced import digest_of, trace_digest
+from jaxreg.training.binding import bind
+from jaxreg.training.member import loss_of
+from jaxreg.training.optimizers import make_optimizer
+from jaxreg.training.problem import constraint_of, penalty_of
+
+_TABLES: dict[str, Mapping[str, Any]] = {
+    "activation": ACTIVATIONS,
+    "init": INITIAL_SCHEMES,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "regulariser": REGULARISERS,
+}
+_SHIPPED = {kind: dict(table) for kind, table in _TABLES.items()}  # importing jaxreg comes before any own entry
+
+
+def own_digests(plan: Plan, given: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of each own part of a run, by name.
+
+    Args:
+      plan: of the run; the parts are those of its problem, its watches, and the tables.
+      given: what was handed over by name: `model`, `initializer`, `penalty 0`, `constraint 0`, `watch NAME`. Data are
+        no part: their digest is `Data.digest`.
+    """
+    traces: dict[str, list[str]] = {}
+    for group in plan.sweep.groups:
+        for name, digest in (*_given(plan, group, given), *_from_tables(plan, group)):
+            traces.setdefault(name, []).append(digest)
+    return {name: digest_of(digests) for name, digests in traces.items()}
+
+
+class _Shapes(NamedTuple):
+    """What the functions of a member of a group are called with."""
+
+    key: Any
+    hparams: Any  # traced ones are scalars
+    params: Any
+    inputs: Any  # [batch, features]
+    labels: Any  # [batch]
+    logits: Any  # [batch, classes]
+    activations: Any  # [batch, units] each
+    step: Any  # []
+
+    @classmethod
+    def of(cls, plan: Plan, group: Group) -> _Shapes:
+        model, data, batch_size = plan.problem.model, plan.data, group.shared.batch_size
+        key = jax.eval_shape(lambda: random_key(0))
+        hparams = jax.tree.map(lambda _: jax.ShapeDtypeStruct((), jnp.float32), group.shared)
+        inputs = jax.ShapeDtypeStruct((batch_size, math.prod(data.input_shape)), jnp.float32)
+        params = jax.eval_shape(lambda k, h: model.init(k, h, data.input_shape, data.num_classes), key, hparams)
+        logits, activations = jax.eval_shape(model.forward, params, hparams, inputs)
+        integer = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((batch_size,), ()))
+        return cls(key, hparams, params, inputs, next(integer), logits, activations, next(integer))
+
+
+def _given(plan: Plan, group: Group, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The parts that were handed over."""
+    model, data, shapes = plan.problem.model, plan.data, _Shapes.of(plan, group)
+    key, hparams, params, inputs, labels, _, activations, step = shapes
+    if "model" in given:
+        init = trace_digest(lambda k, h: model.init(k, h, data.input_shape, data.num_classes), key, hparams)
+        yield "model", init
+        yield "model", trace_digest(_with_gradient(lambda p, h, x: model.forward(p, h, x)), params, hparams, inputs)
+        if dropout_forward := model.dropout_forward:
+            dropped = _with_gradient(lambda p, h, x, k: dropout_forward(p, h, x, k))
+            yield "model", trace_digest(dropped, params, hparams, inputs, key)
+        if (trace := model.trace) and any(watch.name in LAYER_WATCHES for watch in plan.watches):
+            signals = tuple(jax.ShapeDtypeStruct((len(labels), *layer["bias"].shape), jnp.float32) for layer in params)
+            yield "model", trace_digest(trace, params, hparams, inputs, signals)
+    if "initializer" in given:
+        yield "initializer", _initializer_digest(plan, group, given["initializer"], shapes)
+    for number, penalty in enumerate(plan.problem.penalties):
+        trace = _with_gradient(lambda p, a, h, s, penalty=penalty: penalty(p, a, h, s))
+        yield f"penalty {number}", trace_digest(trace, params, activations, hparams, step)
+    for number, constraint in enumerate(plan.problem.constraints):
+        yield f"constraint {number}", trace_digest(constraint, params, hparams)
+    for watch in plan.watches:
+        if f"watch {watch.name}" in given:
+            prepared = {watch.name: watch.prepare(data)}
+            yield f"watch {watch.name}", trace_digest(measured_by([watch], group, data, plan.problem), key, prepared)
+            yield f"watch {watch.name}", digest_of(jax.tree.leaves(prepared))
+
+
+def _from_tables(plan: Plan, group: Group) -> Iterator[tuple[str, str]]:
+    """The entries of tables that a group uses and that did not come with the package."""
+    shapes = _Shapes.of(plan, group)
+    _, hparams, params, _, labels, logits, activations, step = shapes
+    shared = group.shared
+    if _is_own("activation", shared.activation):
+        activation = activation_named(shared.activation)
+        units = [jax.ShapeDtypeStruct((shared.batch_size, size), jnp.float32) for size in shared.hidden_sizes]
+        for function in filter(None, (activation.function, activation.unit_interval)):
+            trace = _with_gradient(lambda z, h, function=function: bind(function, h, 1)(z))
+            for each in units:
+                yield f"activation {shared.activation}", trace_digest(trace, each, hparams)
+    if _is_own("init", shared.init):
+        scheme = scheme_named(shared.init)
+        for initializer in filter(None, (scheme.weights, scheme.bias)):
+            yield f"init {shared.init}", _initializer_digest(plan, group, initializer, shapes)
+    if _is_own("loss", shared.loss):
+        trace = _with_gradient(lambda z, h, y: loss_of(h)(z, y))
+        yield f"loss {shared.loss}", trace_digest(trace, logits, hparams, labels)
+    for kind, name in (("optimizer", shared.optimizer), ("schedule", shared.schedule)):
+        if _is_own(kind, name):
+            yield f"{kind} {name}", trace_digest(_one_step, params, hparams)
+    for name in group.terms.split("+"):
+        if _is_own("regulariser", name):
+            regulariser = REGULARISERS[name]
+            if regulariser.penalty:
+                trace = _with_gradient(penalty_of(regulariser))
+                yield f"regulariser {name}", trace_digest(trace, params, activations, hparams, step)
+            if regulariser.projection:
+                yield f"regulariser {name}", trace_digest(constraint_of(regulariser), params, hparams)
+
+
+def _is_own(kind: str, name: str) -> bool:
+    table = _TABLES[kind]
+    return name in table and table[name] is not _SHIPPED[kind].get(name)
+
+
+def _with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with what its derivative with respect to the first argument makes of any cotangents."""
+
+    def traced(first: Any, *rest: Any) -> Any:
+        value, pullback = jax.vjp(lambda x: function(x, *rest), first)
+        return value, pullback(jax.tree.map(jnp.ones_like, value))
+
+    return traced
+
+
+def _one_step(params: Any, hparams: Hparams) -> Any:
+    optimizer = make_optimizer(hparams)
+    return optimizer.update(params, optimizer.init(params), params)
+
+
+def _initializer_digest(plan: Plan, group: Group, initializer: Initializer, shapes: _Shapes) -> str:
+    """Of the weights of every layer."""
+    sizes = (math.prod(plan.data.input_shape), *group.shared.hidden_sizes, plan.data.num_classes)
+
+    def layers(key: Any, hparams: Hparams) -> Any:
+        variance = resolved(hparams, "init_variance")
+        return [bind(initializer, hparams, 3)(key, shape, variance) for shape in itertools.pairwise(sizes)]
+
+    return trace_digest(layers, shapes.key, shapes.hparams)
