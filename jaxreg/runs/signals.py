@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
@@ -28,6 +30,9 @@ class Interrupted(KeyboardInterrupt):
 def leaving_in_order() -> Iterator[None]:
     """For the whole of a command: the first signal to leave raises `Interrupted`, the second ends the process at once.
 
+    Python raises it wherever it is, which may be inside a destructor, where no exception gets out: then the process
+    ends at once. What other libraries say of objects that were cut off half-made is left out.
+
     SIGUSR1 is ignored, for there is nothing to save. `SignalGuard` takes over while a run is trained. In any other
     thread than the main one nothing is changed.
     """
@@ -38,17 +43,26 @@ def leaving_in_order() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         for each in _heeded():
             signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)
+        sys.unraisablehook = _leave_if_lost
+        warnings.simplefilter("ignore")  # coroutines that are not awaited any more
         raise Interrupted(number)
 
-    numbers = (*_heeded(), SAVING)
+    numbers, hook = (*_heeded(), SAVING), sys.unraisablehook
     previous = {number: signal.getsignal(number) for number in numbers}
     try:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN if number == SAVING else leave)
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _leave_if_lost(unraisable: sys.UnraisableHookArgs) -> None:
+    if isinstance(unraisable.exc_value, Interrupted):
+        os._exit(unraisable.exc_value.exit_code)
 
 
 def _heeded() -> list[signal.Signals]:

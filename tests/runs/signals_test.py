@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jaxreg.runs.signals import SignalGuard
+from jaxreg.runs.signals import Interrupted, SignalGuard, leaving_in_order
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -132,3 +132,38 @@ def test_second_signal_does_not_wait_for_compiled_code() -> None:
             hashlib.pbkdf2_hmac("sha256", b"", b"", 50_000_000)
     """)
     assert child.returncode == 130
+
+
+def test_a_signal_inside_a_destructor_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No exception gets out of one: the process ends at once, and prints no traceback."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+
+    class Destroyed:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            wait_until(lambda: False)
+
+    hook = sys.unraisablehook
+    with leaving_in_order():
+        Destroyed()
+    assert codes == [143]
+    assert sys.unraisablehook is hook
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_cut_off_half_made_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    class HalfMade:
+        def __del__(self) -> None:
+            raise AttributeError
+
+    def interrupt() -> None:
+        half_made = HalfMade()
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: half_made is None)
+
+    with leaving_in_order(), pytest.raises(Interrupted, match="SIGTERM"):
+        interrupt()
+    assert capsys.readouterr().err == ""
