@@ -7,6 +7,7 @@ without elements: those are not written, and come back from their shape and dtyp
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import sys
 from collections.abc import Iterator
@@ -58,6 +59,13 @@ def load_arrays(folder: Path) -> PyTree:
 def _save(folder: Path, tree: PyTree) -> None:
     with _quiet_threads(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         checkpointer.save(folder, args=ocp.args.PyTreeSave(tree))
+    _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """Returns freed memory to the system where the C library is glibc: it keeps as much as a large checkpoint holds."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager
