@@ -343,7 +343,8 @@ def test_signals_after_the_last_step_and_while_drawing_leave_a_run_that_resumes(
     def draw(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)  # nothing is lost: it is ignored
         os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        for _ in range(1000):  # a thread of XLA's may have got it, which pause() would not be woken by
+            time.sleep(0.01)
 
     monkeypatch.setattr("jaxreg.reporting.assemble.write_report", draw)
     assert run(*flags, "--resume") == 143

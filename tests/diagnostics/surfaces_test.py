@@ -136,7 +136,7 @@ def test_data_without_a_plane_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"--surfaces=true: needs two classes.*digits has 10 classes of 8x8 inputs"):
         plan(watching(data=DataConfig()))
     with pytest.raises(ConfigError, match="three has 3 classes of 2 inputs; leave it out"):
-        run(watching(), data=three_classes())
+        run(watching(data=DataConfig()), data=three_classes())
 
 
 def test_more_than_memory_holds_is_refused() -> None:

@@ -11,9 +11,12 @@ from tests.training_run import experiment, plan
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"eval_every": 1}, "--eval_every=1: 2147483648 records of each of 1 members would take 88.0 GiB, at most"),
-        ({"record_every": 1}, "--record_every=1: 2147483647 records of each of 1 members would take 16.0 GiB, at most"),
-        ({"record_every": 10, "seeds": 1000}, "--record_every=10: 214748365 records of each of 1000 members"),
+        ({"eval_every": 1}, "--eval_every=1: 2147483648 checks of 1 member(s) would take 168.0 GiB, at most 3.2"),
+        (
+            {"record_every": 1},
+            "--record_every=1: the losses of 2147483647 steps of 1 member(s) would take 16.0 GiB, at",
+        ),
+        ({"record_every": 10, "seeds": 1000}, "--record_every=10: the losses of 214748365 steps of 1000 member(s)"),
     ],
 )
 def test_records_that_no_memory_holds_are_refused(

@@ -434,7 +434,10 @@ def test_names_that_are_not_text_and_too_few_open_files_are_refused(
     assert not names(tmp_path)
 
 
-def test_a_log_that_cannot_be_written_is_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_that_cannot_be_written_is_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("jaxreg"), "propagate", False)  # pytest cannot hand the record on
     with opened(tmp_path) as folder:
         folder.start()
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)

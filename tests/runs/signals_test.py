@@ -139,7 +139,7 @@ def test_a_signal_inside_a_destructor_is_not_lost(
 ) -> None:
     """No exception gets out of one: the process ends at once, and prints no traceback."""
     codes: list[int] = []
-    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr("os._exit", codes.append)
 
     class Destroyed:
         def __del__(self) -> None:
