@@ -267,7 +267,7 @@ def test_diverging_members_are_counted_and_no_error(tmp_path: Path, capsys: pyte
 
 LONG = (
     *("--learning_rate=0.01,0.1,1", "--batch_size=10,20", "--seeds=2", "--hidden_sizes=8"),
-    *("--num_steps=4000", "--eval_every=400", "--checkpoint_every=200", "--report=false", "--tensorboard=false"),
+    *("--num_steps=1200", "--eval_every=120", "--checkpoint_every=60", "--report=false", "--tensorboard=false"),
 )
 
 
@@ -343,7 +343,7 @@ def test_signals_after_the_last_step_and_while_drawing_leave_a_run_that_resumes(
     def draw(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)  # nothing is lost: it is ignored
         os.kill(os.getpid(), signal.SIGTERM)
-        for _ in range(1000):  # a thread of XLA's may have got it, which pause() would not be woken by
+        for _moment in range(1000):  # a thread of XLA's may have got it, which pause() would not be woken by
             time.sleep(0.01)
 
     monkeypatch.setattr("jaxreg.reporting.assemble.write_report", draw)

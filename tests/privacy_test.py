@@ -13,8 +13,6 @@ FILES = [
     file for room in ("jaxreg", "experiments", "benchmarks", "tests") for file in sorted((ROOT / room).rglob("*.py"))
 ]
 BY_NAME = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller", "object"}
-
-
 PUBLIC = ("os._exit",)  # documented by Python in spite of its name
 
 
