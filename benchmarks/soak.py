@@ -3,7 +3,8 @@
 A sweep with checks, histograms, checkpoints and TensorBoard trains for so many minutes in a process of its own, whose
 memory, open files, threads and disk are sampled. Then `jaxreg.run` is called again and again in one process. Printed
 are medians and slopes (Theil and Sen's, over what follows the first fifth), and whether each grows: whether its slope
-over the whole time leaves its tolerance. Memory that the C library gives back late may fall. TensorBoard's files grow with every check, and are printed beside.
+over the whole time leaves its tolerance. Memory that the C library gives back late may fall. TensorBoard's files grow
+with every check, and are printed beside.
 """
 
 from __future__ import annotations
