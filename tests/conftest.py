@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,11 @@ AS_USERS_HAVE_IT = {
 }
 quick = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *quick]).strip()
+
+# Under nohup, or in the background of a shell, a process begins with signals that it ignores, and keeps to that.
+for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 import jax  # noqa: E402 - it reads the flags
 import pytest  # noqa: E402
