@@ -25,7 +25,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import resource
 from tensorflow_datasets.image_classification import mnist
 
-from jaxreg.data.prepared import one_line, prepared_sets
+from jaxreg.data.prepared import first_line, prepared_sets
 from jaxreg.errors import DataError
 
 CONNECT_SECONDS = 5
@@ -90,7 +90,7 @@ def prepare(name: str, data_dir: Path) -> Path:
         reason = f"{type(error).__name__} at {BUILDERS[name].URL}"
         raise DataError(f"{name} is neither prepared in {data_dir} nor downloadable ({reason}); {instead}") from error
     except (OSError, ValueError, RuntimeError, tfds.download.DownloadError) as error:
-        raise DataError(f"{name} cannot be prepared in {data_dir} ({one_line(error)}); {instead}") from error
+        raise DataError(f"{name} cannot be prepared in {data_dir} ({first_line(error)}); {instead}") from error
     return prepared_sets(data_dir)[name]
 
 

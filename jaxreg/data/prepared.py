@@ -106,7 +106,7 @@ def decode(name: str, folder: Path) -> Images:
 
 def _unreadable(name: str, folder: Path, error: Exception) -> DataError:
     return DataError(
-        f"{name} cannot be read from {folder} ({one_line(error)}); if it is damaged, delete it and prepare it again"
+        f"{name} cannot be read from {folder} ({first_line(error)}); if it is damaged, delete it and prepare it again"
     )
 
 
@@ -173,7 +173,7 @@ def _pixels(encoded: Any, channels: int) -> Pixels:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def one_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error, with its type where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

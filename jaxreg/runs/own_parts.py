@@ -50,8 +50,10 @@ def own_digests(plan: Plan, given: Mapping[str, Any]) -> dict[str, str]:
     """
     traces: dict[str, list[str]] = {}
     for group in plan.sweep.groups:
-        for name, digest in (*_given(plan, group, given), *_from_tables(plan, group)):
-            traces.setdefault(name, []).append(digest)
+        if given.keys() - {"data"} or any(_is_own(kind, name) for kind, name in _named_by(group)):
+            shapes = _Shapes.of(plan, group)
+            for name, digest in (*_given(plan, group, given, shapes), *_from_tables(plan, group, shapes)):
+                traces.setdefault(name, []).append(digest)
     return {name: digest_of(digests) for name, digests in traces.items()}
 
 
@@ -79,9 +81,9 @@ class _Shapes(NamedTuple):
         return cls(key, hparams, params, inputs, next(integer), logits, activations, next(integer))
 
 
-def _given(plan: Plan, group: Group, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) -> Iterator[tuple[str, str]]:
     """The parts that were handed over."""
-    model, data, shapes = plan.problem.model, plan.data, _Shapes.of(plan, group)
+    model, data = plan.problem.model, plan.data
     key, hparams, params, inputs, labels, _, activations, step = shapes
     if "model" in given:
         init = trace_digest(lambda k, h: model.init(k, h, data.input_shape, data.num_classes), key, hparams)
@@ -107,9 +109,8 @@ def _given(plan: Plan, group: Group, given: Mapping[str, Any]) -> Iterator[tuple
             yield f"watch {watch.name}", digest_of(jax.tree.leaves(prepared))
 
 
-def _from_tables(plan: Plan, group: Group) -> Iterator[tuple[str, str]]:
+def _from_tables(plan: Plan, group: Group, shapes: _Shapes) -> Iterator[tuple[str, str]]:
     """The entries of tables that a group uses and that did not come with the package."""
-    shapes = _Shapes.of(plan, group)
     _, hparams, params, _, labels, logits, activations, step = shapes
     shared = group.shared
     if _is_own("activation", shared.activation):
@@ -137,6 +138,12 @@ def _from_tables(plan: Plan, group: Group) -> Iterator[tuple[str, str]]:
                 yield f"regulariser {name}", trace_digest(trace, params, activations, hparams, step)
             if regulariser.projection:
                 yield f"regulariser {name}", trace_digest(constraint_of(regulariser), params, hparams)
+
+
+def _named_by(group: Group) -> Iterator[tuple[str, str]]:
+    """The entries of tables that a group uses, by table and name."""
+    yield from ((kind, getattr(group.shared, kind)) for kind in _TABLES if kind != "regulariser")
+    yield from (("regulariser", name) for name in group.terms.split("+"))
 
 
 def _is_own(kind: str, name: str) -> bool:

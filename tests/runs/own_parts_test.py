@@ -151,6 +151,21 @@ def test_an_edited_linen_module_of_the_same_name_is_another_model() -> None:
     assert digests(Problem(linen(4, 1.0)), {"model": ...}) == of[4, 1.0]
 
 
+def test_what_a_model_says_of_its_layers_counts_where_they_are_watched(another_factor: Callable[[], None]) -> None:
+    plain = mlp()
+
+    def trace(params: Any, hparams: Any, inputs: Any, perturbations: Any) -> Any:
+        assert plain.trace is not None
+        logits, signals, activations = plain.trace(params, hparams, inputs, perturbations)
+        return logits, signals, tuple(factor * each for each in activations)
+
+    problem, given = Problem(plain._replace(trace=trace)), {"model": ...}
+    before = digests(problem, given, diagnostics=True), digests(problem, given)
+    another_factor()
+    after = digests(problem, given, diagnostics=True), digests(problem, given)
+    assert (before[0] != after[0], before[1] == after[1]) == (True, True)
+
+
 def test_what_is_handed_over_and_nothing_else_is_digested() -> None:
     def initializer(_key: Any, shape: tuple[int, int], _variance: Any) -> Any:
         return jnp.full(shape, factor)
