@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import shutil
@@ -135,7 +136,4 @@ def trials(number: int, rng: random.Random) -> list[Callable[[Bench, random.Rand
     """So many damages, of every kind about equally many."""
     chosen = [(HOWS[i % len(HOWS)], READERS[i // len(HOWS) % len(READERS)]) for i in range(number)]
     rng.shuffle(chosen)
-    return [
-        lambda bench, rng, how=how, reader=reader: damage_once(bench, rng, how, reader)  # type: ignore[misc]
-        for how, reader in chosen
-    ]
+    return [functools.partial(damage_once, how=how, reader=reader) for how, reader in chosen]

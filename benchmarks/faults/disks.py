@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import resource
@@ -109,6 +110,6 @@ def _judged(
 def trials(number: int) -> list[Callable[[Bench, random.Random], Outcome]]:
     """So many full disks and limits, a third of them while a member is extracted."""
     return [
-        lambda bench, rng, i=i: (fill_once if i % 2 else limit_once)(bench, rng, "extract" if i % 3 == 2 else "train")  # type: ignore[misc]
+        functools.partial(fill_once if i % 2 else limit_once, act="extract" if i % 3 == 2 else "train")
         for i in range(number)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -135,4 +136,4 @@ def trials(number: int, rng: random.Random) -> list[Callable[[Bench, random.Rand
     """So many kills in random order."""
     kinds = phases(number)
     rng.shuffle(kinds)
-    return [lambda bench, rng, kind=kind: kill_once(bench, rng, kind) for kind in kinds]  # type: ignore[misc]
+    return [functools.partial(kill_once, kind=kind) for kind in kinds]

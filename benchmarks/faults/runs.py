@@ -135,8 +135,8 @@ def same_bits(one: xr.Dataset, other: xr.Dataset) -> bool:
     )
 
 
-def _same_attributes(one: dict[str, object], other: dict[str, object]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)  # type: ignore[arg-type]
+def _same_attributes(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def _bits(values: np.ndarray) -> tuple[str, bytes] | list[str]:
