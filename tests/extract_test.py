@@ -34,7 +34,9 @@ SMALL = ("--hidden_sizes=5", "--batch_size=40", "--num_epochs=1")  # 30 steps
 DIGITS = load(DataConfig())
 Train = Callable[..., Path]
 
-VMAPPED = "seeds:2,configs:3,devices:1,split:seeds,over_seeds:vmap,chunk_steps:2,eval_block:100,terms:none"
+SIDE_BY_SIDE = (
+    "seeds:2,configs:3,devices:1,split:seeds,tile_seeds:2,tile_configs:3,chunk_steps:2,eval_block:100,terms:none"
+)
 
 # flags of a sweep, and one of its members
 SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
@@ -50,7 +52,7 @@ SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         {"learning_rate": 0.1, "seed": 3},
     ),
     "seeds side by side": (
-        ("--learning_rate=0.01,0.1,1", "--seeds=3", f"--layout={VMAPPED}"),
+        ("--learning_rate=0.01,0.1,1", "--seeds=3", f"--layout={SIDE_BY_SIDE}"),
         {"learning_rate": "1", "seed": "1"},
     ),
     "stopped by patience, beside one that is not": (

@@ -128,7 +128,7 @@ def make_meta() -> dict[str, Any]:
         "stopped": 0,
         "diverged": 0,
         "train_compilations": 1,
-        "layout": [{"seeds": 5, "configs": 4, "devices": 2, "over_seeds": "map", "chunk_steps": 50}],
+        "layout": [{"seeds": 5, "configs": 4, "devices": 2, "tile_seeds": 1, "tile_configs": 4, "chunk_steps": 50}],
         "seconds": {"compile": 1.5, "train": 12.5, "evaluate": 0.4, "write": 0.6},
         "member_steps_per_second": 1600.0,
         "peak_memory_bytes": 700_000_000,

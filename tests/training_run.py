@@ -42,9 +42,11 @@ def plan(
     watches: Sequence[Watch] = (),
     **layout: Any,
 ) -> Plan:
-    """A plan on so many devices, with parts of its layouts replaced."""
+    """A plan on so many devices, with parts of its layouts replaced; tiles are made to divide what there is."""
     made = make_plan(asked, load(asked.data), problem, watches, devices=jax.devices()[:devices])
-    return dataclasses.replace(made, layouts=tuple(dataclasses.replace(chosen, **layout) for chosen in made.layouts))
+    return dataclasses.replace(
+        made, layouts=tuple(dataclasses.replace(old, **layout).resized() for old in made.layouts)
+    )
 
 
 def runner(asked: Experiment, **how: Any) -> Runner:

@@ -58,7 +58,7 @@ def _scan(terms: str) -> Any:
     def scan(state: TrainState, hparams: Hparams, noise: jax.Array, steps: jax.Array, *examples: Any) -> Any:
         def one(state: TrainState, x: Any) -> Any:
             step, inputs, labels = x
-            state, metrics = update(state, hparams, problem, inputs, labels, step, jnp.asarray(True), noise)
+            state, metrics = update(state, hparams, problem, inputs, labels, step, noise)
             return state, (state.params, metrics.loss)
 
         return jax.lax.scan(one, state, (steps, *examples))[1]

@@ -6,7 +6,6 @@ no more than log2(width) programs.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ def narrowed(layout: Layout, remaining: Block) -> Layout:
     divided = {layout.split: layout.devices}
     configs = _halved(layout.configs, len(remaining.configs), divided.get("configs", 1))
     seeds = _halved(layout.seeds, len(remaining.seeds), divided.get("seeds", 1))
-    return dataclasses.replace(layout, configs=configs, seeds=seeds)
+    return layout.resized(configs=configs, seeds=seeds)
 
 
 def take(states: Any, block: Block, remaining: Block, layout: Layout) -> Any:

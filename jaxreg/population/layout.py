@@ -1,4 +1,4 @@
-"""How a population is laid out on the hardware: its width, its devices, how long a compiled chunk of steps is.
+"""How a population is laid out on the hardware: its width, devices and tiles, and the length of a chunk.
 
 A layout follows from the configuration and the hardware alone, so that the same command gives the same bits, and it is
 recorded: meta.json and the checkpoint carry it, and a resumed run uses the recorded one.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import psutil
@@ -36,7 +37,9 @@ class Layout:
       seeds, configs: width of the program over all devices; a block with fewer members is padded to it.
       devices: number of devices that share the members.
       split: which axis the devices divide.
-      over_seeds: "vmap" trains the seeds of a device side by side, "map" one after another within the program.
+      tile_seeds, tile_configs: the members of a tile. A device trains those of a tile side by side, and one tile after
+        another, each through all steps of a chunk, so that what a step touches stays in its cache. They divide the
+        seeds and the configs of a device.
       chunk_steps: steps per call.
       eval_block: examples per evaluation block.
       terms: the regularisers that are compiled in, + between, those that any of the members needs; or none.
@@ -46,7 +49,8 @@ class Layout:
     configs: int
     devices: int
     split: Literal["seeds", "configs"]
-    over_seeds: Literal["vmap", "map"]
+    tile_seeds: int
+    tile_configs: int
     chunk_steps: int
     eval_block: int
     terms: str = "none"
@@ -56,33 +60,73 @@ class Layout:
         """Members that one call trains, padding included."""
         return self.seeds * self.configs
 
+    @property
+    def of_device(self) -> tuple[int, int]:
+        """Seeds and configs of a device, padding included."""
+        return _of_device(self.seeds, self.configs, self.devices, self.split)
+
+    def resized(self, *, seeds: int | None = None, configs: int | None = None, devices: int | None = None) -> Layout:
+        """The layout at another width or on other devices; its tiles are as large as before, or as divides these."""
+        resized = dataclasses.replace(
+            self, seeds=seeds or self.seeds, configs=configs or self.configs, devices=devices or self.devices
+        )
+        most_seeds, most_configs = resized.of_device
+        return dataclasses.replace(
+            resized,
+            tile_seeds=_largest_divisor(most_seeds, self.tile_seeds),
+            tile_configs=_largest_divisor(most_configs, self.tile_configs),
+        )
+
     def __str__(self) -> str:
-        """As `--layout` takes it: `seeds:2,configs:7,devices:2,split:seeds,over_seeds:map,...`."""
+        """As `--layout` takes it: `seeds:2,configs:7,devices:2,split:seeds,tile_seeds:1,tile_configs:7,...`."""
         return ",".join(f"{name}:{value}" for name, value in dataclasses.asdict(self).items())
 
 
+def layout_from(recorded: Mapping[str, Any]) -> Layout:
+    """The layout that a run has recorded.
+
+    Earlier versions knew no tiles: they trained the configs of a device side by side, and its seeds so or one after
+    another, as `over_seeds` said.
+    """
+    fields = dict(recorded)
+    if "over_seeds" in fields:
+        seeds, configs = _of_device(fields["seeds"], fields["configs"], fields["devices"], fields["split"])
+        tile_seeds = seeds if fields.pop("over_seeds") == "vmap" else 1
+        fields |= {"tile_seeds": tile_seeds, "tile_configs": configs}
+    return Layout(**fields)
+
+
 def parse_layout(text: str) -> Layout:
-    """The layout that `str(layout)` spells.
+    """The layout that `str(layout)` spells, or spelled in an earlier version.
 
     Raises:
       ConfigError: a field is missing, unknown, or has a value that no layout can have.
     """
     names = [field.name for field in dataclasses.fields(Layout)]
+    earlier = [name for name in names if name != "tile_configs"]
+    earlier[earlier.index("tile_seeds")] = "over_seeds"
     choices = {"split": ("seeds", "configs"), "over_seeds": ("map", "vmap")}
     remedy = f"must give {', '.join(f'{name}:...' for name in names)}, as meta.json shows them, whole numbers >= 1"
     parts = dict(part.partition(":")[::2] for part in text.replace(" ", "").split(","))
     terms = parts.get("terms", "").split("+")
     known = terms == ["none"] or terms == [term for term in compiled_terms() if term in terms]
-    if list(parts) != names or not known or any(parts[name] not in allowed for name, allowed in choices.items()):
-        raise ConfigError(
-            "layout", text, f"{remedy}; split:seeds or configs, over_seeds:map or vmap, terms:none or l1+l2+..."
-        )
-    numbers = {name: int(value) for name, value in parts.items() if value.isdecimal()}
-    if len(numbers) + len(choices) + 1 < len(names) or min(numbers.values()) < 1:
-        raise ConfigError("layout", text, remedy)
-    layout = Layout(**(parts | numbers))  # type: ignore[arg-type]  # checked above
-    if (layout.seeds if layout.split == "seeds" else layout.configs) % layout.devices:
-        raise ConfigError("layout", text, f"{layout.devices} devices must divide the {layout.split}")
+    if list(parts) not in (names, earlier) or not known:
+        raise ConfigError("layout", text, f"{remedy}; split:seeds or configs, terms:none or l1+l2+...")
+    fields: dict[str, Any] = dict(parts)
+    for name, value in parts.items():
+        if name in choices and value not in choices[name]:
+            raise ConfigError("layout", text, f"{name}:{' or '.join(choices[name])}; {remedy}")
+        if name not in (*choices, "terms"):
+            if not value.isdecimal() or int(value) < 1:
+                raise ConfigError("layout", text, remedy)
+            fields[name] = int(value)
+    if fields[fields["split"]] % fields["devices"]:
+        raise ConfigError("layout", text, f"{fields['devices']} devices must divide the {fields['split']}")
+    layout = layout_from(fields)
+    seeds, configs = layout.of_device
+    if seeds % layout.tile_seeds or configs % layout.tile_configs:
+        tile = f"a tile of {layout.tile_seeds} x {layout.tile_configs}"
+        raise ConfigError("layout", text, f"{tile} must divide the {seeds} seeds x {configs} configs of a device")
     return layout
 
 
@@ -103,9 +147,8 @@ def choose_layout(
 ) -> Layout:
     """The layout for a group of num_seeds x num_configs members.
 
-    Devices divide the seeds or the configs, whichever leaves fewer members on the fullest one. On a CPU the seeds of a
-    device are trained one after another (small working sets stay in its cache), except on the full batch, which fits
-    in no cache and is read once for all of them; on accelerators side by side.
+    Devices divide the seeds or the configs, whichever leaves fewer members on the fullest one; `_tile` says what a
+    device trains side by side.
 
     Args:
       num_seeds, num_configs: what the group holds.
@@ -123,8 +166,6 @@ def choose_layout(
       ConfigError: a single member does not fit in memory.
     """
     platform = devices[0].platform
-    over_seeds: Literal["vmap", "map"] = "map" if platform == "cpu" and not full_batch else "vmap"
-
     activations = 3 * batch_size * sum(layer_sizes)
     member_bytes = state_bytes + 4 * (3 * num_parameters + activations)
     if member_bytes > memory_bytes(devices):
@@ -140,16 +181,66 @@ def choose_layout(
     else:
         configs = _multiple(configs, num_devices, padded=configs == num_configs)
 
+    of_device = _of_device(seeds, configs, num_devices, split)
+    tile_seeds, tile_configs = of_device
+    if platform == "cpu" and not full_batch:
+        touched = state_bytes + 4 * activations  # gradients are as large as the best parameters, which no step touches
+        bytes_ = _Bytes(touched, 4 * num_parameters, 4 * batch_size * num_features)
+        tile_seeds, tile_configs = _tile(of_device, batch_size, bytes_)
+
     operations = 6 * batch_size * num_parameters * seeds * configs / num_devices
     seconds = operations / _ASSUMED_FLOPS.get(platform, 1e13)
-    per_device_seeds = seeds // num_devices if split == "seeds" else seeds
-    by_memory = _MAX_CHUNK_EXAMPLES // (batch_size * (per_device_seeds if over_seeds == "vmap" else 1))
+    by_memory = _MAX_CHUNK_EXAMPLES // (batch_size * tile_seeds)
     longest = max(1, min(_MAX_CHUNK_STEPS, int(_CHUNK_SECONDS / seconds), by_memory, eval_every))
     chunk_steps = math.ceil(eval_every / math.ceil(eval_every / longest))
 
-    side_by_side = (seeds if over_seeds == "vmap" else 1) * configs
+    side_by_side = tile_seeds * configs
     eval_block = min(1024, max(64, _EVAL_FLOATS // (num_features + side_by_side * sum(layer_sizes))))
-    return Layout(seeds, configs, num_devices, split, over_seeds, chunk_steps, eval_block)
+    return Layout(seeds, configs, num_devices, split, tile_seeds, tile_configs, chunk_steps, eval_block)
+
+
+class _Bytes(NamedTuple):
+    """What a step reads and writes."""
+
+    touched: int  # of a member: parameters, gradients, state of the optimizer, activations
+    parameters: int  # of a member
+    batch: int
+
+
+def _of_device(seeds: int, configs: int, devices: int, split: str) -> tuple[int, int]:
+    return (seeds // devices, configs) if split == "seeds" else (seeds, configs // devices)
+
+
+def _tile(of_device: tuple[int, int], batch_size: int, bytes_: _Bytes) -> tuple[int, int]:
+    """The seeds and configs of a tile on a CPU: as many configs of one seed as a core's cache holds what they touch.
+
+    Configs of a seed share its batch, so that XLA makes one product of their first layers, for which it transposes
+    their weights. With one example to a batch that is as much work as the product, and each makes its own. Each tile
+    fetches the batch again, which costs more than it saves where the batch is larger than the parameters of the tile:
+    then all configs make one. A cache that no divisor of the configs fills by half is overfilled. Seeds share nothing.
+    """
+    _, configs = of_device
+    if batch_size == 1:
+        return 1, 1
+    fit = max(1, cache_bytes() // bytes_.touched)
+    tile = _largest_divisor(configs, fit)
+    if 2 * tile < min(fit, configs):
+        tile = min(divisor for divisor in range(tile + 1, configs + 1) if configs % divisor == 0)
+    return 1, configs if bytes_.batch > tile * bytes_.parameters else tile
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return max(divisor for divisor in range(1, min(number, most) + 1) if number % divisor == 0)
+
+
+@functools.cache
+def cache_bytes() -> int:
+    """The second-level cache of a core: what Linux says, elsewhere 1 MiB."""
+    with contextlib.suppress(OSError, ValueError):  # there is no such file, or no number in it
+        return (
+            int(Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text(encoding="ascii").strip()[:-1]) * 2**10
+        )
+    return 2**20
 
 
 def _divide(num_devices: int, seeds: int, configs: int) -> tuple[int, Literal["seeds", "configs"]]:

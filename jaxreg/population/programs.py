@@ -2,7 +2,7 @@
 
 Arrays of a population are [seeds, configs, ...]. Seeds lie outside: the members of one seed share their batches, so
 that XLA turns their first layers into one matrix product [batch, in] x [in, configs * hidden]. Devices divide the seeds
-or the configs; the data is replicated on each of them and passed as an argument.
+or the configs; the data is replicated on each of them and passed as an argument. A device trains its members in tiles.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ from jaxreg.population.evaluation import (
     watch_member,
 )
 from jaxreg.population.layout import Layout
+from jaxreg.population.stepping import take_steps_tested_each, take_steps_tested_together
+from jaxreg.population.tiles import over_tiles
 from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import StepMetrics, update
+from jaxreg.training.member import StepMetrics, advance, is_halted, settle, update
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import DROPOUT, INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
+from jaxreg.training.stopping import is_finite
 
 Watched = Mapping[str, Array]  # what watches measure, by the name in the results
 
@@ -65,6 +68,7 @@ class Programs:
         self._problem, self._base_seed = with_terms(problem, layout.terms), base_seed
         self._input_shape, self._num_classes = input_shape, num_classes
         self._step_watches = [watch for watch in watches if watch.at == "steps"]
+        self._tested_together = not self._step_watches and not problem.constraints
         self.mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: layout.devices]), ("members",))
         by_seed = layout.split == "seeds"
         everywhere, divided = PartitionSpec(), PartitionSpec("members")
@@ -109,10 +113,11 @@ class Programs:
         return shapes
 
     def _over_seeds(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """fn for each seed: the leading axis of every argument."""
-        if self.layout.over_seeds == "vmap":
+        """fn for each seed of a device, the leading axis of every argument: as many side by side as a tile has."""
+        seeds, _ = self.layout.of_device
+        if self.layout.tile_seeds == seeds:
             return jax.vmap(fn)(*args)
-        return jax.lax.map(lambda one: fn(*one), args)
+        return jax.lax.map(lambda one: fn(*one), args, batch_size=self.layout.tile_seeds)
 
     def _view(
         self, state: TrainState, before: TrainState, hparams: Hparams, init_key: Array, step: Array, data: Any
@@ -139,52 +144,95 @@ class Programs:
         stop: Array,
         watch_data: Mapping[str, Any],
     ) -> tuple[TrainState, tuple[StepMetrics, Watched]]:
-        """`chunk_steps` steps from `step` on, those before `stop` being taken; metrics [seeds, steps, configs, ...]."""
-        hparams = population.hparams
+        """The steps from `step` to before `stop`, at most `chunk_steps`; metrics [seeds, chunk_steps, configs, ...]."""
+
+        def one_tile(states: TrainState, hparams: Hparams, seeds: Array) -> Any:
+            return self._train_tile(states, hparams, seeds, train, cursor, step, stop, watch_data)
+
+        return over_tiles(one_tile, self.layout, states, population.hparams, jnp.asarray(population.seeds))
+
+    def _train_tile(
+        self,
+        states: TrainState,
+        hparams: Hparams,
+        seeds: Array,
+        train: Examples,
+        cursor: Cursor,
+        first: Array,
+        stop: Array,
+        watch_data: Mapping[str, Any],
+    ) -> tuple[TrainState, tuple[StepMetrics, Watched]]:
+        """As `_train`, for members that are trained side by side."""
+        problem, length = self._problem, self.layout.chunk_steps
         num_examples, batch_size = train.labels.shape[0], hparams.batch_size
-        num_steps = self.layout.chunk_steps
-        steps = step + jnp.arange(num_steps, dtype=jnp.int32)
-        update_all = jax.vmap(update, in_axes=(0, 0, *[None] * 6))
 
-        def one_seed(states: TrainState, seed: Array) -> tuple[TrainState, tuple[StepMetrics, Watched]]:
+        def of_seed(seed: Array) -> tuple[Array | None, Array | None]:
+            """The examples of its batches, [steps, batch], unless each is the whole set; and its key for dropout."""
             key = member_key(self._base_seed, seed, TRAIN_ORDER)
-            noise = member_key(self._base_seed, seed, DROPOUT) if self._problem.dropout else None
+            full = batch_size == num_examples
+            rows = None if full else batch_indices(key, cursor, length, batch_size, num_examples)
+            return rows, member_key(self._base_seed, seed, DROPOUT) if problem.dropout else None
 
-            def advance(states: TrainState, step: Array, batch: Examples) -> Any:
-                after, metrics = update_all(states, hparams, self._problem, *batch, step, step < stop, noise)
-                return after, (metrics, self._watched_steps(states, after, hparams, seed, step, watch_data))
+        rows, noise = jax.vmap(of_seed)(seeds)
 
-            def gathered(states: TrainState, x: tuple[Array, Array]) -> Any:
-                step, rows = x
-                return advance(states, step, Examples(*(jnp.take(a, rows, axis=0, mode="clip") for a in train)))
+        def all_members(fn: Callable[..., Any]) -> Callable[[TrainState, Array], Any]:
+            """(states, step) -> what `fn`, `advance` or `update`, makes of all members in that step."""
 
-            if batch_size == num_examples:
-                return jax.lax.scan(lambda states, step: advance(states, step, train), states, steps)
-            rows = batch_indices(key, cursor, num_steps, batch_size, num_examples)
-            return jax.lax.scan(gathered, states, (steps, rows))
+            def one_seed(states: TrainState, rows: Array | None, noise: Array | None, step: Array) -> Any:
+                batch = train
+                if rows is not None:
+                    at = jax.lax.dynamic_index_in_dim(rows, step - first, keepdims=False)
+                    batch = Examples(*(jnp.take(a, at, axis=0, mode="clip") for a in train))
+                return jax.vmap(lambda state, h: fn(state, h, problem, *batch, step, noise))(states, hparams)
 
-        return self._over_seeds(one_seed, states, population.seeds)
+            return lambda states, step: jax.vmap(one_seed, in_axes=(0, 0, 0, None))(states, rows, noise, step)
+
+        def running(states: TrainState) -> Array:
+            return ~jax.vmap(jax.vmap(is_halted), in_axes=(0, None))(states, hparams)
+
+        if self._tested_together:
+            settle_all = jax.vmap(jax.vmap(settle, (0, 0, 0, 0, None)), (0, 0, None, 0, None))
+            states, metrics = take_steps_tested_together(
+                all_members(advance),
+                lambda before, after, diverges, step: settle_all(before, after, hparams, diverges, step),
+                running,
+                jax.vmap(jax.vmap(is_finite)),
+                *(states, first, stop, length),
+            )
+            watched: Watched = {}
+        else:
+            update_all = all_members(update)
+
+            def update_and_watch(states: TrainState, step: Array) -> Any:
+                after, metrics = update_all(states, step)
+                return after, (metrics, self._watched_steps(states, after, hparams, seeds, step, watch_data))
+
+            states, (metrics, watched) = take_steps_tested_each(update_and_watch, running, states, first, stop, length)
+        return states, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (metrics, watched))
 
     def _watched_steps(
         self,
         before: TrainState,
         after: TrainState,
         hparams: Hparams,
-        seed: Array,
+        seeds: Array,
         step: Array,
         watch_data: Mapping[str, Any],
     ) -> Watched:
-        """What the watches of steps measure of the members of one seed, [configs, ...] each."""
+        """What the watches of steps measure, [seeds, configs, ...] each."""
         watched: dict[str, Array] = {}
         for watch in self._step_watches:
-            key = member_key(self._base_seed, seed, INIT)
+            data = watch_data[watch.name]
 
-            def one(
-                before: TrainState, after: TrainState, hparams: Hparams, watch: Watch = watch, key: Array = key
+            def one_seed(
+                before: TrainState, after: TrainState, seed: Array, watch: Watch = watch, data: Any = data
             ) -> Watched:
-                return watch_member(watch, self._view(after, before, hparams, key, step + 1, watch_data[watch.name]))
+                key = member_key(self._base_seed, seed, INIT)
+                return jax.vmap(lambda b, a, h: watch_member(watch, self._view(a, b, h, key, step + 1, data)))(
+                    before, after, hparams
+                )
 
-            watched |= jax.vmap(one)(before, after, hparams)
+            watched |= jax.vmap(one_seed)(before, after, seeds)
         return watched
 
     def _check(

@@ -123,7 +123,7 @@ def device(found: Mapping[str, Any] | str) -> str:
 
 def layout(group: Mapping[str, Any]) -> str:
     """How the members of a group were laid out: `10 seeds x 7 settings, over seeds by map, …`."""
-    known = {"seeds", "configs", "devices", "split", "over_seeds", "chunk_steps"}
+    known = {"seeds", "configs", "devices", "split", "over_seeds", "chunk_steps", "tile_seeds", "tile_configs"}
     words = []
     if {"seeds", "configs"} <= group.keys():
         words.append(f"{counted(group['seeds'], 'seed')} x {counted(group['configs'], 'setting')}")
@@ -132,6 +132,8 @@ def layout(group: Mapping[str, Any]) -> str:
         words.append(f"{counted(group['devices'], 'device')}{split}")
     if "over_seeds" in group:
         words.append(f"{group['over_seeds']} over seeds")
+    if {"tile_seeds", "tile_configs"} <= group.keys():
+        words.append(f"tiles of {group['tile_seeds']} x {group['tile_configs']}")
     if "chunk_steps" in group:
         words.append(f"{counted(group['chunk_steps'], 'step')} at a time")
     words += [f"{name.replace('_', ' ')} {value}" for name, value in group.items() if name not in known]

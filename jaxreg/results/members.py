@@ -32,7 +32,7 @@ from jaxreg.measures.summary import axis_names
 from jaxreg.measures.tidy import to_frame
 from jaxreg.nn.trees import Params, parameter_name
 from jaxreg.population.blocks import block_name, make_blocks
-from jaxreg.population.layout import Layout
+from jaxreg.population.layout import Layout, layout_from
 from jaxreg.runs.checkpoints.failures import is_disk_error
 from jaxreg.runs.checkpoints.failures import reason as disk_reason
 from jaxreg.runs.folder import Part, checkpoint_folder, read_finished, read_flags, refuse_odd_name
@@ -120,7 +120,7 @@ def _member(run: Path, meta: Mapping[str, Any], select: Mapping[str, Any], datas
     number, group = next((i, group) for i, group in enumerate(sweep.groups) if setting in group.settings)
     part = next(i for i, part in enumerate(parts) if part.first_seed <= seed < part.first_seed + part.seeds)
     found = _checkpoint(run, str(meta["configuration"]), parts[: part + 1])
-    layout = Layout(**found.about["layouts"][number])
+    layout = layout_from(found.about["layouts"][number])
     place = group.settings.index(setting), seed - parts[part].first_seed
     block = _block(layout, number, group, place, parts[part].seeds)
     kept = _kept(found, layout, number, group, block, place, parts[part].seeds)
@@ -270,14 +270,13 @@ def _kept(
 def _alone(experiment: Experiment, sweep: Sweep, setting: int, seed: int, group: Group, layout: Layout) -> Experiment:
     """The experiment of one member, with everything pinned that the sweep had chosen for itself.
 
-    Bits hang on the width of the program. Seeds that are mapped over, one after another, are no part of it: one for
-    each device is enough.
+    Bits hang on what is computed side by side. Seeds that are trained in turn are no part of it: those of one tile for
+    each device are enough.
     """
     chosen = {name: values[0] for name, values in experiment.axes.items() if len(values) == 1}
     for dimension, i in zip(sweep.dimensions, np.unravel_index(setting, sweep.shape), strict=True):
         chosen |= {name: values[i] for name, values in dimension.values.items()}
-    if layout.over_seeds == "map":
-        layout = dataclasses.replace(layout, seeds=layout.devices if layout.split == "seeds" else 1)
+    layout = layout.resized(seeds=layout.tile_seeds * (layout.devices if layout.split == "seeds" else 1))
     return dataclasses.replace(
         experiment,
         hparams=dataclasses.replace(experiment.hparams, **chosen),

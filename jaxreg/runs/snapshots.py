@@ -12,7 +12,7 @@ import numpy as np
 from jaxreg.config.sweeps import Group
 from jaxreg.errors import CheckpointError
 from jaxreg.population.blocks import Block, block_name
-from jaxreg.population.layout import Layout
+from jaxreg.population.layout import Layout, layout_from
 from jaxreg.population.placement import Placements
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.progress import Position
@@ -89,7 +89,7 @@ def restore(record: Record, placements: Placements, found: Found) -> Snapshot:
     """
     about = found.about
     position, remaining = Position(**about["position"]), about["left"]
-    record.layouts = [Layout(**layout) for layout in about["layouts"]]
+    record.layouts = [layout_from(layout) for layout in about["layouts"]]
     record.device_changes = about.get("device_changes", [])
     _go_on_here(record, position)
     record.cost.seconds |= about["seconds"]
@@ -140,7 +140,7 @@ def _on_devices_here(layout: Layout) -> Layout:
     """The layout on as many of its devices as there are here: the same width, which these must divide."""
     length = layout.seeds if layout.split == "seeds" else layout.configs
     most = min(layout.devices, jax.local_device_count())
-    return dataclasses.replace(layout, devices=max(n for n in range(1, most + 1) if length % n == 0))
+    return layout.resized(devices=max(n for n in range(1, most + 1) if length % n == 0))
 
 
 def _kept(record: Record, state: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from jaxreg.training.state import TrainState
 
 
 class StepMetrics(NamedTuple):
-    """Means over the batch before the update, NaN once the member is halted."""
+    """Means over the batch before the update."""
 
     loss: Array  # [] nats, without penalties
     objective: Array  # [] with penalties
@@ -42,21 +42,16 @@ def loss_of(hparams: Hparams) -> Loss:
     return bind(LOSSES[hparams.loss], hparams, 2)
 
 
-def update(
+def advance(
     state: TrainState,
     hparams: Hparams,
     problem: Problem,
     inputs: Array,
     labels: Array,
     step: Array,
-    active: Array,
     key: Array | None = None,
 ) -> tuple[TrainState, StepMetrics]:
-    """One optimizer step on one batch.
-
-    A member that diverges in this step, by a non-finite loss or parameter or a loss above 1e4 nats, is halted: it keeps
-    the last state that was finite, and `diverged_step` says when. A halted member, be it by divergence or by patience,
-    and one that is not `active` do not change.
+    """One optimizer step on one batch, whatever comes of it: `settle` says whether it counts.
 
     Args:
       state: the member.
@@ -64,12 +59,11 @@ def update(
       problem: model, penalties and constraints.
       inputs, labels: the batch, [batch, features] and [batch].
       step: [] int32, the number of steps taken before this one.
-      active: [] bool, False to leave the member as it is.
       key: of this seed, for dropout; needed where `problem.dropout` asks for it.
 
     Returns:
-      The state after the step, and the means over the batch before it, [] float32 in nats; NaN where the member is
-      halted or not `active`.
+      The state with new parameters and a new state of the optimizer, and the means over the batch before the step, []
+      float32 in nats.
     """
     per_example = loss_of(hparams)
 
@@ -88,18 +82,51 @@ def update(
     (value, loss), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
     updates, opt_state = make_optimizer(hparams).update(grads, state.opt_state, state.params)
     params = project(problem.constraints, optax.apply_updates(state.params, updates), hparams)
+    return state._replace(params=params, opt_state=opt_state), StepMetrics(loss, value)
 
-    running = active & ~is_halted(state, hparams)
-    diverged = running & stopping.diverges(loss, value, params)
-    advance = running & ~diverged
-    return (
-        state._replace(
-            params=stopping.select(advance, params, state.params),
-            opt_state=stopping.select(advance, opt_state, state.opt_state),
-            diverged_step=jnp.where(diverged, step, state.diverged_step),
-        ),
-        StepMetrics(jnp.where(running, loss, jnp.nan), jnp.where(running, value, jnp.nan)),
+
+def settle(before: TrainState, after: TrainState, hparams: Hparams, diverges: Array, step: Array) -> TrainState:
+    """The state of a member after a step, or after several none of which diverged: `after`, unless it is halted.
+
+    A member that diverges is halted: it keeps the state before, the last that was finite, and `diverged_step` says
+    when. A halted member does not change, be it by divergence or by patience.
+
+    Args:
+      before, after: the states before and after.
+      hparams: its hyperparameters.
+      diverges: [] bool, whether the step diverged; of several, False.
+      step: [] int32, the number of steps taken before.
+    """
+    running = ~is_halted(before, hparams)
+    advances = running & ~diverges
+    return before._replace(
+        params=stopping.select(advances, after.params, before.params),
+        opt_state=stopping.select(advances, after.opt_state, before.opt_state),
+        diverged_step=jnp.where(running & diverges, step, before.diverged_step),
     )
+
+
+def update(
+    state: TrainState,
+    hparams: Hparams,
+    problem: Problem,
+    inputs: Array,
+    labels: Array,
+    step: Array,
+    key: Array | None = None,
+) -> tuple[TrainState, StepMetrics]:
+    """One step of training: `advance`, then `settle`.
+
+    A step diverges by a non-finite loss or parameter, or by a loss above 1e4 nats.
+
+    Returns:
+      The state after the step, and the means over the batch before it, [] float32 in nats; NaN where the member was
+      halted before.
+    """
+    after, metrics = advance(state, hparams, problem, inputs, labels, step, key)
+    diverges = ~(stopping.is_bounded(metrics.loss, metrics.objective) & stopping.is_finite(after.params))
+    halted = is_halted(state, hparams)
+    return settle(state, after, hparams, diverges, step), StepMetrics(*(jnp.where(halted, jnp.nan, m) for m in metrics))
 
 
 def evaluate(

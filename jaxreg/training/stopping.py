@@ -1,9 +1,10 @@
 """When a member stops, and what it keeps: patience, best parameters, divergence. One member, as masks.
 
-The rules; `jaxreg.training.member` applies them, divergence in `update` and patience in `after_check`.
+The rules; `jaxreg.training.member` applies them, divergence in `settle` and patience in `after_check`.
 
-A halted member stays in its program and costs as much as before, but does not change; where `--compaction` is
-on, the program is recompiled at half its width once the members still training fit it.
+A halted member stays in its program and does not change; it costs as much as before until all members that are trained
+side by side with it have halted. Where `--compaction` is on, the program is recompiled at half its width once the
+members still training fit it.
 """
 
 from __future__ import annotations
@@ -20,18 +21,27 @@ from jaxreg.config import Hparams
 DIVERGED_LOSS = 1e4  # nats: a training loss above it counts as diverged
 
 
-def diverges(loss: Array, objective: Array, params: Any) -> Array:
-    """Whether a step diverges: a loss, objective or parameter that is not finite, or a loss above 1e4 nats.
+def is_bounded(loss: Array, objective: Array) -> Array:
+    """Whether a step is well by its losses: both are finite, and the loss is at most 1e4 nats.
 
     Args:
       loss: [] mean over the batch before the step, in nats.
       objective: [] the same with penalties.
-      params: those after the step.
 
     Returns:
       [] bool.
     """
-    return ~(jnp.isfinite(objective) & (loss <= DIVERGED_LOSS) & _all_finite(params))
+    return jnp.isfinite(objective) & (loss <= DIVERGED_LOSS)
+
+
+def is_finite(params: Any) -> Array:
+    """Whether every parameter is finite, [] bool.
+
+    A parameter that is not will not become finite again: an update is added to it, and infinity plus anything is
+    infinite or NaN. The max-norm projection scales, and makes NaN of infinity. So this may be asked once for several
+    steps.
+    """
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))
 
 
 def is_halted(hparams: Hparams, stopped_check: Array, diverged_step: Array) -> Array:
@@ -75,7 +85,3 @@ def patience_is_out(patience: ArrayLike, check: Array, best_check: Array) -> Arr
 def select(condition: Array, new: Any, old: Any) -> Any:
     """The new tree where the condition holds, the old one elsewhere."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
-
-
-def _all_finite(params: Any) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))

@@ -84,7 +84,7 @@ def hyperparameters_read(
     def read(hparams: Hparams, key: Array, inputs: Array, labels: Array, step: Array) -> Any:
         recorded = _recording(hparams, record)
         state = init_state(key, recorded, problem, input_shape, num_classes)
-        after, metrics = update(state, recorded, problem, inputs, labels, step, step >= 0, key)
+        after, metrics = update(state, recorded, problem, inputs, labels, step, key)
         measured: Metrics = evaluate(after.params, recorded, problem, inputs, labels, labels.shape[0])
         checked: TrainState = after_check(after, recorded, measured, step)
         return checked, metrics, measured

@@ -71,7 +71,7 @@ def start() -> TrainState:
 
 @functools.cache
 def compiled(problem: Problem) -> Any:
-    return jax.jit(lambda state, step: update(state, HPARAMS, problem, INPUTS, LABELS, step, jnp.asarray(True)))
+    return jax.jit(lambda state, step: update(state, HPARAMS, problem, INPUTS, LABELS, step))
 
 
 def step_with(problem: Problem, step: int = 0) -> tuple[TrainState, StepMetrics]:

@@ -23,8 +23,8 @@ STOPPING: dict[str, Any] = {"patience": 3, "num_steps": 200, "eval_every": 5}
 
 
 def layout(**of: Any) -> Layout:
-    chosen: dict[str, Any] = {"seeds": 10, "configs": 7, "devices": 2, "split": "seeds", "over_seeds": "map"}
-    return Layout(**(chosen | {"chunk_steps": 1, "eval_block": 1} | of))
+    chosen: dict[str, Any] = {"seeds": 10, "configs": 7, "devices": 2, "split": "seeds"}
+    return Layout(**(chosen | {"tile_seeds": 1, "tile_configs": 7, "chunk_steps": 1, "eval_block": 1} | of))
 
 
 # Which members remain, and how wide their program is
@@ -89,7 +89,7 @@ def test_a_run_with_compaction_agrees_with_one_without(masked: xr.Dataset) -> No
 
 def test_blocks_are_narrowed_one_by_one(masked: xr.Dataset) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2, members_per_program=4, **STOPPING)
-    made = runner(asked, devices=1, over_seeds="vmap")
+    made = runner(asked, devices=1, tile_seeds=2)
     made.run()
     assert {(c["group"], c["block"]) for c in made.record.compactions} == {(0, 0), (0, 1)}
     assert_within_tolerance(dataset_of(made), masked)

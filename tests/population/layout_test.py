@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from jaxreg.errors import ConfigError
+from jaxreg.population import layout as layouts
 from jaxreg.population.blocks import Block, make_blocks
-from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, memory_bytes, parse_layout
+from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, layout_from, memory_bytes, parse_layout
 from tests.training_run import assert_same_bits, experiment, runner, train
 
 
@@ -149,10 +150,58 @@ def test_a_chunk_of_slow_steps_is_shorter() -> None:
     assert lengths[0] > lengths[1] > lengths[2] >= 1
 
 
-def test_seeds_are_mapped_on_a_cpu_and_side_by_side_elsewhere_and_on_the_full_batch() -> None:
-    assert layout(4).over_seeds == "map"
-    assert layout(4, full_batch=True, batch_size=55_000).over_seeds == "vmap"
-    assert {layout(4, devices=devices(platform=name)).over_seeds for name in ("gpu", "tpu")} == {"vmap"}
+def tile(num_seeds: int = 1, num_configs: int = 1, **other: Any) -> tuple[int, int]:
+    chosen = layout(num_seeds, num_configs, **other)
+    return chosen.tile_seeds, chosen.tile_configs
+
+
+def test_seeds_are_trained_in_turn_on_a_cpu_and_side_by_side_elsewhere_and_on_the_full_batch() -> None:
+    assert tile(4, 3) == (1, 3)
+    assert tile(4, 3, full_batch=True, batch_size=55_000) == (4, 3)
+    for name in ("gpu", "tpu"):
+        assert tile(4, 300, devices=devices(platform=name)) == (4, 300)
+        assert tile(4, 300, devices=devices(2, platform=name)) == (2, 300)
+
+
+def test_a_tile_fills_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    touched = 4 * 2 * 25_450 + 4 * 3 * 100 * 42
+    monkeypatch.setattr(layouts, "cache_bytes", lambda: 8 * touched)
+    assert tile(3, 64) == (1, 8)
+    assert tile(3, 10) == (1, 5)  # the largest divisor that fits
+    assert tile(3, 26) == (1, 13)  # 2 would leave the cache empty
+    assert tile(3, 3) == (1, 3)
+    monkeypatch.setattr(layouts, "cache_bytes", lambda: touched // 2)
+    assert tile(3, 64, batch_size=10) == (1, 1)  # a member is larger than the cache
+
+
+def test_a_batch_larger_than_the_parameters_of_a_tile_is_fetched_once() -> None:
+    assert tile(1, 64, batch_size=1000) == (1, 64)
+    assert tile(1, 64, batch_size=32)[1] < 64
+
+
+def test_single_examples_are_no_product_to_share() -> None:
+    assert tile(3, 64, batch_size=1) == (1, 1)
+
+
+def test_tiles_divide_the_members_of_a_device() -> None:
+    for num_seeds, num_configs, num_devices in SIZES:
+        for batch_size in (1, 32, 1000):
+            chosen = layout(num_seeds, num_configs, num_devices, batch_size=batch_size)
+            seeds, configs = chosen.of_device
+            assert seeds * configs * chosen.devices == chosen.width
+            assert seeds % chosen.tile_seeds == configs % chosen.tile_configs == 0
+            for smaller in (chosen.resized(seeds=chosen.devices * 2), chosen.resized(devices=1)):
+                assert parse_layout(str(smaller)) == smaller
+
+
+def test_a_layout_of_an_earlier_version_trains_configs_side_by_side() -> None:
+    earlier = "seeds:4,configs:6,devices:2,split:seeds,over_seeds:{},chunk_steps:10,eval_block:64,terms:none"
+    for name, tile_seeds in (("map", 1), ("vmap", 2)):
+        chosen = parse_layout(earlier.format(name))
+        assert (chosen.tile_seeds, chosen.tile_configs) == (tile_seeds, 6)
+        recorded = {part.partition(":")[0]: part.partition(":")[2] for part in earlier.format(name).split(",")}
+        numbers = {key: int(value) for key, value in recorded.items() if value.isdecimal()}
+        assert layout_from(recorded | numbers) == chosen
 
 
 def test_evaluation_blocks_shrink_with_the_width() -> None:
@@ -179,7 +228,7 @@ def test_a_layout_reads_back_from_its_text() -> None:
         assert parse_layout(str(chosen)) == chosen
 
 
-PINNED = "seeds:2,configs:3,devices:2,split:seeds,over_seeds:map,chunk_steps:10,eval_block:64,terms:none"
+PINNED = "seeds:2,configs:3,devices:2,split:seeds,tile_seeds:1,tile_configs:3,chunk_steps:10,eval_block:64,terms:none"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +239,9 @@ PINNED = "seeds:2,configs:3,devices:2,split:seeds,over_seeds:map,chunk_steps:10,
         ("configs:3", "configs:0"),
         ("configs:3", "configs:many"),
         ("split:seeds", "split:layers"),
-        ("over_seeds:map", "over_seeds:loop"),
+        ("tile_seeds:1,tile_configs:3", "over_seeds:loop"),
+        ("tile_seeds:1", "tile_seeds:2"),
+        ("tile_configs:3", "tile_configs:2"),
         ("eval_block", "block"),
         (PINNED, "wide"),
     ],

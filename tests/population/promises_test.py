@@ -13,12 +13,14 @@ import xarray as xr
 
 from jaxreg.errors import Stopped
 from jaxreg.population.placement import Placements
+from jaxreg.population.stepping import TESTED_TOGETHER
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.training.batches import Cursor, batch_indices, cursor_at
+from jaxreg.training.problem import Problem
 from jaxreg.training.state import TRAIN_ORDER, member_key
 from tests.training_run import (
     assert_same_bits,
@@ -159,6 +161,70 @@ def test_steps_cut_into_chunks_give_the_same_bits(reference: xr.Dataset, chunk_s
     assert_same_bits(train(experiment({"learning_rate": RATES}, seeds=2), chunk_steps=chunk_steps), reference)
 
 
+# Decay makes weights |1 - 20 rate| times as large at each step.
+DIVERGING: dict[str, Any] = {"learning_rate": [0.01, 0.15, 0.2, 0.5, 100.0]}
+DECAY: dict[str, Any] = {"weight_decay": 20.0, "activation": "relu", "eval_every": 60}
+
+
+@pytest.fixture(scope="module")
+def diverging() -> xr.Dataset:
+    """Five rates, all but one of which diverge, each at a step of its own."""
+    results = train(experiment(DIVERGING, seeds=2, **DECAY))
+    steps = results["diverged_step"].values
+    assert (steps[0] == -1).all()
+    assert len(set(steps[1:, 0])) == 4
+    assert (steps[1] % TESTED_TOGETHER > 1).all()  # in the midst of steps that are tested together
+    return results
+
+
+@pytest.mark.parametrize("chunk_steps", [1, 7, 60])
+def test_where_members_diverge_is_the_same_to_the_bit_whatever_the_chunks(
+    diverging: xr.Dataset, chunk_steps: int
+) -> None:
+    assert_same_bits(train(experiment(DIVERGING, seeds=2, **DECAY), chunk_steps=chunk_steps), diverging)
+
+
+def test_a_member_diverges_at_the_step_at_which_a_test_of_each_step_finds_it(diverging: xr.Dataset) -> None:
+    """A projection of the user's own, though it does nothing, has every step tested by itself."""
+    problem = Problem(constraints=(lambda params, _: params,))
+    each = train(experiment(DIVERGING, seeds=2, **DECAY), problem=problem)
+    assert_within_tolerance(each, diverging)
+    at = xr.DataArray(np.arange(diverging.sizes["step"]), dims="step")
+    for results in (each, diverging):
+        halted = results["diverged_step"]
+        np.testing.assert_array_equal(results["train_loss"].isnull(), (halted >= 0) & (at > halted))
+
+
+TILES = [(1, 1), (1, 2), (2, 3), (1, 6), (2, 1)]
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile[0]} x {tile[1]}")
+def test_members_cut_into_tiles_agree(six_rates: xr.Dataset, tile: tuple[int, int], devices: int) -> None:
+    made = runner(experiment(SIX, seeds=4), devices=devices, tile_seeds=tile[0], tile_configs=tile[1])
+    layout = made.record.layouts[0]
+    assert (layout.tile_seeds, layout.tile_configs, layout.devices) == (*tile, devices)
+    made.run()
+    assert_within_tolerance(dataset_of(made), six_rates)
+
+
+@pytest.mark.parametrize("tile_configs", [1, 2, 3, 6])
+def test_a_member_has_the_same_bits_at_every_place(tile_configs: int) -> None:
+    forth, back = (
+        train(experiment({"learning_rate": rates}), tile_configs=tile_configs)
+        for rates in (SIX["learning_rate"], SIX["learning_rate"][::-1])
+    )
+    assert_same_bits(back.sel(learning_rate=SIX["learning_rate"]), forth)
+
+
+SIX: dict[str, Any] = {"learning_rate": [0.01, 0.03, 0.1, 0.2, 0.3, 1.0]}
+
+
+@pytest.fixture(scope="module")
+def six_rates() -> xr.Dataset:
+    return train(experiment(SIX, seeds=4), tile_seeds=1, tile_configs=6)
+
+
 @pytest.mark.parametrize("members", [1, 2, 4], ids=lambda members: f"{members} at once")
 def test_members_cut_into_blocks_agree(reference: xr.Dataset, members: int) -> None:
     assert_within_tolerance(
@@ -169,10 +235,10 @@ def test_members_cut_into_blocks_agree(reference: xr.Dataset, members: int) -> N
 @pytest.mark.parametrize(
     "layout", [{"split": "seeds", "configs": 3, "seeds": 2}, {"split": "configs", "configs": 4, "seeds": 2}]
 )
-@pytest.mark.parametrize("over_seeds", ["vmap", "map"])
-def test_two_devices_agree_with_one(reference: xr.Dataset, layout: dict[str, Any], over_seeds: str) -> None:
+@pytest.mark.parametrize("tile_seeds", [1, 2])
+def test_two_devices_agree_with_one(reference: xr.Dataset, layout: dict[str, Any], tile_seeds: int) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2)
-    assert_within_tolerance(train(asked, devices=2, over_seeds=over_seeds, **layout), reference)
+    assert_within_tolerance(train(asked, devices=2, tile_seeds=tile_seeds, **layout), reference)
 
 
 # 5. One training program per group and width
@@ -376,7 +442,7 @@ def test_a_regularised_member_alone_agrees_and_at_the_recorded_width_has_the_sam
 
 def test_regularised_members_in_blocks_on_two_devices_agree(regularised: tuple[Runner, xr.Dataset]) -> None:
     asked = experiment(METHOD_AXES, seeds=2, members_per_program=14, **STRENGTHS)
-    in_blocks = runner(asked, devices=2, over_seeds="vmap")
+    in_blocks = runner(asked, devices=2, tile_seeds=2)
     assert [(layout.devices, layout.width) for layout in in_blocks.record.layouts] == [(2, 14)]
     in_blocks.run()
     results = dataset_of(in_blocks)

@@ -38,9 +38,9 @@ def start(hparams: Hparams, params: Any = None) -> TrainState:
 
 @jax.jit
 def one_step(
-    state: TrainState, hparams: Hparams, inputs: Any, labels: Any, step: Any = 0, active: Any = True
+    state: TrainState, hparams: Hparams, inputs: Any, labels: Any, step: Any = 0
 ) -> tuple[TrainState, StepMetrics]:
-    return update(state, hparams, PROBLEM, inputs, labels, jnp.int32(step), jnp.asarray(active))
+    return update(state, hparams, PROBLEM, inputs, labels, jnp.int32(step))
 
 
 def linear(*rows: list[float]) -> Any:
@@ -155,10 +155,9 @@ def test_a_parameter_that_is_not_finite_diverges_though_the_loss_was() -> None:
     assert_equal_trees(after._replace(diverged_step=before.diverged_step), before)
 
 
-@pytest.mark.parametrize(("diverged_step", "active"), [(2, True), (2, False), (-1, False)])
-def test_a_halted_or_inactive_member_does_not_change(diverged_step: int, active: bool) -> None:
-    before = start(MLP)._replace(diverged_step=jnp.int32(diverged_step))
-    after, metrics = one_step(before, MLP, INPUTS, LABELS, 9, active)
+def test_a_halted_member_does_not_change() -> None:
+    before = start(MLP)._replace(diverged_step=jnp.int32(2))
+    after, metrics = one_step(before, MLP, INPUTS, LABELS, 9)
     assert_equal_trees(after, before)
     assert np.isnan([metrics.loss, metrics.objective]).all()
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxreg.config import Hparams
-from jaxreg.training.member import Metrics, after_check
-from jaxreg.training.problem import Problem
+from jaxreg.training.member import Metrics, advance, after_check
+from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
-from jaxreg.training.stopping import diverges, improves, is_halted, patience_is_out
+from jaxreg.training.stopping import improves, is_bounded, is_finite, is_halted, patience_is_out
 
 MODEL = Hparams(hidden_sizes=(), init="zeros", init_variance=1.0, num_steps=10)
 START = init_state(jax.random.key(0), MODEL, Problem(), (2,), 3)
@@ -79,12 +79,29 @@ def test_divergence_halts_under_either_rule() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_diverges(bad: float) -> None:
-    fine: Any = {"weights": jnp.ones(3)}
-    assert not diverges(jnp.float32(1), jnp.float32(1), fine)
-    assert diverges(jnp.float32(bad), jnp.float32(bad), fine)
-    assert diverges(jnp.float32(1), jnp.float32(bad), fine)
-    assert diverges(jnp.float32(1), jnp.float32(1), {"weights": jnp.array([1.0, bad])})
+def test_a_loss_or_parameter_that_is_not_finite_is_found(bad: float) -> None:
+    assert is_bounded(jnp.float32(1), jnp.float32(1))
+    assert not is_bounded(jnp.float32(bad), jnp.float32(bad))
+    assert not is_bounded(jnp.float32(1), jnp.float32(bad))
+    assert is_finite({"weights": jnp.ones(3)})
+    assert not is_finite({"weights": jnp.array([1.0, bad])})
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("terms", ["none", "max_norm"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_a_parameter_that_is_not_finite_stays_so(bad: float, terms: str, optimizer: str) -> None:
+    problem, hparams = with_terms(Problem(), terms), Hparams(optimizer=optimizer, max_norm=1.0, num_steps=10)
+    for layer in (0, 1):
+        for name in ("weights", "bias"):
+            state = init_state(jax.random.key(0), hparams, problem, (2,), 3)
+            leaf = state.params[layer][name]
+            damaged = {**state.params[layer], name: leaf.at[(0,) * leaf.ndim].set(bad)}
+            params = tuple(damaged if number == layer else each for number, each in enumerate(state.params))
+            state = state._replace(params=params)
+            for step in range(3):
+                state, _ = advance(state, hparams, problem, jnp.ones((4, 2)), jnp.array([0, 1, 2, 0]), jnp.int32(step))
+                assert not is_finite(state.params), (layer, name, step)
 
 
 def test_nan_never_improves_and_an_array_of_members_is_judged_at_once() -> None:
