@@ -164,7 +164,7 @@ _WRONG = (
         ".",
     ),
     *(
-        "seeds:1,configs:1,devices:1,split:seeds,tile_seeds:1,tile_configs:1,chunk_steps:1,eval_block:64,terms:none",
+        "seeds:1,configs:1,devices:1,split:seeds,tile_seeds:1,tile_configs:1,chunk_steps:1,eval_seeds:1,eval_block:64,terms:none",
         "seeds:1",
         "32x0",
     ),

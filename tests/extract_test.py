@@ -34,9 +34,8 @@ SMALL = ("--hidden_sizes=5", "--batch_size=40", "--num_epochs=1")  # 30 steps
 DIGITS = load(DataConfig())
 Train = Callable[..., Path]
 
-SIDE_BY_SIDE = (
-    "seeds:2,configs:3,devices:1,split:seeds,tile_seeds:2,tile_configs:3,chunk_steps:2,eval_block:100,terms:none"
-)
+SIDE_BY_SIDE = "seeds:2,configs:3,devices:1,split:seeds,tile_seeds:2,tile_configs:3,"
+SIDE_BY_SIDE += "chunk_steps:2,eval_seeds:2,eval_block:100,terms:none"
 
 # flags of a sweep, and one of its members
 SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {

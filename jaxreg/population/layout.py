@@ -26,6 +26,7 @@ _ASSUMED_FLOPS = {"cpu": 4e10, "gpu": 2e13, "tpu": 5e13}  # per device; only the
 _MAX_CHUNK_STEPS = 1000
 _MAX_CHUNK_EXAMPLES = 2**24  # indices per device that a chunk may hold, 64 MiB
 _EVAL_FLOATS = 2**24  # activations that an evaluation block may hold
+_EVAL_MEMBERS = 8  # whose products on a held-out set are wide enough together
 MEMORY_SHARE = 0.6  # of all memory, for the data and the population of one program
 
 
@@ -41,6 +42,7 @@ class Layout:
         another, each through all steps of a chunk, so that what a step touches stays in its cache. They divide the
         seeds and the configs of a device.
       chunk_steps: steps per call.
+      eval_seeds: seeds of a device that are evaluated side by side, all their members at once; they divide its seeds.
       eval_block: examples per evaluation block.
       terms: the regularisers that are compiled in, + between, those that any of the members needs; or none.
     """
@@ -52,6 +54,7 @@ class Layout:
     tile_seeds: int
     tile_configs: int
     chunk_steps: int
+    eval_seeds: int
     eval_block: int
     terms: str = "none"
 
@@ -75,6 +78,7 @@ class Layout:
             resized,
             tile_seeds=_largest_divisor(most_seeds, self.tile_seeds),
             tile_configs=_largest_divisor(most_configs, self.tile_configs),
+            eval_seeds=_largest_divisor(most_seeds, self.eval_seeds),
         )
 
     def __str__(self) -> str:
@@ -92,7 +96,7 @@ def layout_from(recorded: Mapping[str, Any]) -> Layout:
     if "over_seeds" in fields:
         seeds, configs = _of_device(fields["seeds"], fields["configs"], fields["devices"], fields["split"])
         tile_seeds = seeds if fields.pop("over_seeds") == "vmap" else 1
-        fields |= {"tile_seeds": tile_seeds, "tile_configs": configs}
+        fields |= {"tile_seeds": tile_seeds, "tile_configs": configs, "eval_seeds": tile_seeds}
     return Layout(**fields)
 
 
@@ -103,7 +107,7 @@ def parse_layout(text: str) -> Layout:
       ConfigError: a field is missing, unknown, or has a value that no layout can have.
     """
     names = [field.name for field in dataclasses.fields(Layout)]
-    earlier = [name for name in names if name != "tile_configs"]
+    earlier = [name for name in names if name not in ("tile_configs", "eval_seeds")]
     earlier[earlier.index("tile_seeds")] = "over_seeds"
     choices = {"split": ("seeds", "configs"), "over_seeds": ("map", "vmap")}
     remedy = f"must give {', '.join(f'{name}:...' for name in names)}, as meta.json shows them, whole numbers >= 1"
@@ -124,6 +128,8 @@ def parse_layout(text: str) -> Layout:
         raise ConfigError("layout", text, f"{fields['devices']} devices must divide the {fields['split']}")
     layout = layout_from(fields)
     seeds, configs = layout.of_device
+    if seeds % layout.eval_seeds:
+        raise ConfigError("layout", text, f"eval_seeds:{layout.eval_seeds} must divide the {seeds} seeds of a device")
     if seeds % layout.tile_seeds or configs % layout.tile_configs:
         tile = f"a tile of {layout.tile_seeds} x {layout.tile_configs}"
         raise ConfigError("layout", text, f"{tile} must divide the {seeds} seeds x {configs} configs of a device")
@@ -194,9 +200,10 @@ def choose_layout(
     longest = max(1, min(_MAX_CHUNK_STEPS, int(_CHUNK_SECONDS / seconds), by_memory, eval_every))
     chunk_steps = math.ceil(eval_every / math.ceil(eval_every / longest))
 
-    side_by_side = tile_seeds * configs
+    eval_seeds = max(tile_seeds, _largest_divisor(of_device[0], max(1, _EVAL_MEMBERS // of_device[1])))
+    side_by_side = eval_seeds * of_device[1]
     eval_block = min(1024, max(64, _EVAL_FLOATS // (num_features + side_by_side * sum(layer_sizes))))
-    return Layout(seeds, configs, num_devices, split, tile_seeds, tile_configs, chunk_steps, eval_block)
+    return Layout(seeds, configs, num_devices, split, tile_seeds, tile_configs, chunk_steps, eval_seeds, eval_block)
 
 
 class _Bytes(NamedTuple):

@@ -112,12 +112,12 @@ class Programs:
         )
         return shapes
 
-    def _over_seeds(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """fn for each seed of a device, the leading axis of every argument: as many side by side as a tile has."""
-        seeds, _ = self.layout.of_device
-        if self.layout.tile_seeds == seeds:
+    def _over_seeds(self, fn: Callable[..., Any], *args: Any, at_once: int | None = None) -> Any:
+        """fn for each seed of a device, the leading axis of arguments; `at_once` or those of a tile side by side."""
+        at_once = at_once or self.layout.tile_seeds
+        if at_once == self.layout.of_device[0]:
             return jax.vmap(fn)(*args)
-        return jax.lax.map(lambda one: fn(*one), args, batch_size=self.layout.tile_seeds)
+        return jax.lax.map(lambda one: fn(*one), args, batch_size=at_once)
 
     def _view(
         self, state: TrainState, before: TrainState, hparams: Hparams, init_key: Array, step: Array, data: Any
@@ -256,7 +256,7 @@ class Programs:
             sets = (validation, test, test_batch)
             return jax.vmap(lambda state, h: check_member(state, h, self._problem, sets, check, block))(states, hparams)
 
-        return self._over_seeds(one_seed, states, population.seeds)
+        return self._over_seeds(one_seed, states, population.seeds, at_once=self.layout.eval_seeds)
 
     def _watch(self, watch: Watch) -> Callable[..., Watched]:
         """The program of a watch of checks: [seeds, configs, ...]; of its first seed on each device, if so asked."""
@@ -287,4 +287,7 @@ class Programs:
         def one(state: TrainState, hparams: Hparams) -> FinalMetrics:
             return final_metrics(state, hparams, problem, train, test, num_classes, block)
 
-        return self._over_seeds(lambda states, _: jax.vmap(one)(states, population.hparams), states, population.seeds)
+        def one_seed(states: TrainState) -> FinalMetrics:
+            return jax.vmap(one)(states, population.hparams)
+
+        return self._over_seeds(one_seed, states, at_once=self.layout.eval_seeds)

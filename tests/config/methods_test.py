@@ -230,7 +230,8 @@ def test_a_method_that_is_no_text_is_refused(value: Any) -> None:
         validate(Experiment(hparams=Hparams(method=value)))
 
 
-LAYOUT = "seeds:1,configs:1,devices:1,split:seeds,tile_seeds:1,tile_configs:1,chunk_steps:1,eval_block:64,terms:"
+LAYOUT = "seeds:1,configs:1,devices:1,split:seeds,tile_seeds:1,tile_configs:1,chunk_steps:1,"
+LAYOUT += "eval_seeds:1,eval_block:64,terms:"
 
 
 def test_regularisers_without_anything_to_act_on_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,9 @@ STOPPING: dict[str, Any] = {"patience": 3, "num_steps": 200, "eval_every": 5}
 
 def layout(**of: Any) -> Layout:
     chosen: dict[str, Any] = {"seeds": 10, "configs": 7, "devices": 2, "split": "seeds"}
-    return Layout(**(chosen | {"tile_seeds": 1, "tile_configs": 7, "chunk_steps": 1, "eval_block": 1} | of))
+    return Layout(
+        **(chosen | {"tile_seeds": 1, "tile_configs": 7, "chunk_steps": 1, "eval_seeds": 1, "eval_block": 1} | of)
+    )
 
 
 # Which members remain, and how wide their program is

@@ -189,7 +189,7 @@ def test_tiles_divide_the_members_of_a_device() -> None:
             chosen = layout(num_seeds, num_configs, num_devices, batch_size=batch_size)
             seeds, configs = chosen.of_device
             assert seeds * configs * chosen.devices == chosen.width
-            assert seeds % chosen.tile_seeds == configs % chosen.tile_configs == 0
+            assert seeds % chosen.tile_seeds == configs % chosen.tile_configs == seeds % chosen.eval_seeds == 0
             for smaller in (chosen.resized(seeds=chosen.devices * 2), chosen.resized(devices=1)):
                 assert parse_layout(str(smaller)) == smaller
 
@@ -202,6 +202,14 @@ def test_a_layout_of_an_earlier_version_trains_configs_side_by_side() -> None:
         recorded = {part.partition(":")[0]: part.partition(":")[2] for part in earlier.format(name).split(",")}
         numbers = {key: int(value) for key, value in recorded.items() if value.isdecimal()}
         assert layout_from(recorded | numbers) == chosen
+
+
+def test_members_are_evaluated_some_at_once() -> None:
+    assert layout(64, 1).eval_seeds == 8
+    assert layout(10, 2, 2).eval_seeds == 1  # 5 on each device
+    assert layout(12, 2, 2).eval_seeds == 3
+    assert layout(64, 8).eval_seeds == 1
+    assert layout(64, 8, devices=devices(platform="gpu")).eval_seeds == 64
 
 
 def test_evaluation_blocks_shrink_with_the_width() -> None:
@@ -228,7 +236,8 @@ def test_a_layout_reads_back_from_its_text() -> None:
         assert parse_layout(str(chosen)) == chosen
 
 
-PINNED = "seeds:2,configs:3,devices:2,split:seeds,tile_seeds:1,tile_configs:3,chunk_steps:10,eval_block:64,terms:none"
+PINNED = "seeds:2,configs:3,devices:2,split:seeds,tile_seeds:1,tile_configs:3,"
+PINNED += "chunk_steps:10,eval_seeds:1,eval_block:64,terms:none"
 
 
 @pytest.mark.parametrize(
