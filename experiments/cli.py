@@ -9,6 +9,7 @@ from rich.console import Console
 
 from experiments.flags import help_text, make_flags, read_flags, to_experiment
 from jaxreg import command
+from jaxreg.claims import judge
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.session import Outcome, dry_run, execute
 from jaxreg.study import Study
@@ -47,8 +48,7 @@ def _show(study: Study, outcome: Outcome) -> None:
     console = Console(emoji=False)
     if console.width < _NARROWEST:  # COLUMNS=0, on which Rich would print nothing
         console.width = _NARROWEST
-    from jaxreg.claims import judge  # slow to import, and not needed for a refusal
-    from jaxreg.reporting.tables import print_table, print_verdicts
+    from jaxreg.reporting.tables import print_table, print_verdicts  # what shows is slow to import
 
     print_table(outcome.results, console)
     print_verdicts(judge(study.claims, outcome.results), console)

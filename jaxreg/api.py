@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import xarray as xr
-
 from jaxreg.config import Experiment
 from jaxreg.data import Data
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import ConfigError
 from jaxreg.nn.initializers import Initializer
 from jaxreg.session import execute
+from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 from jaxreg.training import models
 from jaxreg.training.problem import Constraint, Penalty, Problem

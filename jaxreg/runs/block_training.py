@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -16,13 +16,11 @@ from jaxreg.population.blocks import Block, block_name
 from jaxreg.population.layout import Layout
 from jaxreg.population.placement import Placement, Placements
 from jaxreg.population.programs import Population
+from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.progress import Position, Progress
 from jaxreg.runs.record import Record
 from jaxreg.runs.snapshots import Snapshot, Snapshots
-
-if TYPE_CHECKING:
-    from jaxreg.runs.checkpoints.store import Checkpoints
 
 _log = logging.getLogger("jaxreg")
 
