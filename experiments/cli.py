@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from experiments.flags import help_text, make_flags, read_flags, to_experiment
+from experiments.startup import imported
 from jaxreg import command
 from jaxreg.claims import judge
 from jaxreg.hardware import keep_compilations, use_all_cores
@@ -22,6 +23,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 error, 75 time limit, 130, 143 or 129 stopped by SIGINT, SIGTERM or SIGHUP.
     """
+    imported()
     arguments = list(sys.argv if argv is None else argv)
     return command.run(lambda: _run(study, arguments))
 

@@ -103,6 +103,7 @@ class BlockTraining:
             self._interruption.start()
             before, first, step = time.perf_counter(), step, self._next_stop(group, layout, step)
             state, (metrics, watched) = active.placement.train(state, active.population, first, step)
+            all_members.placement.prepare_finish()  # while the devices train
             history.record_steps(active.block, first, step, *jax.device_get((metrics, watched)))
             took = time.perf_counter() - before
             self._record.cost.seconds["train"] += took
