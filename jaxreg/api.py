@@ -58,6 +58,8 @@ def run(
         raise ConfigError("dry_run", "true", "is for the command line")
     if experiment.run.max_minutes and experiment.run.workdir is None:
         raise ConfigError("max_minutes", experiment.run.max_minutes, "needs --workdir, to go on from")
+    if experiment.run.profile and experiment.run.workdir is None:
+        raise ConfigError("profile", "true", "needs --workdir, where the trace is written")
     problem = Problem(model or models.mlp(initializer), tuple(penalties), tuple(constraints))
     named: dict[str, Any] = {"data": data, "model": model, "initializer": initializer}
     own = {name: part for name, part in named.items() if part is not None}

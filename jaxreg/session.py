@@ -36,6 +36,7 @@ from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.estimate import estimate
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
+from jaxreg.runs.profile import Profile
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
 from jaxreg.slow_imports import xr
@@ -207,16 +208,19 @@ def _train_and_write(
     measured = functools.partial(_dataset, runners, about)
     folder.delete("tensorboard")  # of an earlier session
     scalars = _Scalars(folder.path / "tensorboard", _max_runs(plan.experiment), measured)
+    profile = Profile(folder.path / "profile") if settings.profile else None
     try:
         with SignalGuard() as guard, progress_bar(settings.progress) as progress:
             interruption = Interruption(plan.experiment.name, guard, settings.max_minutes)
             for runner, checkpoints in parts:
                 # Earlier seeds are finished, unless the checkpoint of their end was lost.
                 if runner is last or not runner.finished:
-                    runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes))
+                    runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes, profile))
         if stop := interruption.after_the_last_step():  # asked once the guard has read all signals
             raise stop
     finally:
+        if profile:
+            profile.end()
         with contextlib.suppress(OSError):  # must not hide what ended the run
             folder.update(**_cost(runners))
     with last.record.cost.timed("write"):

@@ -44,9 +44,10 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_list("caches", ["cold", "warm"], "With which compilation caches.", flag_values=values)
     values(argv)
     checkouts = {"here": HERE} | ({"against": Path(values["against"].value)} if values["against"].value else {})
+    repeats, caches = int(values["repeats"].value or 1), values["caches"].value or []
     for workload in values["workloads"].value or ():
         with tempfile.TemporaryDirectory() as name:
-            seen = _seen(workload, checkouts, int(values["repeats"].value or 1), values["caches"].value, Path(name))
+            seen = _seen(workload, checkouts, repeats, caches, Path(name))
         for cache, of_checkouts in seen.items():
             Console().print(_table(f"{workload}, {cache}", of_checkouts))
     return 0

@@ -102,14 +102,14 @@ def _check(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _note_duration(event: str, seconds: float, **_: Any) -> None:
+def _note_duration(event: str, duration_secs: float, **_: Any) -> None:
     kinds = {
         "/jax/core/compile/jaxpr_trace_duration": "traced",
         "/jax/core/compile/jaxpr_to_mlir_module_duration": "lowered",
         "/jax/core/compile/backend_compile_duration": "compiled or read",
     }
     if event in kinds:
-        _programs[kinds[event]] += seconds
+        _programs[kinds[event]] += duration_secs
 
 
 def _note_event(event: str, **_: Any) -> None:

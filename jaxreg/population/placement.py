@@ -51,7 +51,7 @@ class Compiled(NamedTuple):
     """The compiled programs of a population; arguments as in `Programs`."""
 
     init: Callable[..., TrainState]
-    train: Callable[..., tuple[TrainState, tuple[StepMetrics, Watched]]]
+    train: jax.stages.Compiled  # (...) -> tuple[TrainState, tuple[StepMetrics, Watched]]
     check: Callable[..., tuple[TrainState, Check]]
     finish: Compilation  # (...) -> FinalMetrics
     watch: Mapping[str, Callable[..., Watched]]
