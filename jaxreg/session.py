@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import logging
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,43 +249,52 @@ def _report(folder: Path, study: Study, meta: Mapping[str, Any]) -> None:
 class _Scalars:
     """TensorBoard scalars while training runs: at checks, at most every few seconds and for a twentieth of the time.
 
-    None at the first check, before the first step: what writes them is slow to import, and training should begin.
+    What writes them is slow to import. That begins at the second check, in a thread of its own, so that neither the
+    first step nor the devices wait for it.
     """
 
     def __init__(self, folder: Path, max_runs: int, measured: Callable[[], xr.Dataset]) -> None:
         self._folder, self._max_runs, self._measured = folder, max_runs, measured
+        self._module: Future[Any] | None = None  # jaxreg.reporting.tensorboard
         self._writer: ScalarWriter | None = None
         self._due: float | None = None  # when the next are written, in the time of `time.monotonic`
         self._off = max_runs == 0
 
     def write_sometimes(self) -> None:
         start = time.monotonic()
+        if self._off:
+            return
         if self._due is None:
             self._due = start + _SECONDS_BETWEEN_SCALARS
-        elif not self._off and start > self._due:
+        elif start > self._due and self._imported().done():
             self._write(lambda writer: writer.write(self._measured()))
             end = time.monotonic()
             self._due = end + max(_SECONDS_BETWEEN_SCALARS, 20 * (end - start))
+        else:
+            self._imported()
 
     def finish(self, results: xr.Dataset) -> None:
         if not self._off:
             self._write(lambda writer: writer.finish(results))
 
-    def _write(self, points: Callable[[ScalarWriter], None]) -> None:
-        from jaxreg.reporting.tensorboard import ScalarWriter
+    def _imported(self) -> Future[Any]:
+        if self._module is None:
+            thread = ThreadPoolExecutor(1)
+            self._module = thread.submit(importlib.import_module, "jaxreg.reporting.tensorboard")
+            thread.shutdown(wait=False)
+        return self._module
 
-        is_first = self._writer is None
+    def _write(self, points: Callable[[ScalarWriter], None]) -> None:
+        is_first, module = self._writer is None, self._imported().result()
         try:
-            self._writer = self._writer or ScalarWriter(self._folder, self._max_runs)
+            self._writer = self._writer or module.ScalarWriter(self._folder, self._max_runs)
             points(self._writer)
         except OSError as error:  # scalars can be had again from the checkpoints, training time cannot
             _log.warning("TensorBoard scalars could not be written (%s): none from here on", error.strerror)
             self._off = True
         if is_first and self._writer and self._writer.left_out:
-            total = self._max_runs + self._writer.left_out
-            _log.info(
-                "TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d", self._max_runs, total, self._max_runs
-            )
+            shown, total = self._max_runs, self._max_runs + self._writer.left_out
+            _log.info("TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d", shown, total, shown)
 
 
 def _max_runs(experiment: Experiment) -> int:
