@@ -29,7 +29,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jax import Array
 
 from experiments import cli
@@ -40,6 +39,7 @@ from jaxreg.diagnostics.moments import ADAM_MOMENTS
 from jaxreg.measures import held_at, setting_label, settings
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_figures
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import log_binned, mean_interval, ratio_of_means
 from jaxreg.study import ReportFigure, Study
 from jaxreg.theory.adam import PROCESSES, expected_ratio, simulate, unrolled

@@ -32,7 +32,6 @@ import sys
 from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from experiments import cli
 from experiments.source import reported
@@ -49,6 +48,7 @@ from jaxreg.measures import (
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from experiments.flags import help_text, make_flags, read_flags, to_experiment
+from experiments.startup import imported
 from jaxreg import command
+from jaxreg.claims import judge
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.session import Outcome, dry_run, execute
 from jaxreg.study import Study
@@ -21,6 +23,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 error, 75 time limit, 130, 143 or 129 stopped by SIGINT, SIGTERM or SIGHUP.
     """
+    imported()
     arguments = list(sys.argv if argv is None else argv)
     return command.run(lambda: _run(study, arguments))
 
@@ -47,8 +50,7 @@ def _show(study: Study, outcome: Outcome) -> None:
     console = Console(emoji=False)
     if console.width < _NARROWEST:  # COLUMNS=0, on which Rich would print nothing
         console.width = _NARROWEST
-    from jaxreg.claims import judge  # slow to import, and not needed for a refusal
-    from jaxreg.reporting.tables import print_table, print_verdicts
+    from jaxreg.reporting.tables import print_table, print_verdicts  # what shows is slow to import
 
     print_table(outcome.results, console)
     print_verdicts(judge(study.claims, outcome.results), console)

@@ -26,7 +26,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import xarray as xr
 
 from experiments import cli
 from experiments.source import reported
@@ -34,6 +33,7 @@ from jaxreg.claims import Claim, Measure, ReportedNumber, Within
 from jaxreg.measures import best_step, held_at, overfitting, stopping
 from jaxreg.measures.summary import best_setting, halted
 from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 

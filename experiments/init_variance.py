@@ -27,13 +27,12 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-import xarray as xr
-
 from experiments import cli
 from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
 from jaxreg.measures import agree, held_at, most_distinct_units, value_labels
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure, Study
 

@@ -20,7 +20,6 @@ import sys
 from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from experiments import cli
 from experiments.source import reported
@@ -28,6 +27,7 @@ from jaxreg.claims import Measure, Trend, compare
 from jaxreg.measures import fluctuation, held_at, steps_to_train, value_labels
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure, Study
 

@@ -31,8 +31,6 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
-import xarray as xr
-
 from experiments import cli
 from jaxreg.claims import AtBest, Best, Claim, Measure
 from jaxreg.config import Experiment, Hparams, effective_hparams
@@ -55,6 +53,7 @@ from jaxreg.measures.summary import best_of_each, member_dims
 from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.runs.time_alone import training_time_alone
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 

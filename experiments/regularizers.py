@@ -34,8 +34,6 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-import xarray as xr
-
 from experiments import cli, source
 from jaxreg.claims import Best, Claim, Higher, Lower, Measure, Reported, ReportedNumber, compare
 from jaxreg.config import strengths_of
@@ -56,6 +54,7 @@ from jaxreg.measures import (
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 

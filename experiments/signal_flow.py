@@ -31,8 +31,6 @@ import sys
 from functools import partial
 from typing import Any
 
-import xarray as xr
-
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
 from jaxreg.claims import Claim, Higher, Measure, Trend, Within
@@ -53,6 +51,7 @@ from jaxreg.measures import (
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure, Study
 

@@ -8,9 +8,8 @@ import importlib.resources
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import xarray as xr
-
 from jaxreg.claims import Reported
+from jaxreg.slow_imports import xr
 
 
 class Row(NamedTuple):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import xarray as xr
-
 from jaxreg.config import Experiment
 from jaxreg.data import Data
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import ConfigError
 from jaxreg.nn.initializers import Initializer
 from jaxreg.session import execute
+from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 from jaxreg.training import models
 from jaxreg.training.problem import Constraint, Penalty, Problem
@@ -59,6 +58,8 @@ def run(
         raise ConfigError("dry_run", "true", "is for the command line")
     if experiment.run.max_minutes and experiment.run.workdir is None:
         raise ConfigError("max_minutes", experiment.run.max_minutes, "needs --workdir, to go on from")
+    if experiment.run.profile and experiment.run.workdir is None:
+        raise ConfigError("profile", "true", "needs --workdir, where the trace is written")
     problem = Problem(model or models.mlp(initializer), tuple(penalties), tuple(constraints))
     named: dict[str, Any] = {"data": data, "model": model, "initializer": initializer}
     own = {name: part for name, part in named.items() if part is not None}

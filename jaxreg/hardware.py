@@ -56,4 +56,4 @@ def keep_compilations() -> None:
             return
         if os.access(folder, os.W_OK):
             _config.update("jax_compilation_cache_dir", str(folder))
-            _config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+            _config.update("jax_persistent_cache_min_compile_time_secs", 0)  # also what compiles fast, at every start

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import importlib
 import logging
-import math
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from jaxreg import jax_settings, results
 from jaxreg.config import sweeps
@@ -28,22 +28,25 @@ from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import RunFolderError
 from jaxreg.files import shown
 from jaxreg.hardware import require_devices
+from jaxreg.measures.summary import halted, write_summary
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import progress_bar
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks
+from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.estimate import estimate
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
+from jaxreg.runs.profile import Profile
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
+from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 from jaxreg.training.problem import Problem
 
 if TYPE_CHECKING:
     from jaxreg.reporting.tensorboard import ScalarWriter
-    from jaxreg.runs.checkpoints.store import Checkpoints
 
 _log = logging.getLogger("jaxreg")
 
@@ -174,8 +177,6 @@ def _restored_parts(plan: Plan, folder: runfolder.RunFolder) -> list[tuple[Runne
 
     Each has taken over its newest checkpoint, where a run is resumed. Curves are recorded as at first.
     """
-    from jaxreg.runs.checkpoints.store import Checkpoints  # Orbax is slow to import
-
     plans = [plan]
     if len(folder.parts) > 1:
         first = dataclasses.replace(plan.experiment, seeds=folder.parts[0].seeds)
@@ -204,23 +205,24 @@ def _train_and_write(
     about: Mapping[str, Any],
 ) -> xr.Dataset:
     """Trains what is left of every part, and writes results, TensorBoard, summary and report."""
-    from jaxreg.measures.summary import write_summary  # what counts and draws is slow to import
-    from jaxreg.reporting.tensorboard import ScalarWriter
-
     settings, runners = plan.experiment.run, [runner for runner, _ in parts]
     last = runners[-1]
     measured = functools.partial(_dataset, runners, about)
-    scalars = _Scalars(ScalarWriter(folder.path / "tensorboard", _max_runs(plan.experiment)), measured)
+    folder.delete("tensorboard")  # of an earlier session
+    scalars = _Scalars(folder.path / "tensorboard", _max_runs(plan.experiment), measured)
+    profile = Profile(folder.path / "profile") if settings.profile else None
     try:
         with SignalGuard() as guard, progress_bar(settings.progress) as progress:
             interruption = Interruption(plan.experiment.name, guard, settings.max_minutes)
             for runner, checkpoints in parts:
                 # Earlier seeds are finished, unless the checkpoint of their end was lost.
                 if runner is last or not runner.finished:
-                    runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes))
+                    runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes, profile))
         if stop := interruption.after_the_last_step():  # asked once the guard has read all signals
             raise stop
     finally:
+        if profile:
+            profile.end()
         with contextlib.suppress(OSError):  # must not hide what ended the run
             folder.update(**_cost(runners))
     with last.record.cost.timed("write"):
@@ -245,34 +247,54 @@ def _report(folder: Path, study: Study, meta: Mapping[str, Any]) -> None:
 
 
 class _Scalars:
-    """TensorBoard scalars while training runs: at checks, at most every few seconds and for a twentieth of the time."""
+    """TensorBoard scalars while training runs: at checks, at most every few seconds and for a twentieth of the time.
 
-    def __init__(self, writer: ScalarWriter, measured: Callable[[], xr.Dataset]) -> None:
-        self._writer, self._measured = writer, measured
-        self._last, self._off = -math.inf, writer.max_runs == 0
-        self._pause = _SECONDS_BETWEEN_SCALARS
+    What writes them is slow to import. That begins at the second check, in a thread of its own, so that neither the
+    first step nor the devices wait for it.
+    """
+
+    def __init__(self, folder: Path, max_runs: int, measured: Callable[[], xr.Dataset]) -> None:
+        self._folder, self._max_runs, self._measured = folder, max_runs, measured
+        self._module: Future[Any] | None = None  # jaxreg.reporting.tensorboard
+        self._writer: ScalarWriter | None = None
+        self._due: float | None = None  # when the next are written, in the time of `time.monotonic`
+        self._off = max_runs == 0
 
     def write_sometimes(self) -> None:
-        if (start := time.monotonic()) - self._last > self._pause:
-            self._write(lambda: self._writer.write(self._measured()))
-            self._pause = max(_SECONDS_BETWEEN_SCALARS, 20 * (time.monotonic() - start))
-
-    def finish(self, results: xr.Dataset) -> None:
-        self._write(lambda: self._writer.finish(results))
-
-    def _write(self, points: Callable[[], None]) -> None:
+        start = time.monotonic()
         if self._off:
             return
+        if self._due is None:
+            self._due = start + _SECONDS_BETWEEN_SCALARS
+        elif start > self._due and self._imported().done():
+            self._write(lambda writer: writer.write(self._measured()))
+            end = time.monotonic()
+            self._due = end + max(_SECONDS_BETWEEN_SCALARS, 20 * (end - start))
+        else:
+            self._imported()
+
+    def finish(self, results: xr.Dataset) -> None:
+        if not self._off:
+            self._write(lambda writer: writer.finish(results))
+
+    def _imported(self) -> Future[Any]:
+        if self._module is None:
+            thread = ThreadPoolExecutor(1)
+            self._module = thread.submit(importlib.import_module, "jaxreg.reporting.tensorboard")
+            thread.shutdown(wait=False)
+        return self._module
+
+    def _write(self, points: Callable[[ScalarWriter], None]) -> None:
+        is_first, module = self._writer is None, self._imported().result()
         try:
-            points()
+            self._writer = self._writer or module.ScalarWriter(self._folder, self._max_runs)
+            points(self._writer)
         except OSError as error:  # scalars can be had again from the checkpoints, training time cannot
             _log.warning("TensorBoard scalars could not be written (%s): none from here on", error.strerror)
             self._off = True
-        if self._writer.left_out and self._last == -math.inf:
-            shown = self._writer.max_runs
-            total = shown + self._writer.left_out
+        if is_first and self._writer and self._writer.left_out:
+            shown, total = self._max_runs, self._max_runs + self._writer.left_out
             _log.info("TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d", shown, total, shown)
-        self._last = time.monotonic()
 
 
 def _max_runs(experiment: Experiment) -> int:
@@ -298,8 +320,6 @@ def _with_measured(study: Study, plan: Plan, dataset: xr.Dataset) -> xr.Dataset:
 
 def _counts(dataset: xr.Dataset) -> dict[str, int]:
     """How many members stopped, diverged, and trained to their end."""
-    from jaxreg.measures.summary import halted  # pandas is slow to import
-
     counts = {halt: int(members.sum()) for halt, members in halted(dataset).items()}
     return {"finished": dataset["diverged_step"].size - sum(counts.values()), **counts}
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import xarray as xr
-
 from jaxreg.diagnostics.watch import Watch
+from jaxreg.slow_imports import xr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # slow to import

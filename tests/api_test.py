@@ -86,9 +86,9 @@ def test_a_run_with_another_penalty_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_arguments_that_would_be_ignored_are_refused() -> None:
-    for run_config in (jaxreg.RunConfig(dry_run=True), jaxreg.RunConfig(max_minutes=1.0)):
+    for options in ({"dry_run": True}, {"max_minutes": 1.0}, {"profile": True}):
         with pytest.raises(jaxreg.ConfigError):
-            jaxreg.run(experiment(run=run_config))
+            jaxreg.run(experiment(run=jaxreg.RunConfig(**options)))
     with pytest.raises(jaxreg.ConfigError):
         jaxreg.run(experiment(), model=jaxreg.mlp(), initializer=constant)
 

@@ -32,7 +32,7 @@ for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.de
 import jax  # noqa: E402 - it reads the flags
 import pytest  # noqa: E402
 
-from jaxreg.population import placement  # noqa: E402
+from jaxreg.population import compilation  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -72,9 +72,9 @@ def _compilation(request: pytest.FixtureRequest) -> Iterator[None]:
     """Programs are compiled as users have them where tests are about bits, else quickly."""
     about_bits = ("promises_test", "extract_test", "layout_test", "earlier_test")
     if request.module.__name__.endswith(about_bits):
-        placement.COMPILER_OPTIONS.update(AS_USERS_HAVE_IT)
+        compilation.COMPILER_OPTIONS.update(AS_USERS_HAVE_IT)
     yield
-    placement.COMPILER_OPTIONS.clear()
+    compilation.COMPILER_OPTIONS.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ import jax
 LIMIT = 180.0  # seconds after which a command counts as hanging
 HANGING = 999  # its exit code
 
-_LATE = ("jaxreg.claims", "jaxreg.reporting.assemble", "jaxreg.reporting.tensorboard", "jaxreg.runs.checkpoints.store")
+_LATE = ("jaxreg.claims", "jaxreg.reporting.assemble", "jaxreg.reporting.tensorboard", "orbax.checkpoint")
 
 
 class Ended(NamedTuple):

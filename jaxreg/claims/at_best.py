@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import xarray as xr
-
 from jaxreg.claims.judgement import Claim, Judgement
 from jaxreg.measures.summary import best_of_each
+from jaxreg.slow_imports import xr
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.claims.comparison import Members, Values
 from jaxreg.claims.lookup import Lookup
@@ -14,6 +13,7 @@ from jaxreg.claims.measure import Measure, as_measure
 from jaxreg.claims.selection import best_on_validation, note_choice
 from jaxreg.claims.wording import Quantity
 from jaxreg.measures.settings import NotHeldError, agree, setting_dims, setting_label, value_labels
+from jaxreg.slow_imports import xr
 
 
 class Grid:

@@ -38,14 +38,13 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-import xarray as xr
-
 from jaxreg.claims.comparison import Compared
 from jaxreg.claims.evidence import Evidence
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.measure import Measure, as_measure
 from jaxreg.claims.wording import if_normal, sentence
 from jaxreg.measures.settings import NotHeldError
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import rests_on_normality
 
 Verdict = Literal["supported", "contradicted", "undecided"]

@@ -7,10 +7,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.claims.comparison import Values
 from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label
+from jaxreg.slow_imports import xr
 
 
 class Where(NamedTuple):

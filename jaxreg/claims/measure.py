@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Literal, get_args
 
-import xarray as xr
+from jaxreg.slow_imports import xr
 
 Better = Literal["lower", "higher"]
 

@@ -9,9 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-import pandas as pd
-import xarray as xr
-
 from jaxreg.claims.comparison import ALPHA
 from jaxreg.claims.evidence import Evidence, Test
 from jaxreg.claims.grid import Grid
@@ -20,6 +17,7 @@ from jaxreg.claims.measure import Better, as_measure
 from jaxreg.claims.wording import if_normal, note_missing, sentence, too_few
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
+from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import prediction_interval, t_p
 
 COLUMNS = (

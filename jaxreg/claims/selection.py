@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.claims.comparison import Values
 from jaxreg.claims.wording import listed
 from jaxreg.measures.settings import NotHeldError, setting_label
+from jaxreg.slow_imports import xr
 
 
 def best_on_validation(results: xr.Dataset, free: Sequence[str], named: Sequence[str], places: Sequence[int]) -> int:

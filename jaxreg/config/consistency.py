@@ -60,6 +60,8 @@ def validate(experiment: Experiment) -> None:
         raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
     if experiment.run.resume and experiment.run.overwrite:
         raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
+    if experiment.run.profile and experiment.run.dry_run:
+        raise ConfigError("profile", "true", "contradicts --dry_run, which trains nothing; give one of them")
 
 
 def _refuse_twice(name: str, values: Sequence[Any]) -> None:

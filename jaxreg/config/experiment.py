@@ -86,6 +86,9 @@ class RunConfig:
     dry_run: bool = option(
         False, bool, "run", "Print members, groups, memory and an estimate of the time, and stop (command line)."
     )
+    profile: bool = option(
+        False, bool, "run", "Write a trace of a few chunks of steps into profile/ of the run folder, for Perfetto."
+    )
     progress: str = option(
         "auto", str, "run", "Progress bar: auto (on a terminal), true or false.", one_of(("auto", "true", "false"))
     )

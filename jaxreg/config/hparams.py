@@ -13,10 +13,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-import flax.struct
-from flax.core import FrozenDict
+import jax
 
-from jaxreg.config.fields import hyperparameter
+from jaxreg.config.fields import FrozenMapping, hyperparameter
 from jaxreg.config.validation import MAX_FLOAT_COUNT, METHOD, RADIUS, SIZES, Rule, number, one_of, whole_number
 from jaxreg.errors import ConfigError
 from jaxreg.nn.activations import ACTIVATIONS
@@ -29,7 +28,7 @@ AFTER_STOP = ("halt", "continue")
 DEFAULT_NUM_STEPS = 1000
 
 
-@flax.struct.dataclass
+@dataclasses.dataclass(frozen=True)
 class Hparams:
     """The hyperparameters of one member; stacked along a leading axis they are those of a population.
 
@@ -191,8 +190,8 @@ class Hparams:
     dropout_rate: float = hyperparameter(
         0.0, float, number(0, 1, below=True), "regularisation", "Probability that a hidden unit is dropped in a step."
     )
-    own_traced: Mapping[str, Any] = flax.struct.field(default=FrozenDict(), repr=False)
-    own_static: tuple[tuple[str, Any], ...] = flax.struct.field(pytree_node=False, default=(), repr=False)
+    own_traced: Mapping[str, Any] = dataclasses.field(default=FrozenMapping({}), repr=False)
+    own_static: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), repr=False)
 
     if not TYPE_CHECKING:  # a type checker knows the fields above, and their types
 
@@ -248,6 +247,8 @@ class _Names(Sequence[str]):
 STATIC = _Names(lambda metadata: metadata["static"])
 LABELS = _Names(lambda metadata: metadata["label"])
 TRACED = _Names(lambda metadata: not (metadata["static"] or metadata["label"]))
+
+jax.tree_util.register_dataclass(Hparams, [*TRACED, "own_traced"], [*STATIC, *LABELS, "own_static"])
 
 
 def add_hyperparameter(
@@ -311,7 +312,7 @@ def _accept_own(init: Callable[..., None]) -> Callable[..., None]:
         if given:
             static = {name: value for name, value in given.items() if FIELDS[name].metadata["static"]}
             traced = {name: value for name, value in given.items() if name not in static}
-            fields["own_traced"] = FrozenDict({**fields.get("own_traced", {}), **traced})
+            fields["own_traced"] = FrozenMapping({**fields.get("own_traced", {}), **traced})
             fields["own_static"] = tuple((dict(fields.get("own_static", ())) | static).items())
         init(self, *args, **fields)
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -35,6 +34,7 @@ from jaxreg.diagnostics.watch import View, Watch
 from jaxreg.errors import ConfigError
 from jaxreg.nn.projections import unit_norms
 from jaxreg.nn.trees import Layers, Params
+from jaxreg.slow_imports import xr
 from jaxreg.training.member import loss_of
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, total_penalty

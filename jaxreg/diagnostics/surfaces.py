@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 from jax import Array
 
 from jaxreg.config import Hparams
@@ -21,6 +20,7 @@ from jaxreg.data import Data
 from jaxreg.diagnostics.watch import Variable, Watch
 from jaxreg.errors import ConfigError
 from jaxreg.nn.trees import Params
+from jaxreg.slow_imports import xr
 from jaxreg.training.problem import Problem
 
 SIZE = 41  # grid points along each coordinate

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.diagnostics.thresholds import (
     ALMOST_ALL,
@@ -24,6 +23,7 @@ from jaxreg.diagnostics.thresholds import (
     SMALLEST_SHARE,
 )
 from jaxreg.diagnostics.variables import QUANTITIES, VARIABLES
+from jaxreg.slow_imports import xr
 
 VERDICTS = ("healthy", "vanishing", "exploding", "saturated", "dead", "frozen")  # by code, from 0
 NO_VERDICT = -1  # no such layer, or nothing was measured: the member is halted

@@ -11,13 +11,13 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import xarray as xr
 from jax import Array
 
 from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data
 from jaxreg.errors import ConfigError
 from jaxreg.nn.trees import Params
+from jaxreg.slow_imports import xr
 from jaxreg.training.problem import Problem
 from jaxreg.training.state import TrainState
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import xarray as xr
+
+from jaxreg.slow_imports import xr
 
 
 def last_measured_check(results: xr.Dataset) -> xr.DataArray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.measures.settings import NotHeldError
+from jaxreg.slow_imports import xr
 
 
 def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray:

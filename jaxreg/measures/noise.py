@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from jaxreg.measures.learning import between_checks
+from jaxreg.slow_imports import xr
 
 
 def fluctuation(

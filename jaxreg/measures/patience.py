@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.measures.learning import at_check, between_checks
+from jaxreg.slow_imports import xr
 
 
 def stopped_check(validation_loss: xr.DataArray, patience: int) -> xr.DataArray:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import xarray as xr
-
 from jaxreg.config import suppressed_by
 from jaxreg.config.steps import steps_before
 from jaxreg.measures.learning import at_last_check, between_checks
+from jaxreg.slow_imports import xr
 
 
 def effective_setting(setting: Mapping[str, Any]) -> dict[str, Any]:

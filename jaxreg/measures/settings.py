@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
+
+from jaxreg.slow_imports import xr
 
 # Dimensions that results have within a setting; all others are swept.
 WITHIN_SETTINGS = (

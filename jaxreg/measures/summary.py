@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from jaxreg.files import write_atomically
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.settings import setting_dims, setting_values
+from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import mean_interval
 
 QUANTITIES = (

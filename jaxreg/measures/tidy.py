@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from jaxreg.measures.settings import WITHIN_SETTINGS, setting_dims
+from jaxreg.slow_imports import pd, xr
 
 ALONG_CHECKS = ("check_step", "examples_seen")  # coordinates that become columns of a table with a row per check
 

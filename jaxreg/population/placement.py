@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +18,7 @@ from jaxreg.config.sweeps import Group
 from jaxreg.data import Data
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import Block
+from jaxreg.population.compilation import Compilation
 from jaxreg.population.evaluation import Check, Examples, FinalMetrics
 from jaxreg.population.layout import Layout
 from jaxreg.population.planning import Plan
@@ -26,9 +26,6 @@ from jaxreg.population.programs import Population, Programs, Watched
 from jaxreg.training.batches import Cursor, cursor_at
 from jaxreg.training.member import StepMetrics
 from jaxreg.training.state import TrainState
-
-COMPILER_OPTIONS: dict[str, Any] = {}
-"""Options of XLA for all programs, as `jax.stages.Lowered.compile` takes them; none unless somebody puts them here."""
 
 
 class DeviceData(NamedTuple):
@@ -54,9 +51,9 @@ class Compiled(NamedTuple):
     """The compiled programs of a population; arguments as in `Programs`."""
 
     init: Callable[..., TrainState]
-    train: Callable[..., tuple[TrainState, tuple[StepMetrics, Watched]]]
+    train: jax.stages.Compiled  # (...) -> tuple[TrainState, tuple[StepMetrics, Watched]]
     check: Callable[..., tuple[TrainState, Check]]
-    finish: Callable[..., FinalMetrics]
+    finish: Compilation  # (...) -> FinalMetrics
     watch: Mapping[str, Callable[..., Watched]]
     bytes: int  # on each device during a call, training set included: the largest of training and watches
 
@@ -117,9 +114,14 @@ class Placement:
         """What a watch of checks measures after `step` steps, [seeds, configs, ...]; of the first seed, [1, ...]."""
         return self.compiled.watch[name](states, population, self.data.watches[name], np.int32(step))
 
+    def prepare_finish(self) -> None:
+        """Has `finish` compiled, if it is not yet, which may go on while the devices train."""
+        self.compiled.finish.start()
+
     def finish(self, states: TrainState, population: Population) -> FinalMetrics:
         """What is measured after the last step, [seeds, configs, ...]."""
-        return self.compiled.finish(states, population, self.data.train, self.data.test)
+        measured: FinalMetrics = self.compiled.finish(states, population, self.data.train, self.data.test)
+        return measured
 
     def put(self, states: Any) -> TrainState:
         """States from the host, [seeds, configs, ...], on the devices."""
@@ -169,8 +171,7 @@ class Placements:
         data, group, programs = self._data[layout.devices], self.plan.sweep.groups[number], self.programs(layout)
         block = Block(number, tuple(range(min(layout.configs, len(group.configs)))), (0,))
         population = place_block(programs, group, block, self.plan.sweep.seeds)
-        with jax.default_matmul_precision(self.plan.experiment.matmul_precision):
-            compiled = _compile(programs, population, data)
+        compiled = _compile(programs, population, data, self.plan.experiment.matmul_precision)
         self.compilations += 1
         return Placement(programs, group, data, compiled, time.perf_counter() - start)
 
@@ -181,31 +182,37 @@ def place_block(programs: Programs, group: Group, block: Block, seeds: tuple[int
     return programs.place(hparams, [seeds[seed] for seed in block.seeds])
 
 
-def _compile(programs: Programs, population: Population, data: DeviceData) -> Compiled:
-    """Compiles everything before the first step, one training program among it."""
+def _compile(programs: Programs, population: Population, data: DeviceData, matmul_precision: str) -> Compiled:
+    """Compiles everything before the first step, one training program among it; `finish` when that is asked for."""
     state = programs.state_shapes(population)
     number, cursor = np.int32(0), Cursor(np.uint32(0), np.uint32(0))
+
+    def compilation(program: Any, *arguments: Any) -> Compilation:
+        def lower() -> jax.stages.Lowered:
+            with jax.default_matmul_precision(matmul_precision):
+                return program.lower(*arguments)
+
+        return Compilation(lower)
+
     watched = programs.data_of_steps(data.watches)
-    lowered = {
-        "init": programs.init.lower(population),
-        "train": programs.train.lower(state, population, data.train, cursor, number, number, watched),
-        "check": programs.check.lower(state, population, data.validation, data.test, cursor, number),
-        "finish": programs.finish.lower(state, population, data.train, data.test),
-    }
+    train = compilation(programs.train, state, population, data.train, cursor, number, number, watched)
+    check = compilation(programs.check, state, population, data.validation, data.test, cursor, number)
+    init = compilation(programs.init, population)
     watches = {
-        name: watch.lower(state, population, data.watches[name], number) for name, watch in programs.watch.items()
+        name: compilation(watch, state, population, data.watches[name], number)
+        for name, watch in programs.watch.items()
     }
-    all_lowered = [*lowered.values(), *watches.values()]
-    with ThreadPoolExecutor() as pool:
-        done = list(pool.map(lambda program: program.compile(compiler_options=COMPILER_OPTIONS), all_lowered))
-    compiled = dict(zip(lowered, done, strict=False))
-    watching = dict(zip(watches, done[len(lowered) :], strict=True))
-    memory = compiled["train"].memory_analysis()
+    finish = compilation(programs.finish, state, population, data.train, data.test)
+    for each in (train, check, init, *watches.values()):  # what takes longest first
+        each.start()
+    watching = {name: watch.program for name, watch in watches.items()}
+    memory: Any = train.program.memory_analysis()
     taken = memory.output_size_in_bytes + memory.temp_size_in_bytes - memory.alias_size_in_bytes
     for program in watching.values():
-        of_watch = program.memory_analysis()
+        of_watch: Any = program.memory_analysis()
         taken = max(taken, of_watch.output_size_in_bytes + of_watch.temp_size_in_bytes)
-    return Compiled(**compiled, watch=watching, bytes=memory.argument_size_in_bytes + taken)
+    bytes = memory.argument_size_in_bytes + taken
+    return Compiled(init.program, train.program, check.program, finish, watching, bytes)
 
 
 def _uint32(cursor: Cursor) -> Cursor:

@@ -155,7 +155,7 @@ def plan_layout(
 def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
     """The shapes of a member's state."""
     shapes: TrainState = jax.eval_shape(
-        lambda key: init_state(key, group.shared, problem, data.input_shape, data.num_classes), random_key(0)
+        lambda: init_state(random_key(0), group.shared, problem, data.input_shape, data.num_classes)
     )
     return shapes
 
@@ -284,8 +284,11 @@ def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
 def _watched_shapes(group: Group, data: Data, problem: Problem, watches: Sequence[Watch]) -> Shapes:
     if not watches:
         return {}
-    measure = measured_by(watches, group, data, problem)
-    shapes: Shapes = jax.eval_shape(measure, random_key(0), {watch.name: watch.prepare(data) for watch in watches})
+    measure, prepared = (
+        measured_by(watches, group, data, problem),
+        {watch.name: watch.prepare(data) for watch in watches},
+    )
+    shapes: Shapes = jax.eval_shape(lambda prepared: measure(random_key(0), prepared), prepared)
     return shapes
 
 

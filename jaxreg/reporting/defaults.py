@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import xarray as xr
-
 from jaxreg.measures import setting_dims, setting_label
 from jaxreg.measures.summary import best_setting
+from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure
 

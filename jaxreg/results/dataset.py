@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.sweeps import Sweep, hyperparameter_table
 from jaxreg.diagnostics.watch import variables_of
 from jaxreg.population.planning import Plan
 from jaxreg.runs.history import CHECK_VARIABLES, History
+from jaxreg.slow_imports import xr
 
 Values = np.ndarray[Any, Any]
 

@@ -12,12 +12,10 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from jaxreg import results
 from jaxreg.config.experiment import Experiment
@@ -33,12 +31,12 @@ from jaxreg.measures.tidy import to_frame
 from jaxreg.nn.trees import Params, parameter_name
 from jaxreg.population.blocks import block_name, make_blocks
 from jaxreg.population.layout import Layout, layout_from
+from jaxreg.runs.checkpoints.arrays import save_arrays
 from jaxreg.runs.checkpoints.failures import is_disk_error
 from jaxreg.runs.checkpoints.failures import reason as disk_reason
+from jaxreg.runs.checkpoints.store import Checkpoints, Found
 from jaxreg.runs.folder import Part, checkpoint_folder, read_finished, read_flags, refuse_odd_name
-
-if TYPE_CHECKING:
-    from jaxreg.runs.checkpoints.store import Found
+from jaxreg.slow_imports import pd, xr
 
 _MOST_LISTED = 20  # values in a refusal
 _PARTIAL = ".partial"  # the name, or the end of it, of a folder that is being written
@@ -178,8 +176,6 @@ def save_member(member: Member, folder: Path) -> list[Path]:
 
 def _write_member(member: Member, folder: Path) -> tuple[str, ...]:
     """Writes the files of a member and returns their names."""
-    from jaxreg.runs.checkpoints.arrays import save_arrays  # Orbax is slow to import
-
     orbax, npz, curve, table, flags = names = ("params", "params.npz", "curve.nc", "curve.csv", "flags.cfg")
     arrays = {"params": member.params, "best_params": member.best_params}
     checks = to_frame(member.curve, [str(name) for name, v in member.curve.data_vars.items() if v.dims == ("check",)])
@@ -218,8 +214,6 @@ def flat_names(arrays: Any) -> dict[str, np.ndarray]:
 
 def _checkpoint(run: Path, configuration: str, parts: Sequence[Part]) -> Found:
     """The last checkpoint of the seeds that were trained as the last of these parts."""
-    from jaxreg.runs.checkpoints.store import Checkpoints
-
     found = Checkpoints(checkpoint_folder(run, parts), f"{configuration} {parts[-1]}").latest(repair=False)
     if found is None:
         raise CheckpointError(f"{run}: no checkpoint is left, and with it no parameters; train the run again")

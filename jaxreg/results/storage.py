@@ -7,10 +7,10 @@ import io
 from pathlib import Path
 
 import psutil
-import xarray as xr
 
 from jaxreg.errors import RunFolderError
 from jaxreg.files import read_bytes, reason, user_path, write_bytes_atomically
+from jaxreg.slow_imports import xr
 
 MAX_LABEL = 1000  # characters of a name, a coordinate or an attribute that a page or a figure shows
 

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -16,13 +16,12 @@ from jaxreg.population.blocks import Block, block_name
 from jaxreg.population.layout import Layout
 from jaxreg.population.placement import Placement, Placements
 from jaxreg.population.programs import Population
+from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
+from jaxreg.runs.profile import Profile
 from jaxreg.runs.progress import Position, Progress
 from jaxreg.runs.record import Record
 from jaxreg.runs.snapshots import Snapshot, Snapshots
-
-if TYPE_CHECKING:
-    from jaxreg.runs.checkpoints.store import Checkpoints
 
 _log = logging.getLogger("jaxreg")
 
@@ -36,12 +35,14 @@ class Hooks:
       interruption: says whether to stop or to save.
       progress: is told how far the run is.
       on_check: is called after every check.
+      profile: traces some chunks of steps.
     """
 
     checkpoints: Checkpoints | None = None
     interruption: Interruption | None = None
     progress: Progress | None = None
     on_check: Callable[[], None] | None = None
+    profile: Profile | None = None
 
 
 class Active(NamedTuple):
@@ -85,7 +86,7 @@ class BlockTraining:
             last_states = jax.device_get(state)
             active, state = self._take_out_halted(all_members, remaining, last_states)
 
-        step = position.step
+        step = begun_at = position.step
         while step < group.num_steps and (training := history.training(block)).any():
             if group.is_checked(step) and self._may_compact(group):
                 remaining = compaction.remaining_members(block, training)
@@ -103,9 +104,16 @@ class BlockTraining:
                 raise stop
 
             self._interruption.start()
-            before, first, step = time.perf_counter(), step, self._next_stop(group, layout, step)
-            state, (metrics, watched) = active.placement.train(state, active.population, first, step)
-            history.record_steps(active.block, first, step, *jax.device_get((metrics, watched)))
+            first, step = step, self._next_stop(group, layout, step)
+            if profile := self._hooks.profile:
+                program = active.placement.compiled.train
+                profile.before_chunk(program, is_first=first == begun_at, is_last=step == group.num_steps)
+            before = time.perf_counter()
+            with jax.profiler.TraceAnnotation("train", steps=step - first):
+                state, (metrics, watched) = active.placement.train(state, active.population, first, step)
+                all_members.placement.prepare_finish()  # while the devices train
+                metrics, watched = jax.device_get((metrics, watched))
+            history.record_steps(active.block, first, step, metrics, watched)
             took = time.perf_counter() - before
             self._record.cost.seconds["train"] += took
             history.record_seconds(group.check_number(step), took)
@@ -114,6 +122,8 @@ class BlockTraining:
             self._record.member_steps += int(training.sum()) * (step - first)
             self._tell_progress(dataclasses.replace(position, step=step))
 
+        if self._hooks.profile:
+            self._hooks.profile.end()
         history.count_checks(block, group.num_checks)
         state = all_states(state)
         with self._record.cost.timed("evaluate"):

@@ -43,10 +43,11 @@ WRITTEN = (
     "checkpoints",
     "tensorboard",
     "figures",
+    "profile",
     "report.html",
     "log.txt",
 )
-_FOLDERS = frozenset({"checkpoints", "tensorboard", "figures"})
+_FOLDERS = frozenset({"checkpoints", "tensorboard", "figures", "profile"})
 _TRACES = {LOCK, STAND_IN, ".meta.json.partial"}  # what a run killed in its first moment leaves
 _OPEN_FILES = 64  # that a run needs at once, Orbax's threads included
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import jax
+
 
 class Progress(Protocol):
     """Is told how many member-steps have been taken, of how many, and in which group."""
@@ -32,9 +34,10 @@ class Cost:
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
-        """Adds the time that the block takes to `seconds[what]`."""
+        """Adds the time that the block takes to `seconds[what]`, and names it in a trace of the profiler."""
         start = time.perf_counter()
         try:
-            yield
+            with jax.profiler.TraceAnnotation(what):
+                yield
         finally:
             self.seconds[what] += time.perf_counter() - start

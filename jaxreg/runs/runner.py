@@ -6,7 +6,6 @@ A run trains its groups one after another, and a group block by block where its 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import jax
 
@@ -14,12 +13,10 @@ from jaxreg.population.layout import MEMORY_SHARE, memory_bytes
 from jaxreg.population.placement import Placement, Placements
 from jaxreg.population.planning import Plan, plan_layout
 from jaxreg.runs.block_training import BlockTraining, Hooks
+from jaxreg.runs.checkpoints.store import Found
 from jaxreg.runs.progress import Position
 from jaxreg.runs.record import Record
 from jaxreg.runs.snapshots import Snapshot, Snapshots, restore
-
-if TYPE_CHECKING:
-    from jaxreg.runs.checkpoints.store import Found
 
 _log = logging.getLogger("jaxreg")
 

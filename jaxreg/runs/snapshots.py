@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,12 +14,10 @@ from jaxreg.errors import CheckpointError
 from jaxreg.population.blocks import Block, block_name
 from jaxreg.population.layout import Layout, layout_from
 from jaxreg.population.placement import Placements
+from jaxreg.runs.checkpoints.store import Checkpoints, Found
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.progress import Position
 from jaxreg.runs.record import Record
-
-if TYPE_CHECKING:
-    from jaxreg.runs.checkpoints.store import Checkpoints, Found
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 

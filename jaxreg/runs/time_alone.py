@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.methods import effective_hparams
@@ -15,6 +14,7 @@ from jaxreg.data import Data
 from jaxreg.population.placement import Placements
 from jaxreg.population.planning import make_plan
 from jaxreg.runs.runner import Runner
+from jaxreg.slow_imports import xr
 
 _DESCRIPTION = "training time of a member that trains alone, without compilation; with checks where patience needs them"
 

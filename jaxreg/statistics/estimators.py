@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
+
+from jaxreg.slow_imports import xr
 
 
 def log_binned(values: xr.DataArray, dim: str = "t", per_decade: int = 6) -> xr.DataArray:

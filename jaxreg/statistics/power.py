@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.special  # scipy.stats has the same distributions, and takes seconds to import
+
+from jaxreg.slow_imports import scipy
 
 Values = np.ndarray[Any, Any]
 

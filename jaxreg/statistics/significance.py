@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special  # scipy.stats has the same distributions, and takes seconds to import
-import xarray as xr
+
+from jaxreg.slow_imports import scipy, xr
 
 Values = np.ndarray[Any, Any]
 

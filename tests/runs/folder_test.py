@@ -317,7 +317,10 @@ def test_default_workdir_never_collides(tmp_path: Path, monkeypatch: pytest.Monk
     assert names(tmp_path) == {"taken"}
 
 
-PLACES = ("checkpoints", "tensorboard", "figures", "flags.cfg", "meta.json", "results.nc", "log.txt", "report.html")
+PLACES = (
+    *("checkpoints", "tensorboard", "figures", "profile"),
+    *("flags.cfg", "meta.json", "results.nc", "log.txt", "report.html"),
+)
 
 
 @pytest.mark.parametrize("name", [*PLACES, ".lock", "checkpoints/000000000001/manifest.json"])
@@ -334,7 +337,7 @@ def test_nothing_is_followed_out_of_the_folder(tmp_path: Path, name: str, kind: 
     if kind == "a pipe":
         os.mkfifo(place)
     else:
-        place.symlink_to(elsewhere if name in PLACES[:3] else elsewhere / "file")
+        place.symlink_to(elsewhere if name in PLACES[:4] else elsewhere / "file")
     before = sorted(path.name for path in elsewhere.rglob("*"))
     for options in ({}, {"resume": True}, {"overwrite": True}):
         message = refusal(run, **options)

@@ -1,4 +1,4 @@
-"""Arrays on the disk. The only file that imports Orbax, which is slow to import.
+"""Arrays on the disk. The only file that uses Orbax.
 
 Leaves go by their number, so that what Orbax makes of tree types and odd key names does not matter. It refuses arrays
 without elements: those are not written, and come back from their shape and dtype.
@@ -17,9 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
 from jaxreg.runs.checkpoints.leaves import Array, PyTree
+from jaxreg.slow_imports import ocp
 
 
 def write_arrays(folder: Path, leaves: list[Array]) -> None:
