@@ -6,34 +6,39 @@ numbers of members, hidden units, examples per batch and steps per check. W5 com
 
 All train a sigmoid network 784-32-10 by plain SGD on cross-entropy in float32, with the data in memory, and batches
 that the members of a seed share where they are trained together. Every contestant runs in a process of its own, which
-is told when to run: in one process PyTorch, XLA and BLAS would share threads and memory. In each round everyone is
-timed once, each round begins with another one, and ratios are taken round by round, by the clock and by processor time.
-The limit is the speed of the two large matrix products of a step, [batch, in] x [in, rates * hidden] and its transpose
-for the gradient, in the fastest of three ways (`benchmarks.engine`), for the operations that a step needs.
+is told when to run, so that the threads that one sets (PyTorch and BLAS: the faster of one and one per core) are not
+those of another; tried on two cores, sharing one process changed nothing that stood out from the noise. In each round
+everyone is timed once, each round begins with another one, and ratios are taken round by round, by the clock and by
+processor time, which counts only what a process does itself where others use the machine too. The limit is the speed
+of the two large matrix products of a step, [batch, in] x [in, rates * hidden] and its transpose for the gradient, in
+the fastest of three ways (`benchmarks.engine`), for the operations that a step needs.
 
 `--out` gets everything as JSON, and a figure; `--table=FILE.json` writes the tables of such a file into BUILD.md.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from rich.console import Console
 
 from benchmarks.peers import costs, figure, tables, variants, versus
 from benchmarks.peers.contestants import PEERS
-from benchmarks.peers.processes import Remote
+from benchmarks.peers.processes import FailedError, Remote
 from benchmarks.peers.results import Machine, Results, load, save
 from benchmarks.workloads import LARGE, WORKLOADS, Workload
 from jaxreg import command
-from jaxreg.errors import ConfigError
+from jaxreg.errors import ConfigError, JaxregError
 from jaxreg.reporting.figures import style
 from jaxreg.runs.provenance import utc_stamp
 
+USUAL_VARIANTS = ("W1", "W2")  # the workloads of the variants, unless --only says others
 PARTS = ("workloads", "variants", "costs")
 PAGE = Path(__file__).parents[2] / "BUILD.md"
 
@@ -56,43 +61,54 @@ def _main(argv: list[str]) -> int:
     if values.table:
         tables.rewrite(PAGE, load(Path(values.table)))
         return 0
-    results = measure(values.parts, values.only, values.peers, values.rounds, values.seconds)
+    for flag, known in (("parts", PARTS), ("peers", PEERS), ("only", [each.name for each in (*WORKLOADS, *LARGE)])):
+        _refuse_unknown(flag, values[flag].value or [], known)
+    folder = Path(values.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for results in measure(values.parts, values.only, values.peers, values.rounds, values.seconds):
+            save(results, folder / "peers.json")
+    except FailedError as error:
+        raise JaxregError(str(error)) from error
     console = Console()
     for table in tables.tables(results):
         console.print(tables.on_terminal(table))
-    folder = Path(values.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    save(results, folder / "peers.json")
     if results.workloads:
         style.save(figure.speeds(results), folder, "peers")
     console.print(f"kept in {folder}")
     return 0
 
 
-def measure(parts: Sequence[str], only: Sequence[str], names: Sequence[str], rounds: int, seconds: float) -> Results:
-    """What the flags ask for."""
-    machine = Remote(Machine)
-    about = machine.ask("describe")
-    machine.close()
-    about |= {"started": utc_stamp(), "rounds": rounds, "seconds": seconds}
+def measure(
+    parts: Sequence[str], only: Sequence[str], names: Sequence[str], rounds: int, seconds: float
+) -> Iterator[Results]:
+    """What the flags ask for, after each part with that part."""
     before = os.getloadavg()[0]
-    known = WORKLOADS if about["device"]["platform"] == "cpu" else (*WORKLOADS, *LARGE)
-    workloads = _chosen_workloads(known, only)
-    _refuse_unknown("parts", parts, PARTS)
-    _refuse_unknown("peers", names, PEERS)
-    found = Results(
-        about,
-        list(versus.measure(workloads, _installed(names), rounds, seconds)) if "workloads" in parts else [],
-        [v for each in variants.measure(workloads, list(variants.VARIANTS), rounds, seconds / 2) for v in each]
-        if "variants" in parts
-        else [],
-        [cost for each in costs.measure(costs.GRID, rounds, seconds / 2) for cost in each] if "costs" in parts else [],
-    )
-    about["load_average"] = [before, os.getloadavg()[0]]
-    return found
+    machine = Remote(Machine)
+    about = machine.ask("describe") | {"started": utc_stamp(), "rounds": rounds, "seconds": seconds}
+    machine.close()
+    workloads = _chosen_workloads(about["device"]["platform"], only)
+    of_variants = [workload for workload in workloads if only or workload.name in USUAL_VARIANTS]
+    found: dict[str, Callable[[], Iterator[Any]]] = {
+        "workloads": lambda: versus.measure(workloads, _installed(names), rounds, seconds),
+        "variants": lambda: variants.measure(of_variants, variants.VARIANTS, rounds, seconds / 2),
+        "costs": lambda: costs.measure(costs.GRID, costs.BASE, rounds, seconds / 2),
+    }
+    results = Results(about)
+    for part in filter(parts.__contains__, PARTS):
+        measured: dict[str, Any] = {part: list(found[part]())}
+        results = dataclasses.replace(results, **measured)
+        about["load_average"] = [before, os.getloadavg()[0]]
+        yield results
 
 
-def _chosen_workloads(known: Sequence[Workload], only: Sequence[str]) -> list[Workload]:
+def _chosen_workloads(platform: str, only: Sequence[str]) -> list[Workload]:
+    """The workloads that are asked for, or all; the large ones only on an accelerator.
+
+    Raises:
+      ConfigError: a large one is asked for where there is none.
+    """
+    known = WORKLOADS if platform == "cpu" else (*WORKLOADS, *LARGE)
     _refuse_unknown("only", only, [workload.name for workload in known])
     return [workload for workload in known if not only or workload.name in only]
 

@@ -117,28 +117,18 @@ def sweep_of(direction: str, value: int, base: Workload) -> tuple[Workload, int]
     return dataclasses.replace(base, **changed), 0
 
 
-def measure(
-    grid: Mapping[str, Sequence[int]], rounds: int, seconds: float, base: Workload = BASE
-) -> Iterator[list[Cost]]:
-    """The points of each direction."""
+def measure(grid: Mapping[str, Sequence[int]], base: Workload, rounds: int, seconds: float) -> Iterator[Cost]:
+    """All points, direction by direction."""
     for direction, values in grid.items():
         print(f"\ncosts: {direction} {', '.join(map(str, values))}", flush=True)
         with contextlib.ExitStack() as stack:
-            points, starts = {}, {}
+            points: dict[int, Remote] = {}
+            starts: dict[int, Start] = {}
             for value in values:
                 points[value] = Remote(Point, direction, value, time.time(), base)
                 stack.callback(points[value].close)
                 starts[value] = points[value].ask("start", seconds)
-            taken = interleave(
-                {str(value): functools.partial(point.ask, "time") for value, point in points.items()}, rounds
-            )
-            yield [
-                Cost(
-                    direction,
-                    value,
-                    starts[value],
-                    point.ask("peak_bytes"),
-                    readings(starts[value].ready, taken[str(value)]),
-                )
-                for value, point in points.items()
-            ]
+            taken = interleave({value: functools.partial(points[value].ask, "time") for value in values}, rounds)
+            for value, start in starts.items():
+                peak = points[value].ask("peak_bytes")
+                yield Cost(direction, value, start, peak, readings(start.ready, taken[value]))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from benchmarks.peers.contestants import LIMIT, OURS, PEERS
 from benchmarks.peers.results import Results
 from benchmarks.peers.rounds import spread
-from benchmarks.peers.tables import about
+from benchmarks.peers.tables import about, three_digits
 from benchmarks.peers.versus import Versus
 from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, styled
 
@@ -28,12 +28,11 @@ def speeds(results: Results) -> Figure:
             if name not in versus.peers:
                 continue
             median, low, high = spread(versus.peers[name].rates())
-            colour = OKABE_ITO[0] if name == OURS else OKABE_ITO[1]
-            axes.errorbar(
-                [median], [at], xerr=[[median - low], [high - median]], fmt="o" if name == OURS else "s",
-                color=colour, elinewidth=1.4, capsize=2.5, markersize=5,
-            )  # fmt: skip
-            axes.annotate(_short(median), (median, at), (0, 5), textcoords="offset points", ha="center", fontsize=7)
+            look = {"fmt": "o", "color": OKABE_ITO[0]} if name == OURS else {"fmt": "s", "color": OKABE_ITO[1]}
+            around = [[median - low], [high - median]]
+            axes.errorbar([median], [at], xerr=around, elinewidth=1.4, capsize=2.5, markersize=5, **look)
+            place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "fontsize": 7}
+            axes.annotate(three_digits(median), (median, at), **place)
         if LIMIT in versus.peers:
             axes.axvline(spread(versus.peers[LIMIT].rates()).median, color=GREY, linestyle="--", linewidth=1)
         axes.set_xscale("log")
@@ -52,8 +51,3 @@ def speeds(results: Results) -> Figure:
 def _names(workloads: Sequence[Versus]) -> list[str]:
     """The contestants that were timed, in the order of `PEERS`."""
     return [name for name in PEERS if name != LIMIT and any(name in versus.peers for versus in workloads)]
-
-
-def _short(rate: float) -> str:
-    """`1 790`, three digits."""
-    return f"{float(f'{rate:.3g}'):,.0f}".replace(",", " ")

@@ -34,7 +34,7 @@ def init(workload: Workload, *leading: int) -> Params:
 def loss(params: Params, inputs: Array, labels: Array) -> Array:
     """The mean cross-entropy of a batch."""
     (hidden_weights, hidden_bias), (weights, bias) = params
-    logits = jax.nn.sigmoid(inputs @ hidden_weights + hidden_bias) @ weights + bias
+    logits = jax.nn.sigmoid(inputs @ hidden_weights + hidden_bias[None]) @ weights + bias[None]
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 

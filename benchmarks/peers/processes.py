@@ -55,12 +55,12 @@ class Remote:
 
 
 def _serve(pipe: Connection, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    held = None
+    held: Any = None
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
             method, given = pipe.recv()
             try:
-                held = held or make(*arguments)
+                held = make(*arguments) if held is None else held
                 pipe.send((False, getattr(held, method)(*given)))
             except Exception as error:  # whatever it is, the other side says it
                 first_line = str(error).split("\n", 1)[0]

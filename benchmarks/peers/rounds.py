@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from benchmarks.peers.loops import Seconds
 
+Name = TypeVar("Name", bound=Hashable)
 Clock = Literal["wall", "cpu"]
 
 
@@ -64,7 +65,7 @@ def ratio(one: Readings, other: Readings, clock: Clock = "wall") -> Spread:
     return spread(one.rates(clock) / other.rates(clock))
 
 
-def interleave(calls: Mapping[str, Callable[[], Seconds]], rounds: int) -> dict[str, list[Seconds]]:
+def interleave(calls: Mapping[Name, Callable[[], Seconds]], rounds: int) -> dict[Name, list[Seconds]]:
     """Each call once a round, in turn; each round begins with another one, lest the same always follows the same."""
     names, taken = list(calls), {name: list[Seconds]() for name in calls}
     for number in range(rounds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,9 +133,15 @@ def _costs(direction: str, costs: Sequence[Cost]) -> Table:
 
 
 def _rate(rates: Spread) -> str:
-    """`1 790 (1 650 to 1 800)`, three digits of each."""
-    median, low, high = (f"{float(f'{rate:.3g}'):,.0f}".replace(",", " ") for rate in rates)
+    """`1 790 (1 650 to 1 800)`."""
+    median, low, high = map(three_digits, rates)
     return f"{median} ({low} to {high})"
+
+
+def three_digits(value: float) -> str:
+    """`1 790`, `20.9`."""
+    digits = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 0
+    return f"{float(f'{value:.3g}'):,.{digits}f}".replace(",", " ")
 
 
 def _times(ratios: Spread) -> str:

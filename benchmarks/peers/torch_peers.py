@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.peers.loops import Loop
 from benchmarks.workloads import CLASSES, Arrays, Workload
 
 torch: Any = importlib.import_module("torch")  # of no type, so that types can be checked where it is not installed
+Step = Callable[[Any, Any], None]
 
 
 def make_model(workload: Workload) -> Any:
@@ -53,11 +54,31 @@ def many_at_once(workload: Workload, arrays: Arrays) -> Mapping[str, Loop]:
     """`stack_module_state`, `vmap` and `grad`; of several seeds either under a second `vmap` or one after another."""
     device, steps = _device(), 5
     inputs, labels = (torch.from_numpy(array).to(device) for array in arrays)
-    stacked, _ = torch.func.stack_module_state([make_model(workload) for _ in range(workload.members)])
+
+    def loop(step: Step) -> Loop:
+        params = stacked(workload, [make_model(workload) for _ in range(workload.members)], device)
+
+        def train() -> None:
+            for _ in range(steps):
+                step(params, torch.randint(len(inputs), (workload.seeds, workload.batch), device=device))
+
+        return Loop(train, steps * workload.members)
+
+    ways = {name: loop(step) for name, step in steps_of_many(workload, inputs, labels).items()}
+    return _with_threads(ways if workload.seeds > 1 else {"": ways["seeds in turn"]}, device)
+
+
+def stacked(workload: Workload, models: Sequence[Any], device: str = "cpu") -> dict[str, Any]:
+    """The parameters of all members by name, [seeds, rates, ...]."""
+    state, _ = torch.func.stack_module_state(list(models))
     shape = workload.seeds, workload.rates
-    start = {name: value.detach().to(device).unflatten(0, shape) for name, value in stacked.items()}
+    return {name: value.detach().to(device).unflatten(0, shape) for name, value in state.items()}
+
+
+def steps_of_many(workload: Workload, inputs: Any, labels: Any) -> dict[str, Step]:
+    """Ways to take one step of all members, in place: (parameters, rows of the batch of each seed) -> None."""
     skeleton = make_model(workload).to("meta")
-    rates = torch.tensor(workload.learning_rates, device=device)
+    rates = torch.tensor(workload.learning_rates, device=inputs.device)
     factors = {name: -rates.view(-1, *[1] * value.dim()) for name, value in skeleton.named_parameters()}
 
     def loss(params: Any, inputs: Any, labels: Any) -> Any:
@@ -79,18 +100,7 @@ def many_at_once(workload: Workload, arrays: Arrays) -> Mapping[str, Loop]:
             members = {name: value[seed] for name, value in params.items()}
             descend(members, of_a_seed(members, inputs[of_seed], labels[of_seed]))
 
-    def loop(step: Callable[[Any, Any], None]) -> Loop:
-        params = {name: value.clone() for name, value in start.items()}
-
-        def train() -> None:
-            for _ in range(steps):
-                step(params, torch.randint(len(inputs), (workload.seeds, workload.batch), device=device))
-
-        return Loop(train, steps * workload.members)
-
-    if workload.seeds == 1:
-        return _with_threads({"": loop(in_turn)}, device)
-    return _with_threads({"seeds side by side": loop(side_by_side), "seeds in turn": loop(in_turn)}, device)
+    return {"seeds side by side": side_by_side, "seeds in turn": in_turn}
 
 
 def _device() -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from benchmarks.engine import first_block
 from benchmarks.peers import ours
@@ -72,8 +74,8 @@ class Steps:
     def prepare(self, variant: str, layout: str, seconds: float) -> Ready:
         """Compiles and warms up one loop."""
         sizes = VARIANTS[variant].get("hidden_sizes", (self._workload.hidden,))
-        steps = int(max(4, min(1000, 5e10 * seconds / (self._workload.operations * self._workload.members))))
-        steps = max(4, steps * self._workload.hidden // max(sizes))
+        operations = self._workload.operations * self._workload.members * max(sizes) / self._workload.hidden
+        steps = int(np.clip(1e11 * seconds / operations, 20, 1000))  # a chunk of about so many seconds
         experiment = ours.experiment_of(self._workload, steps, **VARIANTS[variant])
         plan = make_plan(experiment, self._data)
         pinned = LAYOUTS[layout](plan.layouts[0])
@@ -90,9 +92,7 @@ class Steps:
         return timed(self._loops[variant, layout].run)
 
 
-def measure(
-    workloads: Sequence[Workload], names: Sequence[str], rounds: int, seconds: float
-) -> Iterator[Sequence[Variant]]:
+def measure(workloads: Sequence[Workload], names: Iterable[str], rounds: int, seconds: float) -> Iterator[Variant]:
     """The variants of these names on each workload, which share a process: all of them are timed in turn."""
     for workload in workloads:
         print(f"\n{workload}: variants", flush=True)
@@ -100,15 +100,9 @@ def measure(
         try:
             asked = [(variant, layout) for variant in names for layout in LAYOUTS]
             ready = {each: process.ask("prepare", *each, seconds) for each in asked}
-            calls = {str(each): functools.partial(process.ask, "time", *each) for each in asked}
-            taken = interleave(calls, rounds)
+            taken = interleave({each: functools.partial(process.ask, "time", *each) for each in asked}, rounds)
         finally:
             process.close()
-        yield [
-            Variant(
-                workload,
-                variant,
-                {layout: readings(ready[variant, layout], taken[str((variant, layout))]) for layout in LAYOUTS},
-            )
-            for variant in names
-        ]
+        for variant in names:
+            timed_in = {layout: readings(ready[variant, layout], taken[variant, layout]) for layout in LAYOUTS}
+            yield Variant(workload, variant, timed_in)

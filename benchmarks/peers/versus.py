@@ -8,6 +8,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.peers.contestants import PEERS, Contestant
+from benchmarks.peers.loops import Seconds
 from benchmarks.peers.processes import FailedError, Remote
 from benchmarks.peers.rounds import Readings, Ready, interleave, readings
 from benchmarks.workloads import Workload
@@ -35,9 +36,16 @@ def measure(workloads: Sequence[Workload], names: Sequence[str], rounds: int, se
         for workload in workloads:
             print(f"\n{workload}", flush=True)
             ready = dict(_prepared(processes, workload, seconds))
-            taken = interleave({name: functools.partial(processes[name].ask, "time") for name in ready}, rounds)
+            taken = interleave({name: functools.partial(_time, processes[name], name) for name in ready}, rounds)
             peers = {name: readings(each, taken[name]) for name, each in ready.items()}
             yield Versus(workload, peers)
+
+
+def _time(process: Remote, name: str) -> Seconds:
+    try:
+        return process.ask("time")
+    except FailedError as error:
+        raise FailedError(f"{PEERS[name].about}: {error}") from error
 
 
 def _prepared(processes: Mapping[str, Remote], workload: Workload, seconds: float) -> Iterator[tuple[str, Ready]]:
