@@ -195,6 +195,8 @@ def test_the_command_keeps_everything(
     monkeypatch.setattr(command, "WORKLOADS", (ONE_SEED,))
     monkeypatch.setattr(command, "USUAL_VARIANTS", (ONE_SEED.name,))
     monkeypatch.setattr(variants, "VARIANTS", {"Adam": variants.VARIANTS["Adam"]})
+    side_by_side = {"side by side": lambda layout: dataclasses.replace(layout, over_seeds="vmap")}
+    monkeypatch.setattr(variants, "LAYOUTS", variants.LAYOUTS | side_by_side)
     monkeypatch.setattr(costs, "GRID", {"eval_every": (20,)})
     monkeypatch.setattr(costs, "BASE", ONE_SEED)
     flags = ["--peers=jaxreg,prototype", "--rounds=2", "--seconds=1e-3", f"--out={tmp_path}"]
@@ -204,7 +206,10 @@ def test_the_command_keeps_everything(
     assert list(found.peers) == ["jaxreg", "prototype"]
     assert len(found.peers["jaxreg"].wall) == 2
     assert found.peers["jaxreg"].setting.startswith("seeds:1,configs:4,")
-    assert [each.name for each in results.variants] == ["Adam"]
+    (adam,) = results.variants
+    assert adam.name == "Adam"
+    assert "over_seeds:map" in adam.layouts[variants.CHOSEN].setting
+    assert adam.layouts["side by side"].setting == adam.layouts[variants.CHOSEN].setting.replace("map", "vmap")
     (cost,) = results.costs
     assert (cost.direction, cost.value) == ("eval_every", 20)
     assert cost.readings.member_steps % (4 * 20) == 0
@@ -278,7 +283,7 @@ def test_a_page_is_rewritten_between_the_marks_only(tmp_path: Path) -> None:
     page.write_text(f"before\n\n{tables.BEGIN}\nold\n{tables.END}\n\nafter\n", encoding="utf-8")
     tables.rewrite(page, made_up_results())
     once = page.read_text(encoding="utf-8")
-    assert once.startswith(f"before\n\n{tables.BEGIN}\n\nMeasured 2031-05-28, 2 cores of A Processor, 2 MiB L2")
+    assert once.startswith(f"before\n\n{tables.BEGIN}\n\n2031-05-28, 2 cores of A Processor, 2 MiB L2")
     assert once.endswith(f"\n\n{tables.END}\n\nafter\n")
     assert "old" not in once
     assert "| JAX, one by one | 3.50 (3.00 to 4.00) |" in once

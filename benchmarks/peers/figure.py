@@ -31,7 +31,8 @@ def speeds(results: Results) -> Figure:
             look = {"fmt": "o", "color": OKABE_ITO[0]} if name == OURS else {"fmt": "s", "color": OKABE_ITO[1]}
             around = [[median - low], [high - median]]
             axes.errorbar([median], [at], xerr=around, elinewidth=1.4, capsize=2.5, markersize=5, **look)
-            place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "fontsize": 7}
+            behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+            place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "fontsize": 7, "bbox": behind}
             axes.annotate(three_digits(median), (median, at), **place)
         if LIMIT in versus.peers:
             axes.axvline(spread(versus.peers[LIMIT].rates()).median, color=GREY, linestyle="--", linewidth=1)
@@ -43,7 +44,8 @@ def speeds(results: Results) -> Figure:
         axes.set_xlabel("member-steps per second")
     for axes in list(grid.flat)[count:]:
         axes.remove()
-    notes = ["bars: lowest to highest round", "dashed: if a step were only its two large matrix products"]
+    rounds = f"points: medians of {results.about['rounds']} round(s), bars: lowest to highest"
+    notes = [rounds, "dashed: if a step were only its two large matrix products"]
     set_title(figure, "jaxreg and its peers on one machine", [*notes, about(results)])
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -24,6 +25,11 @@ class Seconds(NamedTuple):
 
     wall: float  # by the clock
     cpu: float  # of the processor, all threads of the process together
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def timed(run: Callable[[], None]) -> Seconds:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.costs import Cost, Start
+from benchmarks.peers.loops import num_cores
 from benchmarks.peers.rounds import Readings, Ready
 from benchmarks.peers.variants import Variant
 from benchmarks.peers.versus import Versus
@@ -52,7 +53,7 @@ class Machine:
         return {
             "device": provenance.device_description(),
             "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": num_cores(),
             "l2_bytes_per_core": _cache_bytes(),
             "versions": versions,
             "git": provenance.git_state(),

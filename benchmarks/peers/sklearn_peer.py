@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-from benchmarks.peers.loops import Loop
+from benchmarks.peers.loops import Loop, num_cores
 from benchmarks.workloads import CLASSES, Arrays, Workload
 
 
@@ -38,4 +37,4 @@ def one_by_one(workload: Workload, arrays: Arrays) -> Mapping[str, Loop]:
 
         return Loop(run, steps)
 
-    return {f"{threads} thread(s)": on(threads) for threads in sorted({1, len(os.sched_getaffinity(0))})}
+    return {f"{threads} thread(s)": on(threads) for threads in sorted({1, num_cores()})}

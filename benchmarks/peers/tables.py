@@ -21,6 +21,8 @@ from jaxreg.files import write_bytes_atomically
 
 BEGIN, END = "<!-- the peers: by python -m benchmarks.peers --table=FILE.json -->", "<!-- end of the peers -->"
 
+NAMED = {"python": "Python", "jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "scikit-learn": "scikit-learn"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:
@@ -53,18 +55,15 @@ def tables(results: Results) -> list[Table]:
 
 
 def about(results: Results) -> str:
-    """One sentence on where and how it was measured."""
+    """On what it was measured, and when: one line."""
     found, versions = results.about, results.about["versions"]
     cache = f", {found['l2_bytes_per_core'] / 2**20:g} MiB L2 per core" if found["l2_bytes_per_core"] else ""
     device, git = found["device"], found["git"] or {"commit": "unknown", "dirty": False}
     on = "" if device["platform"] == "cpu" else f", {device['count']} x {device['kind']}"
-    named = ("python", "jax", "numpy", "torch", "scikit-learn")
+    named = [f"{name} {versions[package]}" for package, name in NAMED.items() if package in versions]
     return (
         f"{found['started'][:10]}, {found['cores']} cores of {found['processor']}{cache}{on}; "
-        f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}; "
-        + ", ".join(f"{name} {versions[name]}" for name in named if name in versions)
-        + f"; medians of {found['rounds']} round(s), and lowest to highest; load of the machine at the start "
-        f"{found['load_average'][0]:.1f}, at the end {found['load_average'][1]:.1f}"
+        f"commit {git['commit'][:12]}{' with changes' if git['dirty'] else ''}; {', '.join(named)}"
     )
 
 
@@ -162,8 +161,11 @@ def on_terminal(table: Table) -> rich.table.Table:
 
 
 def in_markdown(results: Results) -> str:
-    """All tables, each under its title, below the sentence on where they come from."""
-    parts = [f"Measured {about(results)}."]
+    """All tables, each under its title, below a sentence on where they come from."""
+    found = results.about
+    load = " and ".join(f"{load:.1f}" for load in found["load_average"])
+    how = f"Medians of {found['rounds']} round(s), lowest to highest in brackets; the machine's load before and after:"
+    parts = [f"{about(results)}. {how} {load}."]
     for table in tables(results):
         lines = [table.headings, ("---", *["---:"] * (len(table.headings) - 1)), *table.rows]
         parts.append(f"{table.title}:\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines))

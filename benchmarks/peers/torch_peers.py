@@ -6,11 +6,10 @@ On a CPU the number of threads is the faster of one and one per core; where PyTo
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.peers.loops import Loop
+from benchmarks.peers.loops import Loop, num_cores
 from benchmarks.workloads import CLASSES, Arrays, Workload
 
 torch: Any = importlib.import_module("torch")  # of no type, so that types can be checked where it is not installed
@@ -111,7 +110,7 @@ def _with_threads(loops: Mapping[str, Loop], device: str) -> dict[str, Loop]:
     """Each loop on one thread and on one per core; on a GPU as it is, until the GPU is done."""
     if device == "cuda":
         return {", ".join(filter(None, (name, "GPU"))): _until_done(loop) for name, loop in loops.items()}
-    counts = sorted({1, len(os.sched_getaffinity(0))})
+    counts = sorted({1, num_cores()})
     return {
         ", ".join(filter(None, (name, f"{count} thread(s)"))): _on_threads(loop, count)
         for name, loop in loops.items()
