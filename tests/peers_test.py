@@ -215,6 +215,7 @@ def test_the_command_keeps_everything(
     assert cost.readings.member_steps % (4 * 20) == 0
     assert 0 < cost.start.compile_seconds < cost.start.first_step_seconds
     assert (tmp_path / "peers.png").stat().st_size > 10_000
+    assert (tmp_path / "costs.png").stat().st_size > 10_000
     assert "plain scan over vmap" in capsys.readouterr().out
 
 
@@ -305,3 +306,11 @@ def test_the_figure_names_everyone_that_was_timed() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["jaxreg", "JAX, one by one"]
     assert axes.get_xscale() == "log"
     assert axes.get_title(loc="left") == str(ONE_SEED)
+
+
+def test_the_figure_of_costs_has_a_panel_for_each_direction() -> None:
+    results = made_up_results()
+    further = [dataclasses.replace(results.costs[0], direction="batch", value=value) for value in (1, 10)]
+    checks, batches = figure.costs(dataclasses.replace(results, costs=[*results.costs, *further])).axes
+    assert [label.get_text() for label in checks.get_xticklabels()] == ["none"]
+    assert [label.get_text() for label in batches.get_xticklabels()] == ["1", "10"]

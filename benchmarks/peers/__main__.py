@@ -13,7 +13,7 @@ processor time, which counts only what a process does itself where others use th
 of the two large matrix products of a step, [batch, in] x [in, rates * hidden] and its transpose for the gradient, in
 the fastest of three ways (`benchmarks.engine`), for the operations that a step needs.
 
-`--out` gets everything as JSON, and a figure; `--table=FILE.json` writes the tables of such a file into BUILD.md.
+`--out` gets everything as JSON, and figures; `--table=FILE.json` writes the tables of such a file into BUILD.md.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def _main(argv: list[str]) -> int:
         console.print(tables.on_terminal(table))
     if results.workloads:
         style.save(figure.speeds(results), folder, "peers")
+    if results.costs:
+        style.save(figure.costs(results), folder, "costs")
     console.print(f"kept in {folder}")
     return 0
 

@@ -1,15 +1,17 @@
-"""Member-steps per second of every contestant on each workload, as a figure."""
+"""Member-steps per second as figures: of every contestant on each workload, and of jaxreg along each direction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.peers.contestants import LIMIT, OURS, PEERS
+from benchmarks.peers.costs import BASE, Cost
 from benchmarks.peers.results import Results
 from benchmarks.peers.rounds import spread
-from benchmarks.peers.tables import about, three_digits
+from benchmarks.peers.tables import about, three_digits, value_of
 from benchmarks.peers.versus import Versus
 from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, styled
 
@@ -44,10 +46,35 @@ def speeds(results: Results) -> Figure:
         axes.set_xlabel("member-steps per second")
     for axes in list(grid.flat)[count:]:
         axes.remove()
-    rounds = f"points: medians of {results.about['rounds']} round(s), bars: lowest to highest"
-    notes = [rounds, "dashed: if a step were only its two large matrix products"]
-    set_title(figure, "jaxreg and its peers on one machine", [*notes, about(results)])
+    dashed = "dashed: if a step were only its two large matrix products"
+    set_title(figure, "jaxreg and its peers on one machine", [_rounds(results), dashed, about(results)])
     return figure
+
+
+@styled
+def costs(results: Results) -> Figure:
+    """A panel per direction: points are medians over the rounds, bars lowest to highest."""
+    by_direction: dict[str, list[Cost]] = {}
+    for cost in results.costs:
+        by_direction.setdefault(cost.direction, []).append(cost)
+    figure = Figure(figsize=(1.0 + 2.5 * len(by_direction), 3.4), layout="constrained")
+    grid = figure.subplots(1, len(by_direction), sharey=True, squeeze=False)
+    for axes, (direction, points) in zip(grid[0], by_direction.items(), strict=True):
+        median, low, high = np.transpose([spread(point.readings.rates()) for point in points])
+        places, around = range(len(points)), [median - low, high - median]
+        axes.errorbar(places, median, yerr=around, fmt="o-", color=OKABE_ITO[0], capsize=2.5, markersize=5)
+        axes.set_xticks(places, [value_of(point) for point in points])
+        axes.set_yscale("log")
+        axes.set_xlabel(direction)
+        axes.margins(y=0.2)
+    grid[0, 0].set_ylabel("member-steps per second")
+    base = f"where not on the axis: {BASE.rates} members, hidden {BASE.hidden}, batch {BASE.batch}, no checks"
+    set_title(figure, "What jaxreg does in a second", [_rounds(results), base, about(results)])
+    return figure
+
+
+def _rounds(results: Results) -> str:
+    return f"points: medians of {results.about['rounds']} round(s), bars: lowest to highest"
 
 
 def _names(workloads: Sequence[Versus]) -> list[str]:

@@ -119,7 +119,7 @@ def _costs(direction: str, costs: Sequence[Cost]) -> Table:
     seconds, memory = ("compilation, s", "to the first step, s"), ("peak memory, MiB", "planned on devices, MiB")
     rows = tuple(
         (
-            "none" if direction == "eval_every" and cost.value == 0 else str(cost.value),
+            value_of(cost),
             _rate(spread(cost.readings.rates())),
             f"{cost.start.compile_seconds:.1f}",
             f"{cost.start.first_step_seconds:.1f}",
@@ -129,6 +129,11 @@ def _costs(direction: str, costs: Sequence[Cost]) -> Table:
         for cost in costs
     )
     return Table(f"Cost along {direction}", (direction, "member-steps/s", *seconds, *memory), rows)
+
+
+def value_of(cost: Cost) -> str:
+    """Where a point is along its direction."""
+    return "none" if cost.direction == "eval_every" and cost.value == 0 else str(cost.value)
 
 
 def _rate(rates: Spread) -> str:
