@@ -88,8 +88,8 @@ def first_block(plan: Plan) -> tuple[Placement, Population]:
     return placement, placement.population(make_blocks(0, placement.layout, *sizes)[0], plan.sweep.seeds)
 
 
-def matrix_products(batch: int, width: int) -> tuple[list[Callable[[], None]], float]:
-    """Functions that run the two large products of a step many times, and their operations.
+def matrix_products(batch: int, width: int, about: float = 2e10) -> tuple[list[Callable[[], None]], float]:
+    """Functions that run the two large products of a step until they make `about` so many operations, and their number.
 
     Three ways, of which the fastest counts: JAX on one device with its threads, JAX with the members divided among all
     devices, and NumPy's BLAS.
@@ -98,7 +98,7 @@ def matrix_products(batch: int, width: int) -> tuple[list[Callable[[], None]], f
     width = -(-width // jax.local_device_count()) * jax.local_device_count()
     host = [rng.random(shape, np.float32) for shape in ((batch, FEATURES), (FEATURES, width), (batch, width))]
     operations = 4 * batch * FEATURES * width
-    count = max(3, int(2e10 / operations))
+    count = max(3, int(about / operations))
     mesh = jax.make_mesh((jax.local_device_count(),), ("members",), axis_types=(jax.sharding.AxisType.Auto,))
     everywhere, columns = (jax.sharding.NamedSharding(mesh, jax.P(*spec)) for spec in ((), (None, "members")))
     divided = [jax.device_put(a, s) for a, s in zip(host, (everywhere, columns, columns), strict=True)]

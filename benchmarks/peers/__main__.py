@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
 def _main(argv: list[str]) -> int:
     values = flags.FlagValues()
     flags.DEFINE_integer("rounds", 5, "Rounds, in each of which everyone is timed once.", 1, flag_values=values)
-    flags.DEFINE_float("seconds", 0.8, "What a timed call takes, about.", 1e-3, flag_values=values)
+    flags.DEFINE_float("seconds", 0.5, "What a timed call takes, about.", 1e-3, flag_values=values)
     flags.DEFINE_list("only", [], "Workloads, such as W1,W2.", flag_values=values)
     flags.DEFINE_list("peers", [], f"Contestants: {', '.join(PEERS)}.", flag_values=values)
     flags.DEFINE_list("parts", list(PARTS), f"What to measure: {', '.join(PARTS)}.", flag_values=values)
@@ -84,7 +84,7 @@ def _main(argv: list[str]) -> int:
 def measure(
     parts: Sequence[str], only: Sequence[str], names: Sequence[str], rounds: int, seconds: float
 ) -> Iterator[Results]:
-    """What the flags ask for, after each part with that part."""
+    """What the flags ask for, as far as it is measured, with each new piece."""
     before = os.getloadavg()[0]
     machine = Remote(Machine)
     about = machine.ask("describe") | {"started": utc_stamp(), "rounds": rounds, "seconds": seconds}
@@ -96,12 +96,14 @@ def measure(
         "variants": lambda: variants.measure(of_variants, variants.VARIANTS, rounds, seconds / 2),
         "costs": lambda: costs.measure(costs.GRID, costs.BASE, rounds, seconds / 2),
     }
-    results = Results(about)
+    about["load_average"] = [before, before]
+    yield (results := Results(about))
     for part in filter(parts.__contains__, PARTS):
-        measured: dict[str, Any] = {part: list(found[part]())}
-        results = dataclasses.replace(results, **measured)
-        about["load_average"] = [before, os.getloadavg()[0]]
-        yield results
+        for each in found[part]():
+            measured: dict[str, Any] = {part: [*getattr(results, part), each]}
+            results = dataclasses.replace(results, **measured)
+            about["load_average"] = [before, os.getloadavg()[0]]
+            yield results
 
 
 def _chosen_workloads(platform: str, only: Sequence[str]) -> list[Workload]:
