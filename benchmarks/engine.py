@@ -19,6 +19,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.workloads import FEATURES, WORKLOADS, Workload, made_up_arrays
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data, from_arrays
@@ -28,16 +29,6 @@ from jaxreg.population.placement import Placement, Placements
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.population.programs import Population
 
-FEATURES, CLASSES, EXAMPLES = 784, 10, 55_000
-
-# name: rates, seeds, batch, hidden
-WORKLOADS = {
-    "W1: 7 rates, batch 1000, hidden 32": (7, 1, 1000, 32),
-    "W2: 64 rates, batch 32, hidden 32": (64, 1, 32, 32),
-    "W3: 64 rates, batch 1, hidden 32": (64, 1, 1, 32),
-    "W4: 7 rates x 10 seeds, batch 1000, hidden 32": (7, 10, 1000, 32),
-}
-
 
 def main(argv: list[str]) -> int:
     """Prints a row per workload; returns 0."""
@@ -46,26 +37,22 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_string("only", "", "Only workloads whose name begins so.", flag_values=values)
     values(argv)
     use_all_cores()
-    rng = np.random.default_rng(0)
-    inputs = rng.random((EXAMPLES, FEATURES), np.float32)
-    labels = rng.integers(0, CLASSES, EXAMPLES)
-    small = (inputs[:1000], labels[:1000])
-    data = from_arrays((inputs, labels), small, small)
+    data = made_up_data(1000, 1000)
     table = Table(title=f"{jax.local_device_count()} x {jax.devices()[0].device_kind}")
     for heading in ("workload", "member-steps/s", "GFLOP/s", "product GFLOP/s", "of the limit", "lowest to highest"):
         table.add_column(heading, justify="left" if heading == "workload" else "right")
-    for name, shape in WORKLOADS.items():
-        if name.startswith(str(values["only"].value)):
-            table.add_row(name, *measure(data, *shape, int(values["repeats"].value or 0)))
+    for workload in WORKLOADS:
+        if workload.name.startswith(str(values["only"].value)):
+            table.add_row(str(workload), *measure(data, workload, int(values["repeats"].value or 0)))
     Console(width=140).print(table)
     return 0
 
 
-def measure(data: Any, rates: int, seeds: int, batch: int, hidden: int, repeats: int) -> list[str]:
+def measure(data: Data, workload: Workload, repeats: int) -> list[str]:
     """One workload as cells of the table."""
-    axes = {"learning_rate": np.geomspace(1e-3, 1, rates).tolist()}
-    shared = Hparams(hidden_sizes=(hidden,), batch_size=batch, num_steps=100_000)
-    experiment = Experiment(hparams=shared, axes=axes, seeds=seeds, eval_every=100_000)
+    axes = {"learning_rate": workload.learning_rates}
+    shared = Hparams(hidden_sizes=(workload.hidden,), batch_size=workload.batch, num_steps=100_000)
+    experiment = Experiment(hparams=shared, axes=axes, seeds=workload.seeds, eval_every=100_000)
     placement, population = first_block(make_plan(experiment, data))
     layout = placement.layout
     state, step = placement.init(population), 0
@@ -77,14 +64,14 @@ def measure(data: Any, rates: int, seeds: int, batch: int, hidden: int, repeats:
         jax.block_until_ready(metrics)
         step = stop
 
-    products, product_operations = matrix_products(batch, rates * hidden)
-    operations = rates * seeds * (4 * batch * FEATURES * hidden + 6 * batch * hidden * CLASSES) * layout.chunk_steps
+    products, product_operations = matrix_products(workload.batch, workload.rates * workload.hidden)
+    operations = workload.members * workload.operations * layout.chunk_steps
     times = interleaved([loop, *products], repeats)
     fastest = 1 + np.median(times[:, 1:], axis=0).argmin()
     achieved = operations / times[:, 0] / 1e9
     limit = product_operations / times[:, fastest] / 1e9
     ratios = achieved / limit
-    speed = rates * seeds * layout.chunk_steps / np.median(times[:, 0])
+    speed = workload.members * layout.chunk_steps / np.median(times[:, 0])
     return [
         f"{speed:,.0f}",
         f"{np.median(achieved):.1f}",
@@ -101,8 +88,8 @@ def first_block(plan: Plan) -> tuple[Placement, Population]:
     return placement, placement.population(make_blocks(0, placement.layout, *sizes)[0], plan.sweep.seeds)
 
 
-def matrix_products(batch: int, width: int) -> tuple[list[Callable[[], None]], float]:
-    """Functions that run the two large products of a step many times, and their operations.
+def matrix_products(batch: int, width: int, about: float = 2e10) -> tuple[list[Callable[[], None]], float]:
+    """Functions that run the two large products of a step until they make `about` so many operations, and their number.
 
     Three ways, of which the fastest counts: JAX on one device with its threads, JAX with the members divided among all
     devices, and NumPy's BLAS.
@@ -111,7 +98,7 @@ def matrix_products(batch: int, width: int) -> tuple[list[Callable[[], None]], f
     width = -(-width // jax.local_device_count()) * jax.local_device_count()
     host = [rng.random(shape, np.float32) for shape in ((batch, FEATURES), (FEATURES, width), (batch, width))]
     operations = 4 * batch * FEATURES * width
-    count = max(3, int(2e10 / operations))
+    count = max(3, int(about / operations))
     mesh = jax.make_mesh((jax.local_device_count(),), ("members",), axis_types=(jax.sharding.AxisType.Auto,))
     everywhere, columns = (jax.sharding.NamedSharding(mesh, jax.P(*spec)) for spec in ((), (None, "members")))
     divided = [jax.device_put(a, s) for a, s in zip(host, (everywhere, columns, columns), strict=True)]
@@ -148,9 +135,8 @@ def interleaved(functions: list[Callable[[], None]], repeats: int) -> np.ndarray
 
 def made_up_data(num_validation: int, num_test: int) -> Data:
     """Noise of the shape of MNIST."""
-    rng = np.random.default_rng(0)
-    inputs, labels = rng.random((EXAMPLES, FEATURES), np.float32), rng.integers(0, CLASSES, EXAMPLES)
-    train, validation, test = ((inputs[:n], labels[:n]) for n in (EXAMPLES, num_validation, num_test))
+    inputs, labels = made_up_arrays()
+    train, validation, test = ((inputs[:n], labels[:n]) for n in (len(labels), num_validation, num_test))
     return from_arrays(train, validation, test)
 
 
