@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
 
 from experiments import cli, lr_sweep
@@ -273,18 +272,9 @@ LONG = (
 
 def start(*flags: str) -> subprocess.Popen[str]:
     """The experiment as a user starts it."""
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JAX_COMPILATION_CACHE_DIR": _cache(),
-        "JAX_NUM_CPU_DEVICES": "2",
-    }
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "2"}
     command = [sys.executable, "-m", "experiments.lr_sweep", *flags]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-
-
-def _cache() -> str:
-    config: Any = jax.config
-    return str(config.jax_compilation_cache_dir)
 
 
 def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
