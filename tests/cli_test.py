@@ -266,7 +266,7 @@ def test_diverging_members_are_counted_and_no_error(tmp_path: Path, capsys: pyte
 
 LONG = (
     *("--learning_rate=0.01,0.1,1", "--batch_size=10,20", "--seeds=2", "--hidden_sizes=8"),
-    *("--num_steps=1200", "--eval_every=120", "--checkpoint_every=60", "--report=false", "--tensorboard=false"),
+    *("--num_steps=720", "--eval_every=120", "--checkpoint_every=60", "--report=false", "--tensorboard=false"),
 )
 
 
