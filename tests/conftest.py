@@ -46,11 +46,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # tests compile equal programs again and again
 
 # A file's tests run in one process, which trains and compiles once what they share. The longest files go first, so that
-# both processes end at about the same time.
+# all processes end at about the same time.
 LONGEST_FIRST = (
-    *("extract_test", "cli_test", "earlier_test", "point_cloud_test", "promises_test", "docs_test"),
-    *("signal_flow_test", "batch_size_test", "init_variance_test", "adam_bias_test", "early_stopping_test"),
-    *("browser_test", "surfaces_test"),
+    *("promises_test", "cli_test", "extract_test", "docs_test", "earlier_test", "environment_test", "faults_test"),
+    *("signal_flow_test", "adam_bias_test", "parts_test", "point_cloud_test", "early_stopping_test", "batch_size_test"),
+    *("surfaces_test", "judgement_test", "browser_test", "watch_test", "regularizers_test", "probe_test"),
 )
 
 
