@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,11 @@ AS_USERS_HAVE_IT = {
 quick = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *quick]).strip()
 
+# Runs flush what they write to the disk, file by file, and a disk that is busy takes a tenth of a second for each.
+IN_MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > 4 * 2**30:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
+
 # Under nohup, or in the background of a shell, a process begins with signals that it ignores, and keeps to that.
 for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
     if signal.getsignal(number) is signal.SIG_IGN:
@@ -39,11 +46,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # tests compile equal programs again and again
 
 # A file's tests run in one process, which trains and compiles once what they share. The longest files go first, so that
-# both processes end at about the same time.
+# all processes end at about the same time.
 LONGEST_FIRST = (
-    *("extract_test", "cli_test", "earlier_test", "point_cloud_test", "promises_test", "docs_test"),
-    *("signal_flow_test", "batch_size_test", "init_variance_test", "adam_bias_test", "early_stopping_test"),
-    *("browser_test", "surfaces_test"),
+    *("promises_test", "cli_test", "extract_test", "docs_test", "earlier_test", "environment_test", "faults_test"),
+    *("signal_flow_test", "adam_bias_test", "parts_test", "point_cloud_test", "early_stopping_test", "batch_size_test"),
+    *("surfaces_test", "judgement_test", "browser_test", "watch_test", "regularizers_test", "probe_test"),
 )
 
 
@@ -55,26 +62,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compilations and decoded data are cached for the session only, so that tests start from nothing."""
-    folder = tmp_path_factory.mktemp("cache")
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compilations"))
-    before = os.environ.get("JAXREG_CACHE_DIR")
-    os.environ["JAXREG_CACHE_DIR"] = str(folder / "data")
-    yield
-    if before is None:
-        del os.environ["JAXREG_CACHE_DIR"]
-    else:
-        os.environ["JAXREG_CACHE_DIR"] = before
+    """Compilations and decoded data are cached for the session only, so that tests start from nothing.
+
+    All processes of the session share the compilations, those that tests start as well.
+    """
+    base = tmp_path_factory.getbasetemp()
+    compilations = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compilations"
+    jax.config.update("jax_compilation_cache_dir", str(compilations))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(compilations))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAXREG_CACHE_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+ABOUT_BITS = ("promises_test", "extract_test", "layout_test", "earlier_test")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compilation(request: pytest.FixtureRequest) -> Iterator[None]:
     """Programs are compiled as users have them where tests are about bits, else quickly."""
-    about_bits = ("promises_test", "extract_test", "layout_test", "earlier_test")
-    if request.module.__name__.endswith(about_bits):
+    if request.module.__name__.endswith(ABOUT_BITS):
         compilation.COMPILER_OPTIONS.update(AS_USERS_HAVE_IT)
     yield
     compilation.COMPILER_OPTIONS.clear()
+
+
+@pytest.fixture
+def compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test in a file about bits that is not about bits itself."""
+    for option in list(compilation.COMPILER_OPTIONS):
+        monkeypatch.delitem(compilation.COMPILER_OPTIONS, option)
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import pytest
 import xarray as xr
 
@@ -57,14 +55,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
 
 def start(variables: Mapping[str, str], options: Sequence[str] = (), *flags: str) -> subprocess.Popen[bytes]:
     """The run in a process of its own, here."""
-    here = {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "2"}
-    if "HOME" not in variables:
-        config: Any = jax.config
-        here["JAX_COMPILATION_CACHE_DIR"] = str(config.jax_compilation_cache_dir)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "2"} | dict(variables)
+    if "HOME" in variables:  # where the cache would be that is used unless another is named
+        del environment["JAX_COMPILATION_CACHE_DIR"]
     command = [sys.executable, *options, "-m", "experiments.lr_sweep", *FLAGS, *flags]
-    return subprocess.Popen(
-        command, env=os.environ | here | dict(variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finished(process: subprocess.Popen[bytes]) -> tuple[str, str]:

@@ -115,6 +115,7 @@ def test_a_member_alone_has_the_bits_that_it_had_in_its_sweep(sweep: str, train:
     assert experiment_from_flags(trained.flags) == experiment_from_flags(member.flags)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_member_whose_stopped_neighbours_were_taken_out_is_said_to_be_close_only(
     train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

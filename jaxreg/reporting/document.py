@@ -22,7 +22,7 @@ from jaxreg.reporting.figures.style import style
 from jaxreg.reporting.tables import interval
 from jaxreg.study import ReportFigure as ReportFigure  # those who draw find it beside what shows it
 
-LARGE_SVG_BYTES = 500_000  # of a saved figure: beyond this its PNG is inlined, without drawing it again
+LARGE_SVG_BYTES = 500_000  # of a saved figure: beyond this its PNG is inlined
 MAX_SVG_BYTES = 2_000_000  # beyond this a figure is inlined as PNG
 MISSING = "\u2013"
 
@@ -177,9 +177,13 @@ def alternative_text(figure: Figure) -> str:
 
 
 def _image(figure: ReportFigure) -> str:
-    """The figure as a data URI, the same bytes for the same figure: SVG on white, or the saved PNG of a large one."""
-    if figure.files is not None and figure.files[1].stat().st_size > LARGE_SVG_BYTES:
-        return _data_uri("png", figure.files[0].read_bytes())
+    """The figure as a data URI, the same bytes for the same figure: SVG on white, or PNG of a large one.
+
+    Files that were saved are taken as they are: to draw a figure again takes longer than the rest of the page.
+    """
+    if figure.files is not None:
+        png, svg = (path.read_bytes() for path in figure.files)
+        return _data_uri("png", png) if len(svg) > LARGE_SVG_BYTES else _data_uri("svg+xml", svg)
     saved = functools.partial(_saved, figure.figure)
     svg = saved(format="svg", metadata={"Date": None})
     kind, data = ("svg+xml", svg) if len(svg) <= MAX_SVG_BYTES else ("png", saved(format="png", dpi=160))

@@ -60,8 +60,15 @@ def first(params: Any) -> Any:
     return params[0]["weights"]
 
 
-def test_a_watch_of_ones_own_is_measured_of_every_member_at_checks() -> None:
-    results = jaxreg.run(experiment(RATES, seeds=2, eval_every=30), watches=[LARGEST])
+@pytest.fixture(scope="module")
+def results() -> xr.Dataset:
+    """Two rates, two seeds, with a watch of every kind."""
+    return jaxreg.run(
+        experiment(RATES, seeds=2, eval_every=30, record_every=3), watches=[LARGEST, DISTANCE, MEAN_INPUT]
+    )
+
+
+def test_a_watch_of_ones_own_is_measured_of_every_member_at_checks(results: xr.Dataset) -> None:
     assert results["largest_weight"].dims == ("learning_rate", "seed", "check", "layer")
     assert results["largest_weight"].attrs == {"units": "1", "description": "largest |w| of a layer"}
     start = jaxreg.mlp().init  # the first check is before the first step: what was drawn
@@ -73,8 +80,7 @@ def test_a_watch_of_ones_own_is_measured_of_every_member_at_checks() -> None:
     assert ((results["positive_weights"] > 0) & (results["positive_weights"] < 64 * 8 + 8 * 10)).all()
 
 
-def test_a_watch_of_steps_sees_the_state_after_each_recorded_step() -> None:
-    results = jaxreg.run(experiment(RATES, seeds=2, record_every=3), watches=[DISTANCE])
+def test_a_watch_of_steps_sees_the_state_after_each_recorded_step(results: xr.Dataset) -> None:
     assert results["distance"].dims == ("learning_rate", "seed", "step")
     assert results["step"].values.tolist() == list(range(0, 60, 3))
     assert (results["distance"] > 0).all()
@@ -82,8 +88,7 @@ def test_a_watch_of_steps_sees_the_state_after_each_recorded_step() -> None:
     np.testing.assert_allclose(fast, 10 * slow, rtol=1e-4)  # plain SGD: the first step is rate times gradient
 
 
-def test_what_a_watch_prepares_is_at_hand_and_one_seed_is_enough_if_asked_for() -> None:
-    results = jaxreg.run(experiment(RATES, seeds=2), watches=[MEAN_INPUT])
+def test_what_a_watch_prepares_is_at_hand_and_one_seed_is_enough_if_asked_for(results: xr.Dataset) -> None:
     assert results["mean_logit"].dims == ("learning_rate", "check", "class")
     assert results["mean_logit"].attrs["seed"] == 0
     assert results["class"].values.tolist() == [str(digit) for digit in range(10)]

@@ -101,6 +101,7 @@ def test_what_a_run_lacks_is_left_out(lacking: str) -> None:
 def test_the_small_flagfile_runs_and_leaves_a_report(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     flags = [f"--flagfile={FLAGFILES / 'batch_size_digits.cfg'}", f"--workdir={folder}", "--tensorboard=false"]
+    flags += ["--num_steps=400", "--eval_every=20"]
     assert cli.main(batch_size.STUDY, ["batch_size", *flags]) == 0
     results = load(folder)
     assert results["batch_size"].values.tolist() == [1, 30, 1197]

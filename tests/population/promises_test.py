@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 
 from jaxreg.errors import Stopped
-from jaxreg.population.placement import Placements
+from jaxreg.population.compilation import COMPILER_OPTIONS
+from jaxreg.population.placement import Placements, place_block
 from jaxreg.population.stepping import TESTED_TOGETHER
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
@@ -106,24 +107,32 @@ def test_all_batch_sizes_of_a_seed_read_one_stream() -> None:
 # 3. Resume = uninterrupted
 
 
-@pytest.mark.parametrize("looks", [0, 1, 30], ids=lambda looks: f"stopped at look {looks}")
-def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(looks: int, tmp_path: Path) -> None:
-    asked = experiment({"learning_rate": RATES, "batch_size": [10, 20]}, seeds=2, members_per_program=3)
-    layout: dict[str, Any] = {"chunk_steps": 2}
-    uninterrupted = train(asked, **layout)
+IN_BLOCKS = experiment({"learning_rate": RATES, "batch_size": [10, 20]}, seeds=2, members_per_program=3)
 
-    stopped = runner(asked, **layout)
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> xr.Dataset:
+    """Two groups in blocks of three members, in chunks of two steps."""
+    return train(IN_BLOCKS, chunk_steps=2)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 30], ids=lambda looks: f"stopped at look {looks}")
+def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(
+    looks: int, uninterrupted: xr.Dataset, tmp_path: Path
+) -> None:
+    stopped = runner(IN_BLOCKS, chunk_steps=2)
     hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(looks)))
     with pytest.raises(Stopped) as stop:
         stopped.run(hooks)
     assert stop.value.exit_code == 143
 
-    resumed = restored(runner(asked, **layout), tmp_path)
+    resumed = restored(runner(IN_BLOCKS, chunk_steps=2), tmp_path)
     resumed.run()
     assert 0 < resumed.record.member_steps == resumed.record.total_member_steps
     assert_same_bits(dataset_of(resumed), uninterrupted)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_resumed_run_keeps_the_recorded_layout(tmp_path: Path) -> None:
     asked = experiment({"learning_rate": RATES})
     stopped = runner(asked, chunk_steps=3, devices=2)
@@ -184,6 +193,7 @@ def test_where_members_diverge_is_the_same_to_the_bit_whatever_the_chunks(
     assert_same_bits(train(experiment(DIVERGING, seeds=2, **DECAY), chunk_steps=chunk_steps), diverging)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_member_diverges_at_the_step_at_which_a_test_of_each_step_finds_it(diverging: xr.Dataset) -> None:
     """A projection of the user's own, though it does nothing, has every step tested by itself."""
     problem = Problem(constraints=(lambda params, _: params,))
@@ -198,6 +208,7 @@ def test_a_member_diverges_at_the_step_at_which_a_test_of_each_step_finds_it(div
 TILES = [(1, 1), (1, 2), (2, 3), (1, 6), (2, 1)]
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile[0]} x {tile[1]}")
 def test_members_cut_into_tiles_agree(six_rates: xr.Dataset, tile: tuple[int, int], devices: int) -> None:
@@ -232,11 +243,19 @@ def test_members_cut_into_blocks_agree(reference: xr.Dataset, members: int) -> N
     )
 
 
-@pytest.mark.parametrize(
-    "layout", [{"split": "seeds", "configs": 3, "seeds": 2}, {"split": "configs", "configs": 4, "seeds": 2}]
-)
-@pytest.mark.parametrize("tile_seeds", [1, 2])
-def test_two_devices_agree_with_one(reference: xr.Dataset, layout: dict[str, Any], tile_seeds: int) -> None:
+BY_SEED, BY_SETTING = {"split": "seeds", "configs": 3, "seeds": 2}, {"split": "configs", "configs": 4, "seeds": 2}
+
+
+def test_two_devices_agree_with_one(reference: xr.Dataset) -> None:
+    asked = experiment({"learning_rate": RATES}, seeds=2)
+    assert_within_tolerance(train(asked, devices=2, tile_seeds=1, **BY_SEED), reference)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize(("tile_seeds", "layout"), [(1, BY_SETTING), (2, BY_SETTING)], ids=str)
+def test_two_devices_in_other_layouts_agree_with_one(
+    reference: xr.Dataset, tile_seeds: int, layout: dict[str, Any]
+) -> None:
     asked = experiment({"learning_rate": RATES}, seeds=2)
     assert_within_tolerance(train(asked, devices=2, tile_seeds=tile_seeds, **layout), reference)
 
@@ -244,6 +263,7 @@ def test_two_devices_agree_with_one(reference: xr.Dataset, layout: dict[str, Any
 # 5. One training program per group and width
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_one_program_per_group_whatever_the_chunks(compilations: list[str]) -> None:
     def compiled(**asked: Any) -> tuple[int, int]:
         made = runner(experiment({"learning_rate": RATES, "batch_size": [10, 20]}, **asked), chunk_steps=7)
@@ -306,8 +326,11 @@ def test_the_cursor_counts_beyond_32_bits() -> None:
 
 
 def initial_state(made: Runner) -> Any:
-    placement = made.fit(0)
-    return jax.device_get(placement.init(placement.population(made.record.blocks(0)[0], made.plan.sweep.seeds)))
+    """The states before the first step, of which the program that makes them alone is compiled."""
+    block, plan = made.record.blocks(0)[0], made.plan
+    programs = made.placements.programs(made.record.layouts[0])
+    population = place_block(programs, plan.sweep.groups[0], block, plan.sweep.seeds)
+    return jax.device_get(programs.init.lower(population).compile(COMPILER_OPTIONS)(population))
 
 
 # Early stopping
@@ -316,6 +339,7 @@ SHORT: dict[str, Any] = {"num_steps": 150, "eval_every": 5}
 STOPPING = SHORT | {"patience": 3}
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_member_stops_in_a_sweep_at_the_check_at_which_it_stops_alone() -> None:
     swept = train(experiment({"learning_rate": [4.0, 8.0], "patience": [1, 3]}, seeds=2, **SHORT))
     assert (swept["stopped_check"] >= 0).sum() >= 4
@@ -419,6 +443,7 @@ def test_members_of_a_seed_start_from_one_draw_whatever_regularises_them(
     np.testing.assert_array_equal(kept, np.broadcast_to(kept[:1, :1], kept.shape))
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_terms_that_are_off_agree_with_a_program_without_them(regularised: tuple[Runner, xr.Dataset]) -> None:
     none = of_method(regularised[1], "none", l2_strength=1e-3)
     plain = train(experiment(seeds=2, **(STRENGTHS | OFF)))
@@ -440,6 +465,7 @@ def test_a_regularised_member_alone_agrees_and_at_the_recorded_width_has_the_sam
     assert_same_bits(train(experiment(layout=width, **asked)), swept)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_regularised_members_in_blocks_on_two_devices_agree(regularised: tuple[Runner, xr.Dataset]) -> None:
     asked = experiment(METHOD_AXES, seeds=2, members_per_program=14, **STRENGTHS)
     in_blocks = runner(asked, devices=2, tile_seeds=2)
@@ -466,6 +492,7 @@ def test_a_resumed_run_draws_the_masks_of_one_that_never_stopped(
 # Diagnostics
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_switched_off_diagnostics_leave_the_training_program_as_it_is() -> None:
     texts = {}
     for name in ("off", "diagnostics", "histograms"):

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from jaxreg.reporting import document, page, provenance
+from jaxreg.reporting import document, figures, page, provenance
 from jaxreg.study import ReportFigure
 from tests.reporting.pages import a_comparison, a_figure, evidence, judgement, make_report
 from tests.synthetic import make_meta, make_results
@@ -312,6 +313,18 @@ def test_figures_are_inlined_with_caption_and_alternative_text(plain: Page) -> N
     assert ET.fromstring(base64.b64decode(data)).tag.endswith("svg")
     assert image.attributes["alt"] == "Plot: test loss (nats) against step."
     assert plain.all("figcaption")[0].text == "Test loss against step (figure 36)."
+
+
+@pytest.mark.parametrize(("limit", "kind", "file"), [(10**6, "svg+xml", 1), (100, "png", 0)])
+def test_files_that_were_saved_are_inlined_as_they_are(
+    limit: int, kind: str, file: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "LARGE_SVG_BYTES", limit)
+    drawn = a_figure()
+    files = figures.save(drawn, tmp_path, "loss")
+    monkeypatch.setattr(Figure, "savefig", None)  # it cannot be drawn again
+    data = document.inlined(ReportFigure("loss", "Loss.", drawn, files))["data"]
+    assert data == f"data:image/{kind};base64,{base64.b64encode(files[file].read_bytes()).decode()}"
 
 
 def test_a_heavy_figure_becomes_a_bitmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,10 +44,9 @@ def make_manifest(
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Writes manifest.json with the digests of all files in `folder`, which are flushed to the disk before it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        flush_to_disk(path)
-    for inner in [path for path in folder.rglob("*") if path.is_dir()]:
-        flush_to_disk(inner)
+    with ThreadPoolExecutor() as pool:  # the disk writes them together, where one after another each would wait for it
+        for paths in (files, [path for path in folder.rglob("*") if path.is_dir()]):
+            list(pool.map(flush_to_disk, paths))
     digests = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
     write_atomically(folder / NAME, signed_json({**manifest, "files": digests}))
 
