@@ -73,9 +73,8 @@ def changes_since(meta: Mapping[str, Any]) -> list[str]:
     there = {name: meta.get("versions", {}).get(name) for name in DECIDE_BITS}
     there |= {f"device {name}": meta.get("device", {}).get(name) for name in ("platform", "kind")}
     here = versions | {f"device {name}": value for name, value in device.items()}
-    # What is not installed here, as Flax need not be, computes nothing here.
-    changed = {name: old for name, old in there.items() if name in here and old not in (None, here[name])}
-    return [f"{name} {old} there, {here[name]} here" for name, old in changed.items()]
+    changed = {name: old for name, old in there.items() if old not in (None, here.get(name))}
+    return [f"{name} {old} there, {here.get(name)} here" for name, old in changed.items()]
 
 
 def peak_memory_bytes() -> int:

@@ -268,8 +268,9 @@ def test_a_pinned_layout_is_refused_where_it_cannot_be_used() -> None:
 
 
 def test_a_member_alone_at_the_width_of_its_sweep_has_the_same_bits() -> None:
-    asked = experiment({"learning_rate": [0.01, 0.1, 1.0]}, seeds=4)
+    asked = experiment({"learning_rate": [0.01, 0.1, 1.0]}, seeds=8)
     recorded = runner(asked, devices=2).plan.layouts[0]
-    width = str(dataclasses.replace(recorded, seeds=recorded.devices))
+    assert (recorded.tile_seeds, recorded.eval_seeds, recorded.devices) == (1, 2, 2)
+    width = str(recorded.resized(seeds=4))
     alone = train(experiment(seeds=1, first_seed=3, learning_rate=0.1, layout=width))
     assert_same_bits(alone, train(asked, devices=2).sel(learning_rate=0.1, seed=[3]))

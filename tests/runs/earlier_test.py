@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,12 @@ from jaxreg.study import Study
 from tests.training_run import assert_same_bits, assert_within_tolerance
 
 ARCHIVE = Path(__file__).parent / "data" / "1d1b551.tar.xz"  # the README beside it tells how it was made
-CPU = Path("/proc/cpuinfo")
 
 
-def assert_as_expected(measured: xr.Dataset, expected: xr.Dataset) -> None:
-    """Bit for bit on processors like the one that made the archive, which had AVX-512; rounding differs on others."""
-    same_processor = CPU.exists() and "avx512f" in CPU.read_text(encoding="utf-8")
-    (assert_same_bits if same_processor else assert_within_tolerance)(measured, expected)
+def assert_goes_on(measured: xr.Dataset, expected: xr.Dataset) -> None:
+    """As a run of the earlier version goes on in this one, whose step rounds in its own way: within the tolerance."""
+    assert set(measured.data_vars) == set(expected.data_vars)
+    assert_within_tolerance(measured, expected)
 
 
 @pytest.fixture
@@ -35,23 +35,32 @@ def go_on(study: Study, run: Path, *flags: str) -> int:
     return cli.main(study, [study.name, f"--flagfile={run / 'flags.cfg'}", f"--workdir={run}", "--resume", *flags])
 
 
-def test_an_interrupted_run_is_resumed_bit_for_bit(earlier: Path) -> None:
+def test_an_interrupted_run_is_resumed(earlier: Path) -> None:
     run = earlier / "interrupted"
     assert go_on(regularizers.STUDY, run, "--max_minutes=0") == 0
-    assert "going on from the checkpoint at step 10" in (run / "log.txt").read_text(encoding="utf-8")
+    said = (run / "log.txt").read_text(encoding="utf-8")
+    assert "going on from the checkpoint at step 10" in said
+    assert f"jaxreg 0.1.0 there, {version('jaxreg')} here" in said
     resumed, expected = results.load(run), results.load(earlier / "expected" / "interrupted.nc")
-    assert_as_expected(resumed, expected)
+    assert_goes_on(resumed, expected)
+    before = {"step": slice(10), "check": slice(2)}  # what the earlier version has trained
+    names = ["train_loss", "validation_loss", "validation_accuracy"]
+    assert_same_bits(resumed[names].isel(before), expected[names].isel(before))
     assert set(resumed.coords) == set(expected.coords)
     assert set(resumed.dims) == set(expected.dims)
 
 
-def test_a_finished_run_is_extended_bit_for_bit_then_reported_and_extracted(
+def test_a_finished_run_is_extended_then_reported_and_extracted(
     earlier: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = earlier / "finished"
     assert go_on(lr_sweep.STUDY, run) == 0  # nothing is left to do
     assert go_on(lr_sweep.STUDY, run, "--seeds=3") == 0
-    assert_as_expected(results.load(run), results.load(earlier / "expected" / "extended.nc"))
+    extended, expected = results.load(run), results.load(earlier / "expected" / "extended.nc")
+    assert_goes_on(extended, expected)
+    assert_same_bits(
+        extended.isel(seed=slice(2)), expected.isel(seed=slice(2))
+    )  # the earlier version has trained these
 
     assert report.main(["report", str(run)]) == 0
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -66,4 +75,5 @@ def test_a_finished_run_is_extended_bit_for_bit_then_reported_and_extracted(
         flags = [f"--flagfile={out / 'flags.cfg'}", f"--workdir={earlier / f'alone_{seed}'}"]
         assert cli.main(lr_sweep.STUDY, ["lr_sweep", *flags]) == 0
         alone = results.load(earlier / f"alone_{seed}").isel(seed=0)
-        assert_same_bits(alone, results.load(out / "curve.nc"))
+        in_sweep = results.load(out / "curve.nc")
+        (assert_goes_on if seed == 0 else assert_same_bits)(alone, in_sweep)
