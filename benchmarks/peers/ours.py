@@ -31,9 +31,7 @@ def jaxreg(workload: Workload, arrays: Arrays) -> Mapping[str, Loop]:
 def products(workload: Workload, _: Arrays) -> Mapping[str, Loop]:
     """The two large matrix products of a step, as in `benchmarks.engine`; "member-steps" are those they would be."""
     use_all_cores()
-    about = 1e9 * min(
-        20, workload.batch
-    )  # a fifth of a second: small batches are limited by memory
+    about = 1e9 * min(20, workload.batch)  # a fifth of a second: small batches are limited by memory
     functions, operations = matrix_products(workload.batch, workload.rates * workload.hidden, about)
     ways = ("JAX, one device", "JAX, one device per core", "NumPy")
     return {way: Loop(run, round(operations / workload.operations)) for way, run in zip(ways, functions, strict=True)}
