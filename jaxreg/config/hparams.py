@@ -193,6 +193,10 @@ class Hparams:
     own_traced: Mapping[str, Any] = dataclasses.field(default=FrozenMapping({}), repr=False)
     own_static: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), repr=False)
 
+    def replace(self, **values: Any) -> Hparams:
+        """The same hyperparameters but for these, as `dataclasses.replace` makes them."""
+        return dataclasses.replace(self, **values)
+
     if not TYPE_CHECKING:  # a type checker knows the fields above, and their types
 
         def __getattr__(self, name):
