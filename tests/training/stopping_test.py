@@ -21,7 +21,7 @@ START = init_state(jax.random.key(0), MODEL, Problem(), (2,), 3)
 
 @jax.jit
 def check(state: TrainState, patience: Any, loss: Any, number: Any) -> TrainState:
-    hparams = MODEL.replace(patience=patience)  # type: ignore[attr-defined]
+    hparams = MODEL.replace(patience=patience)
     return after_check(state, hparams, Metrics(loss, jnp.float32(0)), number)
 
 
@@ -62,7 +62,7 @@ def test_a_member_stops_at_the_first_check_that_is_patience_away_from_the_best(
 
 
 def test_under_continue_the_stop_is_recorded_and_the_best_goes_on() -> None:
-    going_on = MODEL.replace(after_stop="continue", patience=1)  # type: ignore[attr-defined]
+    going_on = MODEL.replace(after_stop="continue", patience=1)
     state = START
     for number, loss in enumerate([2.0, 3.0, 1.0, 4.0]):
         state = after_check(state, going_on, Metrics(jnp.float32(loss), jnp.float32(0)), jnp.int32(number))
@@ -73,7 +73,7 @@ def test_under_continue_the_stop_is_recorded_and_the_best_goes_on() -> None:
 
 def test_divergence_halts_under_either_rule() -> None:
     for after_stop in ("halt", "continue"):
-        hparams = MODEL.replace(after_stop=after_stop)  # type: ignore[attr-defined]
+        hparams = MODEL.replace(after_stop=after_stop)
         assert is_halted(hparams, jnp.int32(-1), jnp.int32(0))
         assert not is_halted(hparams, jnp.int32(-1), jnp.int32(-1))
 
