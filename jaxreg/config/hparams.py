@@ -193,9 +193,9 @@ class Hparams:
     own_traced: Mapping[str, Any] = dataclasses.field(default=FrozenMapping({}), repr=False)
     own_static: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), repr=False)
 
-    def replace(self, **changes: Any) -> Hparams:
-        """The same with some of them changed."""
-        return dataclasses.replace(self, **changes)
+    def replace(self, **values: Any) -> Hparams:
+        """The same hyperparameters but for these, as `dataclasses.replace` makes them."""
+        return dataclasses.replace(self, **values)
 
     if not TYPE_CHECKING:  # a type checker knows the fields above, and their types
 
