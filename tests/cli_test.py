@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -162,13 +163,19 @@ def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*SMALL, "--learning_rate=0.1,1", "--batch_size=10,20", "--seeds=2", "--dry_run") == 0
-    first, *groups = capsys.readouterr().out.splitlines()
+    first, *groups, all = capsys.readouterr().out.splitlines()
     assert first == "8 members: 4 settings x 2 seeds, 2 group(s)"
+    assert re.fullmatch(r"all: about .*training \d.*; \d+ MiB of memory; .*", all)
     assert len(groups) == 2
     for line in groups:
         assert "2 settings x 2 seeds x 20 steps" in line
         assert "MiB" in line
-        assert "s of training" in line
+        assert re.search(r"about \d+ s: (.*)", line)
+        assert {part.split()[0] for part in line.rpartition(": ")[2].split(", ")} == {
+            "training",
+            "checks",
+            "compilation",
+        }
     assert not list(tmp_path.iterdir())
 
 

@@ -43,7 +43,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Hyperparameters that all members share, by name."""
 
 CHOSEN = "as chosen"
-LAYOUTS: dict[str, Callable[[Layout], Layout]] = {CHOSEN: lambda layout: layout}
+LAYOUTS: dict[str, Callable[[Layout], Layout]] = {
+    CHOSEN: lambda layout: layout,
+    "no tiles": lambda layout: dataclasses.replace(layout, tile_configs=layout.of_device[1]),
+}
 """What to make of the layout that jaxreg chooses, by name."""
 
 

@@ -1,35 +1,110 @@
-"""What a run will take, from two chunks of steps of each group: what `--dry_run` prints."""
+"""What a run will take, from short measurements of each group: what `--dry_run` prints."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
-from jaxreg.population.planning import Plan
+from jaxreg.population.placement import Placement
+from jaxreg.population.planning import Plan, state_shapes
+from jaxreg.runs.provenance import peak_memory_bytes
 from jaxreg.runs.runner import Runner
+
+_MEASURED_SECONDS = 0.5  # of steps, about
+_MIB = 2**20
+
+
+class Seconds(NamedTuple):
+    """What a group, or all groups, will take, by activity."""
+
+    training: float
+    checks: float  # watches and what is measured after the last step included
+    compilation: float
+
+    def __str__(self) -> str:
+        """`about 4 min: training 3 min, checks 50 s, compilation 8 s`, what takes longest first."""
+        parts = sorted(zip(self._fields, self, strict=True), key=lambda part: -part[1])
+        return f"about {_in_words(sum(self))}: {', '.join(f'{name} {_in_words(value)}' for name, value in parts)}"
 
 
 def estimate(plan: Plan) -> Iterator[str]:
-    """Lines for the terminal: how many members there are, and of each group its members, memory and training time."""
+    """Lines for the terminal: how many members there are, what each group will take, and all of them together.
+
+    A step, a check and what follows the last step are timed for each group. Members that halt will take less; reading,
+    judging and drawing the results comes after.
+    """
     sweep = plan.sweep
     settings, seeds, groups = len(sweep.settings), len(sweep.seeds), len(sweep.groups)
     yield f"{sweep.num_members} members: {settings} settings x {seeds} seeds, {groups} group(s)"
-    runner = Runner(plan)
+    runner, total, kept = Runner(plan), Seconds(0.0, 0.0, 0.0), 0
     for number, group in enumerate(sweep.groups):
         placement = runner.fit(number)
         layout, blocks = placement.layout, runner.record.blocks(number)
-        population = placement.population(blocks[0], sweep.seeds)
-        state, start = placement.init(population), 0.0
-        for step in (0, layout.chunk_steps):  # the first one warms up
-            start = time.perf_counter()
-            state, metrics = placement.train(state, population, step, step + layout.chunk_steps)
-            jax.block_until_ready(metrics)
-        seconds = (time.perf_counter() - start) * len(blocks) * math.ceil(group.num_steps / layout.chunk_steps)
+        seconds = _measure(runner, number, placement)
+        total = Seconds(*np.add(total, seconds))
+        runner.placements.forget(number)
+        kept += len(group.configs) * seeds * _kept_bytes(plan, number)
         yield (
-            f"group {number + 1}: {len(group.configs)} settings x {seeds} seeds x {group.num_steps}"
-            f" steps in {len(blocks)} block(s) of {layout.width} on {layout.devices} device(s), "
-            f"{placement.compiled.bytes / 2**20:.0f} MiB on each, about {seconds:.0f} s of training"
+            f"group {number + 1}: {len(group.configs)} settings x {seeds} seeds x {group.num_steps} steps"
+            f" in {len(blocks)} block(s) of {layout.width} on {layout.devices} device(s),"
+            f" {placement.compiled.bytes / _MIB:.0f} MiB on each, {seconds}"
         )
+    memory = f"{(peak_memory_bytes() + kept) / _MIB:.0f} MiB of memory"
+    yield f"all: {total}; {memory}; the results are read and drawn after that"
+
+
+def _measure(runner: Runner, number: int, placement: Placement) -> Seconds:
+    """What group `number` will take."""
+    plan, group, layout = runner.plan, placement.group, placement.layout
+    blocks = runner.record.blocks(number)
+    population = placement.population(blocks[0], plan.sweep.seeds)
+    state = placement.init(population)
+
+    def steps(count: int) -> None:
+        nonlocal state
+        state, metrics = placement.train(state, population, 0, count)
+        jax.block_until_ready((state, metrics))
+
+    def check() -> None:
+        nonlocal state
+        for watch in plan.watches:
+            if watch.at == "checks":
+                jax.block_until_ready(placement.watch(watch.name, state, population, 0))
+        state, measured = placement.check(state, population, 0)
+        jax.block_until_ready((state, measured))
+
+    first = _timed(lambda: steps(1))
+    few = max(1, min(layout.chunk_steps, int(_MEASURED_SECONDS / 10 / first)))
+    step = _timed(lambda: steps(few)) / few
+    many = max(1, min(layout.chunk_steps, int(_MEASURED_SECONDS / step)))
+    step = min(step, _timed(lambda: steps(many)) / many)
+    finish = placement.compiled.finish
+    compilation = placement.seconds + _timed(lambda: finish.program)
+    check()
+    checks = group.num_checks * _timed(check) + _timed(
+        lambda: jax.block_until_ready(placement.finish(state, population))
+    )
+    return Seconds(len(blocks) * group.num_steps * step, len(blocks) * checks, compilation)
+
+
+def _kept_bytes(plan: Plan, number: int) -> int:
+    """What is kept of a member of a group on the host: its last and its best parameters."""
+    params: Any = state_shapes(plan.sweep.groups[number], plan.data, plan.problem).params
+    return 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+
+
+def _timed(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def _in_words(seconds: float) -> str:
+    """`8 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
