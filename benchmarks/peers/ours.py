@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from benchmarks.engine import first_block, matrix_products
 from benchmarks.peers.loops import Loop
@@ -70,6 +71,8 @@ def chunks(placement: Placement, population: Population, members: int, eval_ever
             state, check = placement.check(state, population, number)
             jax.device_get(check)
         jax.block_until_ready((state, measured))
+        if (np.asarray(state.diverged_step) >= 0).any():
+            raise RuntimeError("members have diverged, and a tile of them takes no time")
         first, number = first + steps, number + 1
 
     return Loop(run, steps * min(members, layout.width))

@@ -22,6 +22,8 @@ from jaxreg.nn.regularisers import compiled_terms
 
 # What a chunk of steps should cost: long enough to hide its start, short enough for a signal to be heeded soon.
 _CHUNK_SECONDS = 2.0
+_LONGEST_CHUNK_SECONDS = 10.0  # of the shortest chunk with which tiles gain: a block is no wider than that
+_SHORTEST_CHUNK_STEPS = 32  # with fewer, tiles would be fetched from memory too often
 _ASSUMED_FLOPS = {"cpu": 4e10, "gpu": 2e13, "tpu": 5e13}  # per device; only the length of a chunk depends on it
 _MAX_CHUNK_STEPS = 1000
 _MAX_CHUNK_EXAMPLES = 2**24  # indices per device that a chunk may hold, 64 MiB
@@ -154,7 +156,8 @@ def choose_layout(
     """The layout for a group of num_seeds x num_configs members.
 
     Devices divide the seeds or the configs, whichever leaves fewer members on the fullest one; `_tile` says what a
-    device trains side by side.
+    device trains side by side. Where it trains tiles, as on a CPU, a block is narrow enough for chunks of many steps:
+    whether members are trained in turn within a program or in further blocks costs the same.
 
     Args:
       num_seeds, num_configs: what the group holds.
@@ -180,24 +183,31 @@ def choose_layout(
         raise ConfigError("hidden_sizes", sizes, f"{needed}; take smaller layers, or a --batch_size below {batch_size}")
     free = MEMORY_SHARE * memory_bytes(devices) - data_bytes * len(devices)
     fit = max(1, int(free / member_bytes))
-    seeds, configs = _block(num_seeds, num_configs, min(max_members or fit, num_seeds * num_configs))
+    in_tiles = platform == "cpu" and not full_batch
+    seconds = 6 * batch_size * num_parameters / _ASSUMED_FLOPS.get(platform, 1e13)  # of a step of a member
+    if in_tiles:
+        fit = min(
+            fit, max(len(devices), int(_LONGEST_CHUNK_SECONDS * len(devices) / (_SHORTEST_CHUNK_STEPS * seconds)))
+        )
+    limit = max_members or fit
+    seeds, configs = _block(num_seeds, num_configs, min(limit, num_seeds * num_configs))
     num_devices, split = _divide(len(devices), seeds, configs)
     if split == "seeds":
-        seeds = _multiple(seeds, num_devices, padded=seeds == num_seeds)
+        seeds = _multiple(seeds, num_devices, math.inf if seeds == num_seeds else limit // configs)
     else:
-        configs = _multiple(configs, num_devices, padded=configs == num_configs)
+        configs = _multiple(configs, num_devices, math.inf if configs == num_configs else limit // seeds)
 
     of_device = _of_device(seeds, configs, num_devices, split)
     tile_seeds, tile_configs = of_device
-    if platform == "cpu" and not full_batch:
+    if in_tiles:
         touched = state_bytes + 4 * activations  # gradients are as large as the best parameters, which no step touches
         bytes_ = _Bytes(touched, 4 * num_parameters, 4 * batch_size * num_features)
         tile_seeds, tile_configs = _tile(of_device, batch_size, bytes_)
 
-    operations = 6 * batch_size * num_parameters * seeds * configs / num_devices
-    seconds = operations / _ASSUMED_FLOPS.get(platform, 1e13)
+    seconds *= of_device[0] * of_device[1]
+    by_time = max(int(_CHUNK_SECONDS / seconds), _SHORTEST_CHUNK_STEPS if in_tiles else 1)
     by_memory = _MAX_CHUNK_EXAMPLES // (batch_size * tile_seeds)
-    longest = max(1, min(_MAX_CHUNK_STEPS, int(_CHUNK_SECONDS / seconds), by_memory, eval_every))
+    longest = max(1, min(_MAX_CHUNK_STEPS, by_time, by_memory, eval_every))
     chunk_steps = math.ceil(eval_every / math.ceil(eval_every / longest))
 
     eval_seeds = max(tile_seeds, _largest_divisor(of_device[0], max(1, _EVAL_MEMBERS // of_device[1])))
@@ -272,9 +282,10 @@ def _even(total: int, most: int) -> int:
     return math.ceil(total / math.ceil(total / most))
 
 
-def _multiple(length: int, devices: int, *, padded: bool) -> int:
-    """The length as a multiple of the devices: padded where nobody is left to fill it, else shorter."""
-    return (-(-length // devices) if padded else length // devices) * devices
+def _multiple(length: int, devices: int, most: float) -> int:
+    """The length as a multiple of the devices: the next longer one, or if that is above `most` the next shorter."""
+    longer = -(-length // devices) * devices
+    return longer if longer <= most else length // devices * devices
 
 
 def memory_bytes(devices: Sequence[jax.Device]) -> int:

@@ -14,7 +14,6 @@ from jaxreg.population.planning import Plan, state_shapes
 from jaxreg.runs.provenance import peak_memory_bytes
 from jaxreg.runs.runner import Runner
 
-_MEASURED_SECONDS = 0.5  # of steps, about
 _MIB = 2**20
 
 
@@ -34,8 +33,8 @@ class Seconds(NamedTuple):
 def estimate(plan: Plan) -> Iterator[str]:
     """Lines for the terminal: how many members there are, what each group will take, and all of them together.
 
-    A step, a check and what follows the last step are timed for each group. Members that halt will take less; reading,
-    judging and drawing the results comes after.
+    A chunk of steps, a check and what follows the last step are timed for each group. Members that halt will take less;
+    reading, judging and drawing the results comes after.
     """
     sweep = plan.sweep
     settings, seeds, groups = len(sweep.settings), len(sweep.seeds), len(sweep.groups)
@@ -77,11 +76,8 @@ def _measure(runner: Runner, number: int, placement: Placement) -> Seconds:
         state, measured = placement.check(state, population, 0)
         jax.block_until_ready((state, measured))
 
-    first = _timed(lambda: steps(1))
-    few = max(1, min(layout.chunk_steps, int(_MEASURED_SECONDS / 10 / first)))
-    step = _timed(lambda: steps(few)) / few
-    many = max(1, min(layout.chunk_steps, int(_MEASURED_SECONDS / step)))
-    step = min(step, _timed(lambda: steps(many)) / many)
+    steps(1)
+    step = _timed(lambda: steps(layout.chunk_steps)) / layout.chunk_steps
     finish = placement.compiled.finish
     compilation = placement.seconds + _timed(lambda: finish.program)
     check()

@@ -106,11 +106,20 @@ def test_a_limit_keeps_the_configs_of_a_seed_together_and_blocks_even(
 def test_a_program_takes_its_share_of_the_memory() -> None:
     member_bytes = 4 * 2 * 25_450 + 4 * (3 * 25_450 + 3 * 100 * 42)
     for gib in (1, 4):
-        chosen = layout(100_000, 1, devices=devices(gib=gib))
+        chosen = layout(100_000, 1, devices=devices(gib=gib, platform="gpu"))
         free = MEMORY_SHARE * gib * 2**30 - 2**20
         assert chosen.width * member_bytes <= free
         assert 2 * chosen.width * member_bytes > free
     assert layout(5, 1, devices=devices(gib=1), data_bytes=2**40).width == 1
+
+
+def test_blocks_on_a_cpu_are_narrow_enough_for_chunks_of_many_steps() -> None:
+    for batch_size in (1, 32, 100, 1000):
+        chosen = layout(10_000, 1, 2, batch_size=batch_size)
+        assert chosen.chunk_steps >= 32
+        assert 6 * batch_size * 25_450 * chosen.width / 2 * 32 / 4e10 <= 10
+    assert layout(10_000, 1, 2).width == 1430  # seven even blocks
+    assert layout(300, 1, 2).width == 300
 
 
 def test_blocks_cover_every_member_exactly_once() -> None:
@@ -145,7 +154,7 @@ def test_chunks_fit_a_check_and_waste_less_than_a_step_each(
 
 
 def test_a_chunk_of_slow_steps_is_shorter() -> None:
-    lengths = [layout(1, n, devices=devices(gib=10**4)).chunk_steps for n in (1, 100, 10_000)]
+    lengths = [layout(1, n, devices=devices(gib=10**5, platform="gpu")).chunk_steps for n in (1, 10**5, 10**7)]
     assert lengths[0] == 500
     assert lengths[0] > lengths[1] > lengths[2] >= 1
 
