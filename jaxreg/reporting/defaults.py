@@ -8,6 +8,8 @@ from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure
 
+MANY_SEEDS = 20  # of which a histogram says something
+
 
 def default_answer(results: xr.Dataset) -> str:
     """The setting that is best on validation, with its test accuracy."""
@@ -23,7 +25,7 @@ def default_answer(results: xr.Dataset) -> str:
 
 
 def default_figures(results: xr.Dataset) -> list[ReportFigure]:
-    """Test loss and accuracy along training, final test accuracy against each axis, and over the two axes if so."""
+    """Test loss and accuracy along training; final test accuracy against each axis, over two, or over seeds."""
     from jaxreg.reporting import figures  # slow to import, too
 
     drawn = [
@@ -37,6 +39,9 @@ def default_figures(results: xr.Dataset) -> list[ReportFigure]:
     for axis in setting_dims(results):
         caption = f"Test accuracy after the last step against {axis}."
         drawn.append(ReportFigure(f"accuracy_against_{axis}", caption, figures.value_against(results, axis)))
+    if not setting_dims(results) and results.sizes["seed"] >= MANY_SEEDS:
+        caption = "Test accuracy after the last step: what the seed alone changes."
+        drawn.append(ReportFigure("accuracy_over_seeds", caption, figures.spread(results)))
     if len(axes := setting_dims(results["diverged_step"])) == 2:
         caption = f"Test accuracy after the last step over {axes[0]} and {axes[1]}."
         drawn.append(ReportFigure("accuracy_map", caption, figures.heat_map(results, "final_test_accuracy", *axes)))

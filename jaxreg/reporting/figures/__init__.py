@@ -18,6 +18,7 @@ from jaxreg.reporting.figures.noise import fluctuations
 from jaxreg.reporting.figures.pairs import differences, paired
 from jaxreg.reporting.figures.propagation import signal_propagation
 from jaxreg.reporting.figures.rows import value_rows
+from jaxreg.reporting.figures.spread import spread
 from jaxreg.reporting.figures.stopping import cost_of_steps, stopping_cost, stopping_points
 from jaxreg.reporting.figures.strengths import strengths
 from jaxreg.reporting.figures.style import LINE_STYLES, OKABE_ITO, save
@@ -54,6 +55,7 @@ __all__ = [
     "panels",
     "save",
     "signal_propagation",
+    "spread",
     "stopping_cost",
     "stopping_points",
     "strengths",

@@ -1,0 +1,48 @@
+"""How a value spreads over the seeds of one setting: what chance alone does to a single run."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from jaxreg.measures import setting_dims
+from jaxreg.reporting.figures.data import value_data
+from jaxreg.reporting.figures.style import OKABE_ITO, set_title, single_axes, styled
+from jaxreg.reporting.figures.words import quantity_label, words
+
+MIDDLE = 95  # per cent of the seeds that are shaded
+
+
+@styled
+def spread(results: xr.Dataset, variable: str = "final_test_accuracy", *, title: str | None = None) -> Figure:
+    """The histogram of a value over the seeds of one setting, the middle 95 % of the seeds shaded, their mean a line.
+
+    Args:
+      results: labelled results of one setting, [seed].
+      variable: a variable with one value per member.
+      title: first line of the title, in place of the usual one.
+
+    Raises:
+      ValueError: several settings (select one first), or fewer than two seeds that did not diverge.
+    """
+    if dims := setting_dims(results[variable]):
+        raise ValueError(f"spread: select one of {', '.join(dims)} first")
+    data = value_data(results, variable, [])
+    seeds = data["values"].where(~data["diverged"]).values
+    seeds = seeds[np.isfinite(seeds)]
+    if len(seeds) < 2:
+        raise ValueError(f"spread: {variable} has fewer than two seeds")
+    figure, axes = single_axes()
+    low, high = np.quantile(seeds, [0.5 - MIDDLE / 200, 0.5 + MIDDLE / 200])
+    axes.axvspan(float(low), float(high), color=OKABE_ITO[0], alpha=0.15, lw=0)
+    axes.hist(seeds, bins="auto", color=OKABE_ITO[0], edgecolor="white", linewidth=0.4)
+    axes.axvline(float(seeds.mean()), color="black", lw=1.2)
+    axes.set(xlabel=quantity_label(variable, results[variable]), ylabel="seeds")
+    notes = [f"line: mean {seeds.mean():.4g}, standard deviation {seeds.std(ddof=1):.2g}"]
+    notes += [f"shaded: the middle {MIDDLE} % of {len(seeds)} seeds, {low:.4g} to {high:.4g}"]
+    notes += [f"lowest {seeds.min():.4g}, highest {seeds.max():.4g}"]
+    if lost := int(data["diverged"].sum()):
+        notes.append(f"{lost} more diverged")
+    set_title(figure, title or f"The same setting with other seeds: {words(variable)}", notes)
+    return figure
