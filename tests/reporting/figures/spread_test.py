@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -25,7 +27,8 @@ def test_every_seed_that_did_not_diverge_is_in_the_histogram() -> None:
     assert shaded.get_x() == pytest.approx(np.quantile(accuracy, 0.025))
     (line,) = axes.lines
     assert np.asarray(line.get_xdata())[0] == pytest.approx(accuracy.mean())
-    text = " ".join(str(each.get_text()).replace("\n", " ") for each in figure.findobj(Text) if isinstance(each, Text))
+    texts: list[Any] = figure.findobj(Text)
+    text = " ".join(str(each.get_text()).replace("\n", " ") for each in texts)
     assert "middle 95 % of 200 seeds" in text
     assert "2 more diverged" in text
 
