@@ -195,8 +195,8 @@ def test_the_command_keeps_everything(
     monkeypatch.setattr(command, "WORKLOADS", (ONE_SEED,))
     monkeypatch.setattr(command, "USUAL_VARIANTS", (ONE_SEED.name,))
     monkeypatch.setattr(variants, "VARIANTS", {"Adam": variants.VARIANTS["Adam"]})
-    side_by_side = {"side by side": lambda layout: dataclasses.replace(layout, over_seeds="vmap")}
-    monkeypatch.setattr(variants, "LAYOUTS", variants.LAYOUTS | side_by_side)
+    in_turn = {"in turn": lambda layout: dataclasses.replace(layout, tile_configs=1)}
+    monkeypatch.setattr(variants, "LAYOUTS", {variants.CHOSEN: variants.LAYOUTS[variants.CHOSEN]} | in_turn)
     monkeypatch.setattr(costs, "GRID", {"eval_every": (20,)})
     monkeypatch.setattr(costs, "BASE", ONE_SEED)
     flags = ["--peers=jaxreg,prototype", "--rounds=2", "--seconds=1e-3", f"--out={tmp_path}"]
@@ -208,8 +208,8 @@ def test_the_command_keeps_everything(
     assert found.peers["jaxreg"].setting.startswith("seeds:1,configs:4,")
     (adam,) = results.variants
     assert adam.name == "Adam"
-    assert "over_seeds:map" in adam.layouts[variants.CHOSEN].setting
-    assert adam.layouts["side by side"].setting == adam.layouts[variants.CHOSEN].setting.replace("map", "vmap")
+    assert "tile_configs:2" in adam.layouts[variants.CHOSEN].setting  # of four on two devices
+    assert adam.layouts["in turn"].setting == adam.layouts[variants.CHOSEN].setting.replace("configs:2", "configs:1")
     (cost,) = results.costs
     assert (cost.direction, cost.value) == ("eval_every", 20)
     assert cost.readings.member_steps % (4 * 20) == 0

@@ -66,7 +66,8 @@ def costs(results: Results) -> Figure:
         axes.set_xticks(places, [value_of(point) for point in points])
         axes.set_yscale("log")
         axes.set_xlabel(direction)
-        axes.margins(y=0.2)
+    rates = np.concatenate([cost.readings.rates() for cost in results.costs])
+    grid[0, 0].set_ylim(rates.min() / 1.5, rates.max() * 1.5)
     grid[0, 0].set_ylabel("member-steps per second")
     base = f"where not on the axis: {BASE.rates} members, hidden {BASE.hidden}, batch {BASE.batch}, no checks"
     set_title(figure, "What jaxreg does in a second", [_rounds(results), base, about(results)])

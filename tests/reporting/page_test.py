@@ -297,7 +297,7 @@ def test_receipt_and_reproduction(tmp_path: Path) -> None:
         "668 MiB",
         "cpu x 2",
         "5 seeds x 4 settings",
-        "map over seeds",
+        "tiles of 1 x 4",
     ]
     for part in parts:
         assert part in text
