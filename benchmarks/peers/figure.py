@@ -59,15 +59,14 @@ def costs(results: Results) -> Figure:
         by_direction.setdefault(cost.direction, []).append(cost)
     figure = Figure(figsize=(1.0 + 2.5 * len(by_direction), 3.4), layout="constrained")
     grid = figure.subplots(1, len(by_direction), sharey=True, squeeze=False)
+    rates = np.concatenate([cost.readings.rates() for cost in results.costs])
+    grid[0, 0].set(yscale="log", ylim=(rates.min() / 1.5, rates.max() * 1.5))
     for axes, (direction, points) in zip(grid[0], by_direction.items(), strict=True):
         median, low, high = np.transpose([spread(point.readings.rates()) for point in points])
         places, around = range(len(points)), [median - low, high - median]
         axes.errorbar(places, median, yerr=around, fmt="o-", color=OKABE_ITO[0], capsize=2.5, markersize=5)
         axes.set_xticks(places, [value_of(point) for point in points])
-        axes.set_yscale("log")
         axes.set_xlabel(direction)
-    rates = np.concatenate([cost.readings.rates() for cost in results.costs])
-    grid[0, 0].set_ylim(rates.min() / 1.5, rates.max() * 1.5)
     grid[0, 0].set_ylabel("member-steps per second")
     base = f"where not on the axis: {BASE.rates} members, hidden {BASE.hidden}, batch {BASE.batch}, no checks"
     set_title(figure, "What jaxreg does in a second", [_rounds(results), base, about(results)])
