@@ -117,7 +117,7 @@ class Programs:
         at_once = at_once or self.layout.tile_seeds
         if at_once == self.layout.of_device[0]:
             return jax.vmap(fn)(*args)
-        return jax.lax.map(lambda one: fn(*one), args, batch_size=at_once)
+        return jax.lax.map(lambda one: fn(*one), args, batch_size=None if at_once == 1 else at_once)
 
     def _view(
         self, state: TrainState, before: TrainState, hparams: Hparams, init_key: Array, step: Array, data: Any

@@ -52,6 +52,7 @@ def take_steps_tested_together(
     Returns:
       The states, and the metrics of the steps, [length, ...] each, NaN of halted members and of steps not taken.
     """
+    advance = jax.jit(advance, inline=True)  # traced once for the shapes of its records and for the loop
     records = empty_records(jax.eval_shape(advance, states, first)[1], length)
 
     def attempt(carry: tuple[TrainState, Array, Array, StepMetrics]) -> tuple[TrainState, Array, Array, StepMetrics]:
@@ -92,6 +93,7 @@ def take_steps_tested_each(
     For what has to see every settled state, and for projections of the user's own, which might make a parameter finite
     again. Arguments and results as in `take_steps_tested_together`, except for what `update` records.
     """
+    update = jax.jit(update, inline=True)  # as above
     records = empty_records(jax.eval_shape(update, states, first)[1], length)
 
     def take(carry: tuple[TrainState, Array, Records]) -> tuple[TrainState, Array, Records]:

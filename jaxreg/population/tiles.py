@@ -30,6 +30,7 @@ def over_tiles(
     if size == (num_seeds, num_configs):
         return fn(states, hparams, seeds)
     columns = num_configs // size[1]
+    fn = jax.jit(fn, inline=True)  # traced once for the shapes of its curves and for the loop
 
     def train(states: TrainState, at: tuple[ArrayLike, ArrayLike]) -> tuple[TrainState, Any]:
         return fn(_part(states, at, size), _part(hparams, at[1:], size[1:]), _part(seeds, at[:1], size[:1]))
