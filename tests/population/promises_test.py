@@ -186,7 +186,7 @@ def diverging() -> xr.Dataset:
     return results
 
 
-@pytest.mark.parametrize("chunk_steps", [1, 7, 60])
+@pytest.mark.parametrize("chunk_steps", [1, 7])
 def test_where_members_diverge_is_the_same_to_the_bit_whatever_the_chunks(
     diverging: xr.Dataset, chunk_steps: int
 ) -> None:
@@ -205,12 +205,11 @@ def test_a_member_diverges_at_the_step_at_which_a_test_of_each_step_finds_it(div
         np.testing.assert_array_equal(results["train_loss"].isnull(), (halted >= 0) & (at > halted))
 
 
-TILES = [(1, 1), (1, 2), (2, 3), (1, 6), (2, 1)]
+TILES = [((1, 1), 1), ((1, 2), 2), ((2, 3), 1), ((1, 6), 2), ((2, 1), 2)]
 
 
 @pytest.mark.usefixtures("compiled_quickly")
-@pytest.mark.parametrize("devices", [1, 2])
-@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile[0]} x {tile[1]}")
+@pytest.mark.parametrize(("tile", "devices"), TILES, ids=str)
 def test_members_cut_into_tiles_agree(six_rates: xr.Dataset, tile: tuple[int, int], devices: int) -> None:
     made = runner(experiment(SIX, seeds=4), devices=devices, tile_seeds=tile[0], tile_configs=tile[1])
     layout = made.record.layouts[0]
@@ -219,7 +218,7 @@ def test_members_cut_into_tiles_agree(six_rates: xr.Dataset, tile: tuple[int, in
     assert_within_tolerance(dataset_of(made), six_rates)
 
 
-@pytest.mark.parametrize("tile_configs", [1, 2, 3, 6])
+@pytest.mark.parametrize("tile_configs", [2, 6])
 def test_a_member_has_the_same_bits_at_every_place(tile_configs: int) -> None:
     forth, back = (
         train(experiment({"learning_rate": rates}), tile_configs=tile_configs)

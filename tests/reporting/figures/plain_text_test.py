@@ -69,6 +69,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     ),
     "paired": lambda: figures.paired(ALONG, "choice", log_y=True),
     "panels": lambda: figures.panels(ALONG, "choice", log_y=True),
+    "spread": lambda: figures.spread(ONE, title=NAMES[1]),
     "stopping_cost": lambda: figures.stopping_cost(ONE, (1, 2), title=NAMES[1]),
     "stopping_points": lambda: figures.stopping_points(ONE, (1,), marks={10: NAMES[1]}),
     "strengths": lambda: figures.strengths(of_strengths(), log_y=True),
