@@ -21,9 +21,9 @@ batches need fewer steps, and 1000 is best. The gap between test and training lo
 learned least; its test accuracy is the worst. batch_size_rates.cfg: the best rate rises with the batch size, by half a
 decade from each of 1, 10, 100 to the next. batch_size.cfg (three seeds): 93.1 % at 55 000, not to be told apart from
 1000 and 100; what differs by less than some points is undecided with three seeds, so the verdicts of the ten stand.
-Wall time on 2 virtual cores of a shared cloud machine (Intel Xeon): 3 minutes for batch_size_seeds.cfg, left alone. With
-other work beside, of an earlier version: 7 for batch_size_rates.cfg and 38 for batch_size.cfg; left alone, a step of the
-full batch took 0.2 s there, 17 minutes for 5000.
+Wall time on 2 virtual cores of a shared cloud machine (Intel Xeon): 3 minutes for batch_size_seeds.cfg. With other work
+beside, of an earlier version: 7 for batch_size_rates.cfg, 38 for batch_size.cfg; left alone, a step of the full batch
+took 0.2 s there, 17 minutes for 5000.
 """
 
 from __future__ import annotations
