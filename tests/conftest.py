@@ -39,7 +39,7 @@ for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.de
 import jax  # noqa: E402 - it reads the flags
 import pytest  # noqa: E402
 
-from jaxreg.population import compilation  # noqa: E402
+from jaxreg.population import compilation  # noqa: E402 - JAX is imported with it
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")

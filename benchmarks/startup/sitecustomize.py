@@ -142,7 +142,7 @@ class _Wrapping(importlib.abc.MetaPathFinder):
                 owner: Any = functools.reduce(getattr, parents, module)
                 setattr(owner, last, wrap(getattr(owner, last)))
 
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # of this loader alone
         return spec
 
 

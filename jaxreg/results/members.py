@@ -264,15 +264,14 @@ def _kept(
 def _alone(experiment: Experiment, sweep: Sweep, setting: int, seed: int, group: Group, layout: Layout) -> Experiment:
     """The experiment of one member, with everything pinned that the sweep had chosen for itself.
 
-    Bits hang on what is computed side by side. Seeds in turn are no part of it: those that are evaluated at once, by
-    each device, are enough.
+    Bits hang on what is computed side by side. Seeds in turn are no part of it: as many by each device as make whole
+    tiles, and whole evaluations, are enough.
     """
     chosen = {name: values[0] for name, values in experiment.axes.items() if len(values) == 1}
     for dimension, i in zip(sweep.dimensions, np.unravel_index(setting, sweep.shape), strict=True):
         chosen |= {name: values[i] for name, values in dimension.values.items()}
-    layout = layout.resized(
-        seeds=max(layout.tile_seeds, layout.eval_seeds) * (layout.devices if layout.split == "seeds" else 1)
-    )
+    seeds = math.lcm(layout.tile_seeds, layout.eval_seeds)
+    layout = layout.resized(seeds=seeds * layout.devices if layout.split == "seeds" else seeds)
     return dataclasses.replace(
         experiment,
         hparams=dataclasses.replace(experiment.hparams, **chosen),
