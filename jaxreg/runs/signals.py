@@ -55,7 +55,8 @@ def leaving_in_order() -> Iterator[None]:
         with warnings.catch_warnings():
             yield
     finally:
-        sys.unraisablehook = hook
+        if sys.unraisablehook is _leave_if_lost:  # else it is as before, or as a failed save left it for its threads
+            sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
 

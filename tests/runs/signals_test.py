@@ -154,6 +154,15 @@ def test_a_signal_inside_a_destructor_is_not_lost(
     assert capsys.readouterr().err == ""
 
 
+def test_a_hook_that_a_failed_save_left_for_its_threads_outlasts_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def quiet(_: sys.UnraisableHookArgs) -> None: ...
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # put back after the test
+    with leaving_in_order():
+        sys.unraisablehook = quiet
+    assert sys.unraisablehook is quiet
+
+
 def test_what_is_cut_off_half_made_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     class HalfMade:
         def __del__(self) -> None:
