@@ -4,6 +4,7 @@ Everything named here is public: `from jaxreg.measures import steps_to_train`. T
 `jaxreg.measures.summary` and `jaxreg.measures.tidy`.
 """
 
+from jaxreg.measures.importance import axis_importance
 from jaxreg.measures.layers import (
     gradient_decades,
     has_diagnosis,
@@ -72,6 +73,7 @@ __all__ = [
     "as_kept",
     "at_check",
     "at_last_check",
+    "axis_importance",
     "best_so_far",
     "best_step",
     "best_value",

@@ -25,6 +25,7 @@ from jaxreg.statistics.significance import (
     t_p,
     t_test,
 )
+from jaxreg.statistics.variance import variance_shares
 
 __all__ = [
     "FEW_SEEDS",
@@ -48,4 +49,5 @@ __all__ = [
     "sign_test",
     "t_p",
     "t_test",
+    "variance_shares",
 ]
