@@ -12,8 +12,8 @@ from jaxreg.statistics import variance_shares
 def axis_importance(results: xr.Dataset, variable: str = "final_validation_accuracy") -> xr.Dataset | None:
     """`variance_shares` of an outcome over the axes of a run, on the largest full grid without a diverged member.
 
-    Axes that were zipped together vary together, and count as one. Members that diverged have no outcome, and shares are
-    defined on full grids only: values of axes, or seeds, are left out one after another, each time the one of whose
+    Axes that were zipped together vary together, and count as one. Members that diverged have no outcome, and shares
+    are defined on full grids only: values of axes, or seeds, are left out one after another, each time the one of whose
     members most have none, until nothing is missing.
 
     Args:

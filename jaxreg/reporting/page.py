@@ -14,7 +14,7 @@ import xarray as xr
 
 from jaxreg.claims import Evidence, Judgement, Verdict
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, member_dims, summary
-from jaxreg.reporting import provenance
+from jaxreg.reporting import interactive, provenance
 from jaxreg.reporting.document import (
     MISSING,
     Cell,
@@ -23,7 +23,6 @@ from jaxreg.reporting.document import (
     axis_cells,
     counted,
     grouped,
-    inlined,
     loss_cells,
     significant,
     write_page,
@@ -82,6 +81,7 @@ def write_report(
     """
     table = summary(results)
     compared = comparison is not None and not comparison.empty
+    shown = interactive.with_charts(figures)
     write_page(
         path,
         "report.html.j2",
@@ -94,7 +94,8 @@ def write_report(
         facts=_facts(results, table, meta),
         claims=[_claim(judgement) for judgement in judgements],
         tally=_tally(judgements),
-        figures=[inlined(figure) for figure in figures],
+        figures=shown,
+        interactive=interactive.parts(results, table, shown),
         settings=_settings(results, table),
         settings_caption=_settings_caption(table),
         comparison=_comparison(comparison) if comparison is not None and compared else None,

@@ -14,9 +14,8 @@ def results(diverged: int = 0) -> xr.Dataset:
     made = make_results(axes=AXES, seeds=4, num_checks=3, diverged=diverged)
     of_rate, of_init, of_seed = 0.1 * np.arange(3), 0.1 * np.arange(2), 0.01 * np.arange(4)
     accuracy = of_rate[:, None, None, None] + of_init[None, :, None, None] + of_seed
-    return made.assign(
-        final_validation_accuracy=(made["final_validation_accuracy"].dims, np.broadcast_to(accuracy, (3, 2, 2, 4)).copy())
-    )
+    outcome = np.broadcast_to(accuracy, (3, 2, 2, 4)).copy()
+    return made.assign(final_validation_accuracy=(made["final_validation_accuracy"].dims, outcome))
 
 
 def test_shares_of_the_axes() -> None:

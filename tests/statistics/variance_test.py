@@ -43,7 +43,7 @@ def test_three_axes_and_values_that_are_not_evenly_spaced() -> None:
 
 
 def test_the_noise_of_seeds_is_no_interaction_and_intervals_cover() -> None:
-    """Noise of variance 4 on f with variances 9, 1 and 4: the means over 400 studies are right, 95 of 100 intervals too."""
+    """Noise of variance 4 on f with variances 9, 1 and 4: means over 400 studies are right, 95 of 100 intervals too."""
     rng, studies = np.random.default_rng(0), []
     for _ in range(400):
         values = without_noise(5) + grid(2 * rng.normal(size=(2, 2, 5)))

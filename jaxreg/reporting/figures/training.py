@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter
 
 from jaxreg.measures import setting_dims, setting_label, settings
 from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
+from jaxreg.reporting.figures.drawn import Curves, remember
 from jaxreg.reporting.figures.keys import Key, draw_key, handle, looks_of, make_key
 from jaxreg.reporting.figures.style import evenly, set_title, single_axes, styled
 from jaxreg.reporting.figures.ticks import set_plain_ticks
@@ -67,6 +68,7 @@ def curves(
     axes.set(xlabel=position_label(results, x), ylabel=quantity_label(variable, results[variable]))
     axes.margins(x=0.01)
     draw_key(axes, key, diverged_counts(data["diverged"], dims))
+    remember(figure, Curves(data, key, variable, log_y))
     subject = capital(words(variable)) + (f" for each {' and '.join(dims)}" if dims else "")
     set_title(figure, title or subject, [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)])
     return figure
