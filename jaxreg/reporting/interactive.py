@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from jaxreg.measures import axis_importance, setting_dims, value_labels
 from jaxreg.measures.summary import member_dims, ranking
 from jaxreg.reporting.document import inlined
+from jaxreg.reporting.figures import curves
 from jaxreg.reporting.figures.drawn import curves_of
 from jaxreg.reporting.figures.style import evenly
 from jaxreg.reporting.figures.words import (
@@ -49,7 +49,7 @@ _DASHES = {"-": [], "--": [6, 3], "-.": [6, 3, 1.5, 3], ":": [1.5, 3]}
 _NO_BREAK = "\u00a0"
 
 
-def vega() -> Markup:
+def vega() -> str:
     """The script of Vega and of its interpreter, which needs no right to evaluate text, as one block of JavaScript."""
     folder = Path(__file__).with_name("vega")
     module = (folder / "vega-interpreter.js").read_text(encoding="utf-8")
@@ -58,9 +58,16 @@ def vega() -> Markup:
     if not names or not exported:
         raise ValueError(f"{folder}: vega-interpreter.js has not the form that this version knows")
     script = (folder / "vega.min.js").read_text(encoding="utf-8")
-    return Markup(
-        f"{script}\nvega.interpreter = (() => {{\nconst {{{names}}} = vega;{body}return expression;\n}})();\n"
-    )
+    wrapped = f"(() => {{\nconst {{{names}}} = vega;{body}return expression;\n}})()"
+    return f"{script}\nvega.interpreter = {wrapped};\n"
+
+
+def curves_if_none(figures: Sequence[ReportFigure], results: xr.Dataset) -> list[ReportFigure]:
+    """The test accuracy of all settings along training, for a report that shows no curves which can be pointed at."""
+    if "test_accuracy" not in results or any(curves_of(figure.figure) for figure in figures):
+        return []
+    caption = "Test accuracy along training, all settings."
+    return [ReportFigure("test_accuracy_of_all_settings", caption, curves(results, "test_accuracy"))]
 
 
 def with_charts(figures: Sequence[ReportFigure]) -> list[dict[str, Any]]:
@@ -97,31 +104,31 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
       figure: a figure of the report.
       alternative: what it plots, for those who do not see it.
     """
-    curves = curves_of(figure)
-    if curves is None or len(curves.key.colours) > MAX_LINES:
+    drawn = curves_of(figure)
+    if drawn is None or len(drawn.key.colours) > MAX_LINES:
         return None
-    key, dims, count = curves.key, setting_dims(curves.data), len(curves.key.colours)
-    along = next(dim for dim in ("step", "check") if dim in curves.data["mean"].dims)
-    shown = evenly(curves.data.sizes[along], min(MAX_POINTS, MAX_NUMBERS // (3 * count)))
-    data = curves.data.isel({along: shown})
+    key, dims, count = drawn.key, setting_dims(drawn.data), len(drawn.key.colours)
+    along = next(dim for dim in ("step", "check") if dim in drawn.data["mean"].dims)
+    points = drawn.data.sizes[along]
+    shown = evenly(points, min(MAX_POINTS, MAX_NUMBERS // (3 * count)))
+    data, axes = drawn.data.isel({along: shown}), figure.axes[0]
     names, labels = axis_labels(data, dims)
     notes = diverged_counts(data["diverged"], dims)
     mean, low, high, n, at = (_by_setting(data, name, along) for name in ("mean", "low", "high", "n", "position"))
     shared = bool((np.nan_to_num(at) == np.nan_to_num(at[:1])).all())
     lines = [
-        {"label": labels[i] or words(curves.variable), "note": notes[i].strip()}
+        {"label": labels[i] or words(drawn.variable), "note": notes[i].strip()}
         | {"colour": key.colours[i], "dash": _DASHES[key.styles[i]], "n": _counts(n[i])}
         | {"mean": _numbers(mean[i]), "low": _numbers(low[i]), "high": _numbers(high[i])}
         | ({} if shared else {"at": _numbers(at[i])})
         for i in range(count)
     ]
-    axes, points = figure.axes[0], curves.data.sizes[along]
     fewer = f"{len(shown)} of {points} points of each line" if len(shown) < points else ""
     remarks = [replicates_note(data, "band"), data.attrs["thinned"], fewer, diverged_note(data)]
     return {
         "title": " ".join(figure.get_suptitle().split()),
         "notes": capital("; ".join(filter(None, remarks))),
-        "name": capital(words(curves.variable)),
+        "name": capital(words(drawn.variable)),
         "description": alternative,
         "heading": ", ".join(names) or "setting",
         "x": {"label": axes.get_xlabel(), "domain": list(map(float, axes.get_xlim()))},
@@ -129,7 +136,7 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
             "label": axes.get_ylabel().replace(" (fraction)", ""),  # its ticks are in percent
             "domain": list(map(float, axes.get_ylim())),
             "log": axes.get_yscale() == "log",
-            "percent": curves.variable.endswith("accuracy"),
+            "percent": drawn.variable.endswith("accuracy"),
         },
         "has_interval": data.sizes["seed"] > 1,
         "at": _numbers(at[0]) if shared else None,

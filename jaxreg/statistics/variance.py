@@ -1,4 +1,4 @@
-"""How much of the variance between settings each axis of a grid explains: functional ANOVA, seeds' noise removed."""
+"""Shares of the variance between the settings of a grid, by axis: functional ANOVA without the noise of seeds."""
 
 from __future__ import annotations
 

@@ -119,6 +119,13 @@ def test_a_page_has_few_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_a_report_without_curves_gets_those_of_all_settings() -> None:
+    results = make_results(num_checks=3)
+    (added,) = interactive.curves_if_none([ReportFigure("a", "a", a_figure())], results)
+    assert interactive.chart(added.figure, "A plot.") is not None
+    assert interactive.curves_if_none([added], results) == []
+
+
 def test_settings_stand_side_by_side_from_three_axes_on() -> None:
     two = make_results(axes={"learning_rate": [0.1, 1.0], "init": ["normal", "he"], "momentum": [0.9]}, num_checks=3)
     assert interactive.side_by_side(two, summary(two)) is None

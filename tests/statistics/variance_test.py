@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -49,7 +51,7 @@ def test_the_noise_of_seeds_is_no_interaction_and_intervals_cover() -> None:
         values = without_noise(5) + grid(2 * rng.normal(size=(2, 2, 5)))
         studies.append(variance_shares(values, ("a", "b")))
     found = xr.concat(studies, "study")
-    truth = {"main": [9 / 14, 1 / 14], "total": [13 / 14, 5 / 14], "interaction": 4 / 14}
+    truth: dict[str, Any] = {"main": [9 / 14, 1 / 14], "total": [13 / 14, 5 / 14], "interaction": 4 / 14}
     for name, true in truth.items():
         np.testing.assert_allclose(found[name].mean("study"), true, atol=0.03)
         held = ((found[f"{name}_low"] <= true) & (found[f"{name}_high"] >= true)).mean("study").values

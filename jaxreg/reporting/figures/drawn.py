@@ -19,13 +19,11 @@ class Curves:
       data: what `curve_data` gives: `mean`, `low`, `high`, `n` [..., point], and so on.
       key: colour and line style of each setting, last dimension fastest.
       variable: the name of what is drawn.
-      log_y: whether y is logarithmic.
     """
 
     data: xr.Dataset
     key: Key
     variable: str
-    log_y: bool
 
 
 _DRAWN: weakref.WeakKeyDictionary[Figure, Curves] = weakref.WeakKeyDictionary()

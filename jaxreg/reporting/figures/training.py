@@ -68,7 +68,7 @@ def curves(
     axes.set(xlabel=position_label(results, x), ylabel=quantity_label(variable, results[variable]))
     axes.margins(x=0.01)
     draw_key(axes, key, diverged_counts(data["diverged"], dims))
-    remember(figure, Curves(data, key, variable, log_y))
+    remember(figure, Curves(data, key, variable))
     subject = capital(words(variable)) + (f" for each {' and '.join(dims)}" if dims else "")
     set_title(figure, title or subject, [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)])
     return figure
