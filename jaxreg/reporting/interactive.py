@@ -209,12 +209,12 @@ def side_by_side(results: xr.Dataset, table: pd.DataFrame) -> dict[str, Any] | N
         axes.append({"label": name, "choices": value_labels(choices)})
         columns.append([choices.index(value) for value in shown[name].tolist()])
     for quantity, label in OUTCOMES.items():
-        values = shown[f"{quantity}_mean"].to_numpy()
-        known = values[np.isfinite(values)]
+        reached = shown[f"{quantity}_mean"].to_numpy(np.float64)
+        known = reached[np.isfinite(reached)]
         if known.size:
             ends = [float(known.min()), float(known.max())]
             axes.append({"label": label, "domain": ends, "percent": quantity.endswith("accuracy")})
-            columns.append(_numbers(values))
+            columns.append(_numbers(reached))
     return {"axes": axes, "rows": list(zip(*columns, strict=True)), "left_out": len(table) - len(order)}
 
 
@@ -233,7 +233,7 @@ def importance(results: xr.Dataset) -> dict[str, Any] | None:
     if not shares:
         return None
     axes = list(dict.fromkeys(axis for share in shares.values() for axis in share["axis"].values.tolist()))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for axis in axes:
         at = [share.sel(axis=axis) if axis in share["axis"] else None for share in shares.values()]
         cells = [_share(part, name) for part in at for name in ("main", "total")]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from jaxreg.measures import axis_importance
 from tests.synthetic import make_results
 
-AXES = {"learning_rate": [0.1, 1.0, 10.0], "init": ["normal", "he"], "momentum": [0.0, 0.9]}
+AXES: dict[str, list[Any]] = {"learning_rate": [0.1, 1.0, 10.0], "init": ["normal", "he"], "momentum": [0.0, 0.9]}
 
 
 def results(diverged: int = 0) -> xr.Dataset:

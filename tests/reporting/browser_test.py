@@ -42,7 +42,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def sweep() -> xr.Dataset:
     """Two rates, two initial schemes and two momenta; one seed of the last setting diverged."""
-    axes = {"learning_rate": [0.1, 1.0], "init": ["normal", "he"], "momentum": [0.0, 0.9]}
+    axes: dict[str, list[Any]] = {"learning_rate": [0.1, 1.0], "init": ["normal", "he"], "momentum": [0.0, 0.9]}
     return make_results(axes=axes, num_checks=5, diverged=1)
 
 

@@ -17,7 +17,7 @@ from jaxreg.study import ReportFigure
 from tests.reporting.pages import a_figure, make_report
 from tests.synthetic import make_results
 
-THREE = {"learning_rate": [0.1, 1.0], "init": ["normal", "he"], "momentum": [0.0, 0.5, 0.9]}
+THREE: dict[str, list[Any]] = {"learning_rate": [0.1, 1.0], "init": ["normal", "he"], "momentum": [0.0, 0.5, 0.9]}
 
 
 def charted(results: xr.Dataset, variable: str = "test_loss", **options: Any) -> dict[str, Any]:
