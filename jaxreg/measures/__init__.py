@@ -27,6 +27,7 @@ from jaxreg.measures.learning import (
     steps_to_train,
     time_alone,
     time_per_member,
+    up_to_now,
 )
 from jaxreg.measures.noise import expected_fluctuation, fluctuation, noise_scale, roughness
 from jaxreg.measures.patience import (
@@ -114,6 +115,7 @@ __all__ = [
     "stopping",
     "time_alone",
     "time_per_member",
+    "up_to_now",
     "validation_rise_after_l1",
     "value_label",
     "value_labels",

@@ -112,6 +112,23 @@ def at_last_check(results: xr.Dataset, variable: str) -> xr.DataArray:
     return at_check(curve, last).rename(variable).assign_attrs(curve.attrs)
 
 
+def up_to_now(results: xr.Dataset) -> xr.Dataset:
+    """Results of a run that goes on, with what stands for the end of training taken at the last check so far.
+
+    That is every `final_NAME` of a NAME along `check`, of members that neither ended nor diverged. Members that have
+    not begun have none.
+    """
+    sound = results["diverged_step"] < 0
+    last = {}
+    for name in results.data_vars:
+        curve = str(name).removeprefix("final_")
+        if curve != name and curve in results and "check" in results[curve].dims:
+            end = results[name]
+            last[str(name)] = end.fillna(at_last_check(results, curve).where(sound)).transpose(*end.dims)
+            last[str(name)].attrs = end.attrs
+    return results.assign(last)
+
+
 def time_per_member(results: xr.Dataset) -> xr.DataArray:
     """The coordinate `seconds` divided by the members that share it, [..., check].
 

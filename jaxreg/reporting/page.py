@@ -90,7 +90,7 @@ def write_report(
         answer=[paragraph for paragraph in re.split(r"\n\s*\n", answer.strip()) if paragraph],
         source=source,
         notes=notes,
-        status=_status(meta),
+        status=provenance.unfinished(results, meta),
         facts=_facts(results, table, meta),
         claims=[_claim(judgement) for judgement in judgements],
         tally=_tally(judgements),
@@ -108,12 +108,6 @@ def write_report(
         commit=provenance.commit(meta),
         versions=dict(meta.get("versions") or {}),
     )
-
-
-def _status(meta: Mapping[str, Any]) -> str:
-    """A warning if the numbers are not those of a finished run."""
-    status = meta.get("status", "done")
-    return "" if status == "done" else f"This run is not finished ({status}): the numbers are those measured so far."
 
 
 def _facts(results: xr.Dataset, table: pd.DataFrame, meta: Mapping[str, Any]) -> list[str]:
