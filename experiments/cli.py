@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from experiments.flags import help_text, make_flags, read_flags, to_experiment
+from experiments.flags import help_text, make_flags, read_flags, take_from_run, to_experiment
 from experiments.startup import imported
 from jaxreg import command
 from jaxreg.claims import judge
+from jaxreg.errors import Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
+from jaxreg.runs.commands import resuming
 from jaxreg.session import Outcome, dry_run, execute
 from jaxreg.study import Study
 
@@ -34,6 +36,7 @@ def _run(study: Study, argv: Sequence[str]) -> int:
     if values["help"].value:
         print(f"{study.title}\n{study.question}\n{help_text(values)}")
         return 0
+    take_from_run(study.name, values)
     use_all_cores()
     keep_compilations()
     experiment = to_experiment(study.name, values)
@@ -41,7 +44,13 @@ def _run(study: Study, argv: Sequence[str]) -> int:
         for line in dry_run(experiment, study):
             print(line)
         return 0
-    _show(study, execute(experiment, study))
+    try:
+        outcome = execute(experiment, study)
+    except Stopped as stop:
+        if stop.folder is not None:
+            stop.go_on = resuming(stop.folder)
+        raise
+    _show(study, outcome)
     return 0
 
 

@@ -14,8 +14,10 @@ from absl import flags as absl_flags
 
 from jaxreg import command
 from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
-from jaxreg.config.flagfile import make_experiment
+from jaxreg.config.flagfile import experiment_from_flags, flag_lines, flags_of, make_experiment
 from jaxreg.errors import JaxregError
+from jaxreg.files import user_path
+from jaxreg.runs.folder import flags_of_run
 
 FlagValues = absl_flags.FlagValues
 
@@ -54,6 +56,25 @@ def read_flags(values: FlagValues, argv: Sequence[str]) -> None:
     if "--" in argv and stray[0].startswith("-"):
         raise JaxregError(f"{stray[0]}: stands after --, which ends the flags; leave -- out")
     raise JaxregError(f"{stray[0]}: flags begin with --; see --help")
+
+
+def take_from_run(name: str, values: FlagValues) -> None:
+    """With --resume, flags that are not given are those of the run in --workdir, where that is one of this experiment.
+
+    Raises:
+      JaxregError: the run cannot be read, or has a flag that is not known here.
+    """
+    if not (values["resume"].value and values["workdir"].value):
+        return
+    text = flags_of_run(user_path(values["workdir"].value), name)
+    if text is None:
+        return  # which is refused later, with what is there
+    in_words_of_today = "\n".join(flag_lines(experiment_from_flags(text)))
+    there = make_flags()
+    command.words(there, ["", *(flag for _, flag in flags_of(in_words_of_today))])
+    for flag in there:
+        if there[flag].present and not values[flag].present:
+            values[flag].value, values[flag].present = there[flag].value, there[flag].present
 
 
 def to_experiment(name: str, values: FlagValues) -> Experiment:

@@ -44,7 +44,7 @@ def run(body: Callable[[], int]) -> int:
                 return 0
             return _refuse(f"standard output: could not be written ({failure.reason.strerror})")
         except Stopped as stop:
-            _log.info("%s; go on with --resume", stop)
+            _log.info("%s; go on with: %s", stop, stop.go_on)
             return stop.exit_code
         except KeyboardInterrupt as stop:
             return getattr(stop, "exit_code", 130)

@@ -7,8 +7,6 @@ import dataclasses
 import functools
 import importlib
 import logging
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +23,7 @@ from jaxreg.config.remarks import remarks, remarks_on_steps
 from jaxreg.data import Data, load
 from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
-from jaxreg.errors import RunFolderError
+from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import shown
 from jaxreg.hardware import require_devices
 from jaxreg.measures.summary import halted, write_summary
@@ -35,6 +33,7 @@ from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
+from jaxreg.runs.commands import command_line
 from jaxreg.runs.estimate import estimate
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
@@ -127,7 +126,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
     experiment = plan.experiment
     settings = experiment.run
     identity = Identity.of(plan, own)
-    with runfolder.open_run_folder(experiment, identity) as folder, _disk_errors_in_words(folder.path):
+    with runfolder.open_run_folder(experiment, identity) as folder, _ends_in_words(folder.path):
         if folder.finished and (kept := _intact_results(folder.path)) is not None:
             folder.repair_flags()
             if settings.report and not (folder.path / "report.html").exists():
@@ -139,7 +138,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
             _log.warning("%s: equal bits are promised only where these are equal", "; ".join(changes))
         parts = _restored_parts(plan, folder)
         folder.start(
-            command=_command(),
+            command=command_line(),
             git=provenance.git_state(),
             versions=provenance.package_versions(),
             device=provenance.device_description(),
@@ -151,9 +150,16 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
 
 
 @contextlib.contextmanager
-def _disk_errors_in_words(folder: Path) -> Iterator[None]:
+def _ends_in_words(folder: Path) -> Iterator[None]:
+    """A run that is stopped says how it goes on, one that fails for the disk what to do."""
     try:
         yield
+    except Stopped as stop:
+        stop.folder = folder
+        stop.add_note(
+            f"Go on with RunConfig(workdir={str(folder)!r}, resume=True), or on the command line with --resume."
+        )
+        raise
     except OSError as error:
         raise RunFolderError(
             f"{folder}: could not be used ({error.strerror or error}: {shown(error.filename or folder)}); the "
@@ -342,10 +348,3 @@ def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,
         "peak_memory_bytes": provenance.peak_memory_bytes(),
     }
-
-
-def _command() -> str:
-    """The command line of this process, as it can be typed again."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
-    return shlex.join([*program, *sys.argv[1:]])

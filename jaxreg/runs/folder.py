@@ -398,6 +398,28 @@ def read_finished(folder: Path) -> dict[str, Any]:
     return meta
 
 
+def flags_of_run(folder: Path, experiment: str) -> str | None:
+    """The flags of a run: its flags.cfg, or where that is missing or damaged what its meta.json keeps of them.
+
+    None where the folder holds no run of that experiment, or one that keeps its flags nowhere else.
+
+    Raises:
+      RunFolderError: meta.json cannot be read.
+    """
+    meta = read_meta(folder)
+    if meta is None or meta["experiment"] != experiment:
+        return None
+    try:
+        return read_flags(folder, meta)
+    except RunFolderError:
+        if "identity" not in meta:
+            return None
+    kept = meta["identity"]["flags"] | {"seeds": sum(seeds for _, seeds in meta["parts"])}
+    zipped = kept.pop("zip", None)  # the one flag that may be given several times
+    flags = [*kept.items(), *(("zip", names) for names in (zipped.split("; ") if zipped else ()))]
+    return "".join(f"--{name}={value}\n" for name, value in flags)
+
+
 def read_flags(folder: Path, meta: Mapping[str, Any]) -> str:
     """The flags.cfg of a run, compared with the digest that its meta.json keeps.
 
