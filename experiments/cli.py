@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from experiments.flags import help_text, make_flags, read_flags, take_from_run, to_experiment
+from experiments.flags import help_text, make_flags, read_flags, take_for_digits, take_from_run, to_experiment
 from experiments.startup import imported
 from jaxreg import command
 from jaxreg.claims import judge
@@ -20,14 +20,14 @@ from jaxreg.study import Study
 _NARROWEST = 20  # columns
 
 
-def main(study: Study, argv: Sequence[str] | None = None) -> int:
-    """Runs a study with the flags of `argv` and returns its exit code.
+def main(study: Study | Callable[[], Study], argv: Sequence[str] | None = None) -> int:
+    """Runs a study, or the one that a function finds, with the flags of `argv` and returns its exit code.
 
     0 done, 1 error, 75 time limit, 130, 143 or 129 stopped by SIGINT, SIGTERM or SIGHUP.
     """
     imported()
     arguments = list(sys.argv if argv is None else argv)
-    return command.run(lambda: _run(study, arguments))
+    return command.run(lambda: _run(study if isinstance(study, Study) else study(), arguments))
 
 
 def _run(study: Study, argv: Sequence[str]) -> int:
@@ -37,6 +37,7 @@ def _run(study: Study, argv: Sequence[str]) -> int:
         print(f"{study.title}\n{study.question}\n{help_text(values)}")
         return 0
     take_from_run(study.name, values)
+    take_for_digits(study.name, values)
     use_all_cores()
     keep_compilations()
     experiment = to_experiment(study.name, values)

@@ -7,15 +7,16 @@ text and parsed here: a refusal names the flag, the value and what is allowed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
 
+from experiments.catalogue import on_digits, shipped
 from jaxreg import command
 from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
 from jaxreg.config.flagfile import experiment_from_flags, flag_lines, flags_of, make_experiment
-from jaxreg.errors import JaxregError
+from jaxreg.errors import ConfigError, JaxregError
 from jaxreg.files import user_path
 from jaxreg.runs.folder import flags_of_run
 
@@ -27,6 +28,8 @@ def make_flags() -> FlagValues:
     values = FlagValues()
     _define(values, "flagfile", "", "Read flags from this file; later flags win.", "run")
     _define(values, "undefok", "", "Flags that may be unknown, comma between.", "run")
+    of_digits = "The small version of the experiment, on digits: nothing to download. Other flags count too."
+    absl_flags.DEFINE_flag(command.switch("digits", False, of_digits), values, "run")
     absl_flags.DEFINE_flag(command.switch("help", False, "Show this help.", short_name="?"), values, "run")
     for name, field in FIELDS.items():
         default = "" if field.default is None else describe(field.default)
@@ -50,7 +53,7 @@ def read_flags(values: FlagValues, argv: Sequence[str]) -> None:
     Raises:
       JaxregError: a flag that is none, a value of the wrong kind, a flagfile that cannot be read, or another word.
     """
-    stray = command.words(values, argv)
+    stray = command.words(values, list(_with_shipped_flagfiles(argv)))
     if not stray:
         return
     if "--" in argv and stray[0].startswith("-"):
@@ -70,11 +73,44 @@ def take_from_run(name: str, values: FlagValues) -> None:
     if text is None:
         return  # which is refused later, with what is there
     in_words_of_today = "\n".join(flag_lines(experiment_from_flags(text)))
-    there = make_flags()
-    command.words(there, ["", *(flag for _, flag in flags_of(in_words_of_today))])
-    for flag in there:
-        if there[flag].present and not values[flag].present:
-            values[flag].value, values[flag].present = there[flag].value, there[flag].present
+    _take(values, [flag for _, flag in flags_of(in_words_of_today)])
+
+
+def take_for_digits(name: str, values: FlagValues) -> None:
+    """With --digits, flags that are not given are those of the experiment's flagfile for digits.
+
+    Raises:
+      ConfigError: it has none.
+    """
+    if not values["digits"].value:
+        return
+    flagfile = on_digits(name)
+    if flagfile is None:
+        raise ConfigError("digits", "true", f"{name} brings no flagfile for digits; say what to train by its flags")
+    _take(values, [f"--flagfile={flagfile}"])
+
+
+def _with_shipped_flagfiles(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments, in which a flagfile that is not here is the one of that name that came with the package."""
+    is_file = False
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if is_file:
+            yield shipped(argument)
+        elif equals and flag.lstrip("-") == "flagfile":
+            yield f"{flag}={shipped(value)}"
+        else:
+            yield argument
+        is_file = argument in ("-flagfile", "--flagfile")
+
+
+def _take(values: FlagValues, arguments: Sequence[str]) -> None:
+    """Flags that are not given have the values of these arguments."""
+    others = make_flags()
+    command.words(others, ["", *arguments])
+    for flag in others:
+        if others[flag].present and not values[flag].present:
+            values[flag].value, values[flag].present = others[flag].value, others[flag].present
 
 
 def to_experiment(name: str, values: FlagValues) -> Experiment:
