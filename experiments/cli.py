@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from experiments.flags import help_text, make_flags, read_flags, take_for_digits, take_from_run, to_experiment
+from experiments.flags import (
+    help_text,
+    make_flags,
+    read_flags,
+    short_help,
+    take_for_digits,
+    take_from_run,
+    to_experiment,
+)
 from experiments.startup import imported
 from jaxreg import command
 from jaxreg.claims import judge
@@ -33,8 +41,8 @@ def main(study: Study | Callable[[], Study], argv: Sequence[str] | None = None) 
 def _run(study: Study, argv: Sequence[str]) -> int:
     values = make_flags()
     read_flags(values, argv)
-    if values["help"].value:
-        print(f"{study.title}\n{study.question}\n{help_text(values)}")
+    about = f"{study.title}\n{study.question}"
+    if command.answered(values, lambda: f"{about}\n{help_text(values)}", lambda: f"{about}\n{short_help(study.name)}"):
         return 0
     take_from_run(study.name, values)
     take_for_digits(study.name, values)

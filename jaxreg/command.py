@@ -93,6 +93,31 @@ def switch(name: str, default: bool, help: str, **options: Any) -> absl_flags.Bo
     return flag
 
 
+def define_help(values: absl_flags.FlagValues, subject: str | None = None) -> None:
+    """The flags that ask for help in one way or another, and for the version."""
+    from absl import flags as absl_flags
+
+    for name, short_name, help in [
+        ("help", "?", "Show this help, all flags."),
+        ("helpshort", "h", "Show a short help."),
+        ("version", None, "Show the version of jaxreg."),
+    ]:
+        absl_flags.DEFINE_flag(switch(name, False, help, short_name=short_name), values, subject)
+
+
+def answered(values: absl_flags.FlagValues, text: Callable[[], str], short: Callable[[], str] | None = None) -> bool:
+    """Whether the flags of `define_help` ask for something, which is then printed: a text, a short one, the version."""
+    if values["version"].value:
+        from importlib.metadata import version
+
+        print(f"jaxreg {version('jaxreg')}")
+    elif values["help"].value or values["helpshort"].value:
+        print((short if short and not values["help"].value else text)())
+    else:
+        return False
+    return True
+
+
 class _OutputError(Exception):
     """Standard output could not be written."""
 

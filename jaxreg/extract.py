@@ -56,10 +56,10 @@ def _run(argv: Sequence[str]) -> int:
         "MODULE_OR_FILE that defines parts of the run, if it is not found by itself.",
         flag_values=values,
     )
-    absl_flags.DEFINE_flag(command.switch("help", False, "Show this help.", short_name="?"), values)
+    command.define_help(values)
     runs = command.words(values, argv)
-    if values["help"].value:
-        print(f"{__doc__}\n" + "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out", "study")))
+    of_flags = "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out", "study"))
+    if command.answered(values, lambda: f"{__doc__}\n{of_flags}"):
         return 0
     if len(runs) != 1:
         raise RunFolderError(f"give the folder of one run, not {len(runs)}: python -m jaxreg.extract RUN --out=DIR")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from experiments import cli, lr_sweep
-from experiments.flags import make_flags, read_flags, take_from_run, to_experiment
-from jaxreg import results
+from experiments.flags import EXAMPLES, make_flags, read_flags, take_from_run, to_experiment
+from jaxreg import extract, report, results
+from jaxreg.config.consistency import validate
 from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.runs.commands import resuming
 from jaxreg.runs.folder import open_run_folder
@@ -71,6 +73,39 @@ def test_what_is_given_counts(begun: Path) -> None:
     assert (more.seeds, more.run.report, more.run.tensorboard, more.run.max_minutes) == (3, True, False, 5)
     assert asked_for(*of_run, *ZIPPED) == asked_for(*of_run)
     assert asked_for(f"--workdir={begun}") != asked_for(*of_run)  # nothing is taken unless it is asked for
+
+
+def test_every_subject_of_the_help_has_an_example_that_is_accepted() -> None:
+    assert set(EXAMPLES) == set(make_flags().flags_by_module_dict())
+    for example in EXAMPLES.values():
+        validate(asked_for(*example.split()))
+
+
+def test_help_lists_what_may_be_given_and_is_as_wide_as_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(lr_sweep.STUDY, ["lr_sweep", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60 + len(max(EXAMPLES.values(), key=len))
+    said = " ".join(" ".join(lines).split())
+    for words in (
+        *("log:1e-3:1:7", "One of sigmoid, tanh, relu", "A finite number > 0. [0.1]", "One of auto, true, false."),
+        *(f"--{name}: " for name in make_flags() if len(name) > 1 and name not in ("help", "helpshort")),
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize("flag", ["-h", "-?", "--help", "--helpshort", "--version"])
+def test_every_command_answers_what_is_asked_of_it(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    mains: list[tuple[Callable[[list[str]], int], str]] = [
+        (partial(cli.main, lr_sweep.STUDY), "Which learning rate"),
+        (report.main, "python -m jaxreg.report RUN"),
+        (extract.main, "python -m jaxreg.extract RUN"),
+    ]
+    for main, words in mains:
+        assert main(["", flag]) == 0
+        assert ("jaxreg 0." if flag == "--version" else words) in capsys.readouterr().out
 
 
 def test_a_run_of_another_experiment_and_no_run_are_refused_by_what_is_there(
