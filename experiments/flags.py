@@ -27,8 +27,8 @@ FlagValues = absl_flags.FlagValues
 
 SEVERAL_VALUES = (
     "A hyperparameter (of model, training, optimizer or regularisation) takes one value, or several, which make an "
-    "axis: 0.01,0.1,1 or log:1e-3:1:7 (from 1e-3 to 1 in 7 values of equal ratio) or lin:0:2:9 (from 0 to 2 in 9 values "
-    "of equal distance). Axes multiply; every setting is trained with every seed."
+    "axis: 0.01,0.1,1 or log:1e-3:1:7 (from 1e-3 to 1 in 7 values of equal ratio) or lin:0:2:9 (from 0 to 2 in 9 "
+    "values of equal distance). Axes multiply; every setting is trained with every seed."
 )
 EXAMPLES = {  # by subject
     "run": "--workdir=runs/mine --max_minutes=30",

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import logging
 import logging.handlers
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from jaxreg.files import (
     user_path,
     write_atomically,
 )
+from jaxreg.portable import resource
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.lock import LOCK, STAND_IN, FolderLock, unusable
 from jaxreg.runs.meta import read_meta, unreadable
@@ -332,6 +332,8 @@ def _allow_open_files() -> None:
     Raises:
       RunFolderError: it may not.
     """
+    if resource is None:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES:
         return
