@@ -46,6 +46,9 @@ def _run(study: Study, argv: Sequence[str]) -> int:
         return 0
     take_from_run(study.name, values)
     take_for_digits(study.name, values)
+    if values["quiet"].value:
+        command.be_quiet()
+        values["progress"].value = "false"
     use_all_cores()
     keep_compilations()
     experiment = to_experiment(study.name, values)
@@ -59,7 +62,8 @@ def _run(study: Study, argv: Sequence[str]) -> int:
         if stop.folder is not None:
             stop.go_on = resuming(stop.folder)
         raise
-    _show(study, outcome)
+    if not values["quiet"].value:
+        _show(study, outcome)
     return 0
 
 

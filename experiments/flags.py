@@ -49,6 +49,8 @@ def make_flags() -> FlagValues:
     _define(values, "undefok", "", "Flags that may be unknown, comma between.", "run")
     of_digits = "The small version of the experiment, on digits: nothing to download. Other flags count too."
     absl_flags.DEFINE_flag(command.switch("digits", False, of_digits), values, "run")
+    of_quiet = "Print warnings only: no progress, no table, no verdicts; log.txt of the run has all messages."
+    absl_flags.DEFINE_flag(command.switch("quiet", False, of_quiet), values, "run")
     command.define_help(values, "run")
     for name, field in FIELDS.items():
         default = "" if field.default is None else describe(field.default)
