@@ -102,7 +102,7 @@ def test_of_a_run_that_goes_on_there_is_what_it_has_so_far(
     results.save(so_far, folder / runfolder.SO_FAR)
     (folder / "results.nc").unlink()
     page = rebuilt(folder)
-    warning = "not finished (running): the numbers are those measured so far, at steps 0 to 100 of its members, of 200"
+    warning = "not finished (running): the numbers are those measured so far, between steps 0 and 100 of 200"
     assert f"{warning}; 15 of 20 members have begun." in page
     accuracy = float(so_far["test_accuracy"].sel(learning_rate=0.1).isel(check=2).mean())
     assert f"{100 * accuracy:.1f}\u00a0%" in page

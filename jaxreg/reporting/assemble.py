@@ -49,9 +49,12 @@ def write_report(
         meta = read_finished(folder, or_so_far=True)
     flags, file = read_flags(folder, meta), results_file(folder)
     results = labelled.load(file)
-    if file.name == SO_FAR:
+    goes_on = file.name == SO_FAR  # its parameters are not to be had yet
+    if goes_on:
         results = up_to_now(results)
-    drawn = [*(study.figures or default_figures)(results), *network_figures(results, folder)]
+    drawn = list((study.figures or default_figures)(results))
+    if not goes_on:
+        drawn += network_figures(results, folder)
     drawn += curves_if_none(drawn, results)
     answer, judgements = (study.answer or default_answer)(results), judge(study.claims, results)
     comparison = compare(results, study.reported) if study.reported else None

@@ -111,10 +111,10 @@ def unfinished(results: xr.Dataset, meta: Mapping[str, Any]) -> str:
         return f"{words}."
     reached = at_check(results["check_step"], results["checks_done"] - 1).fillna(0)
     least, most = int(reached.min()), int(reached.max())
-    where = f"step {grouped(most)}" if least == most else f"steps {grouped(least)} to {grouped(most)} of its members"
+    where = f"at step {grouped(most)}" if least == most else f"between steps {grouped(least)} and {grouped(most)}"
     begun, members = int((results["checks_done"] > 0).sum()), results["checks_done"].size
     waiting = f"; {begun} of {members} members have begun" if begun < members else ""
-    return f"{words}, at {where}, of {steps(results)}{waiting}."
+    return f"{words}, {where} of {steps(results)}{waiting}."
 
 
 def steps(results: xr.Dataset) -> str:
