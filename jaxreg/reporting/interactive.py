@@ -109,8 +109,9 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
         return None
     key, dims, count = drawn.key, setting_dims(drawn.data), len(drawn.key.colours)
     along = next(dim for dim in ("step", "check") if dim in drawn.data["mean"].dims)
-    points = drawn.data.sizes[along]
-    shown = evenly(points, min(MAX_POINTS, MAX_NUMBERS // (3 * count)))
+    measured = _measured(drawn.data["values"], along)
+    points = len(measured)
+    shown = measured[evenly(points, min(MAX_POINTS, MAX_NUMBERS // (3 * count)))]
     data, axes = drawn.data.isel({along: shown}), figure.axes[0]
     names, labels = axis_labels(data, dims)
     notes = diverged_counts(data["diverged"], dims)
@@ -143,6 +144,12 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
         "lines": lines,
         "lost": _lost(data, along),
     }
+
+
+def _measured(values: xr.DataArray, along: str) -> np.ndarray:
+    """The points at which any member has a value: a run that goes on has none at later ones. All, where none has."""
+    known = np.isfinite(values).any([dim for dim in values.dims if dim != along]).values
+    return np.flatnonzero(known | ~known.any())
 
 
 def _by_setting(data: xr.Dataset, name: str, along: str) -> np.ndarray:

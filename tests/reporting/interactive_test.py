@@ -101,6 +101,14 @@ def test_long_curves_are_thinned_and_say_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(charted(results)["at"]) == 5
 
 
+def test_points_that_nobody_has_reached_are_left_out() -> None:
+    results = make_results(num_checks=5)
+    results["test_loss"] = results["test_loss"].where(xr.DataArray(np.arange(5) < 3, dims="check"))
+    chart = charted(results)
+    assert chart["at"] == results["check_step"].values[:3].tolist()
+    assert "points" not in chart["notes"]
+
+
 def test_other_figures_and_crowds_stay_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert interactive.chart(a_figure(), "A plot.") is None
     monkeypatch.setattr(interactive, "MAX_LINES", 3)
