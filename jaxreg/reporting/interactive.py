@@ -5,6 +5,7 @@ Data for the page's script (`charts.js.j2`), which draws them with Vega. Nothing
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ from jaxreg.reporting.figures.words import (
 )
 from jaxreg.study import ReportFigure
 
+MAX_PAGE_BYTES = 5_000_000
+ELSE_BYTES = (
+    1_000_000  # of a page, besides figures and their charts: Vega takes half of it, tables the most of the rest
+)
 MAX_CHARTS = 4  # of a page
 MAX_LINES = 200  # of a chart, each of which has an entry in its legend
 MAX_POINTS = 200  # along a line
@@ -71,13 +76,18 @@ def curves_if_none(figures: Sequence[ReportFigure], results: xr.Dataset) -> list
 
 
 def with_charts(figures: Sequence[ReportFigure]) -> list[dict[str, Any]]:
-    """The figures as the templates take them, the first of those that show curves with a `chart` beside the image."""
-    shown, charts = [], 0
-    for figure in figures:
-        content = inlined(figure)
-        content["chart"] = chart(figure.figure, content["alt"]) if charts < MAX_CHARTS else None
-        charts += content["chart"] is not None
-        shown.append(content)
+    """The figures as the templates take them, the first that show curves with a `chart` beside the image.
+
+    Of `MAX_CHARTS`, those for which the images leave room on a page of `MAX_PAGE_BYTES`.
+    """
+    shown = [inlined(figure) | {"chart": None} for figure in figures]
+    room = MAX_PAGE_BYTES - ELSE_BYTES - sum(len(content["data"]) + len(content["moving"]) for content in shown)
+    charts = 0
+    for figure, content in zip(figures, shown, strict=True):
+        found = chart(figure.figure, content["alt"]) if charts < MAX_CHARTS else None
+        if found is not None and (size := len(json.dumps(found))) <= room:
+            content["chart"] = found
+            charts, room = charts + 1, room - size
     return shown
 
 
