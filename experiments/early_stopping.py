@@ -96,8 +96,9 @@ def answer(results: xr.Dataset) -> str:
     if not bool(trained.any()):
         return default_answer(results)
     went_on = best_step(chosen).dropna("seed")
-    lowest = mean_in_words(went_on, ".0f")
-    sentences = [f"The validation loss is lowest after {lowest} steps{where} (mean over {went_on.size} seeds)."]
+    lowest = mean_in_words(went_on, ".0f", within=(0, float(chosen["check_step"].max())))
+    about = f"mean over {went_on.size} seeds, {went_on.attrs['resolution']}"
+    sentences = [f"Steps to the lowest validation loss{where}: {lowest} ({about})."]
     if not went_on.size:
         sentences = []
     for each in patience:
@@ -108,9 +109,9 @@ def answer(results: xr.Dataset) -> str:
             continue
         change = mean_in_words(100 * (stops["kept_test_accuracy"] - chosen["final_test_accuracy"]), "+.2f")
         sentences.append(
-            f"Patience {each} stops in {stopped} of {int(trained.sum())} seeds and saves "
-            f"{mean_in_words(100 * stops['saved'], '.0f')} % of the steps; against the last step "
-            f"its test accuracy changes by {change} points."
+            f"Patience {each} stops in {stopped} of {int(trained.sum())} seeds. Steps saved: "
+            f"{mean_in_words(100 * stops['saved'], '.0f', within=(0, 100), unit=' %')}; change in test accuracy "
+            f"against the last step, in points: {change}."
         )
     return f"{default_answer(results)}\n\n{' '.join(sentences)}"
 

@@ -28,7 +28,7 @@ from jaxreg.measures import fluctuation, held_at, steps_to_train, value_labels
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 1000, "num_steps": 10_000, "schedule": "constant"}
@@ -67,24 +67,23 @@ def answer(results: xr.Dataset) -> str:
         return default_answer(results)
     chosen, where = _one_line(results)
     steps = steps_to_train(chosen, TRAINED).transpose("learning_rate", "seed")
-    over_seeds, total = mean_interval(steps), steps.sizes["seed"]
-    half_width = ((over_seeds["high"] - over_seeds["low"]) / 2).values
+    total, longest = steps.sizes["seed"], float(results["check_step"].max())
     reached, sometimes, never = [], [], []
-    for i, rate in enumerate(value_labels(steps["learning_rate"].values.tolist())):
-        trained = int(np.isfinite(steps.values[i]).sum())
+    for rate, of_rate in zip(value_labels(steps["learning_rate"].values.tolist(), 3), steps, strict=True):
+        trained = int(np.isfinite(of_rate).sum())
         if trained == total:
-            interval = f" ± {half_width[i]:.0f}" if total > 1 else ""
-            reached.append(f"{over_seeds['mean'].values[i]:.0f}{interval} steps at {rate}")
+            reached.append(f"{mean_in_words(of_rate, '.0f', within=(0, longest))} at {rate}")
         elif trained:
             sometimes.append(f"in {trained} of {total} seeds at {rate}")
         else:
             never.append(rate)
-    if reached or sometimes:
-        words = [f"after {', '.join(reached)}"] if reached else []
-        words += sometimes + ([f"not at {', '.join(never)}"] if never else [])
-    else:
-        words = ["at no rate"]
-    return f"{default_answer(results)} A test accuracy of {TRAINED:g} is reached{where} {'; '.join(words)}."
+    words = [", ".join(reached)] if reached else []
+    words += sometimes + ([f"never at {', '.join(never)}"] if never and words + sometimes else [])
+    asked = f"a test accuracy of {TRAINED:g}{where}"
+    if not words:
+        return f"{default_answer(results)}\n\nNo rate reaches {asked}."
+    first = f"Steps to the first check at or above {asked} ({steps.attrs['resolution']}): {'; '.join(words)}."
+    return f"{default_answer(results)}\n\n{first}"
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:

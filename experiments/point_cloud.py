@@ -28,6 +28,7 @@ Wall time: 39 s for point_cloud.cfg and 44 s for point_cloud_spirals.cfg on 2 vi
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -161,14 +162,16 @@ def answer(results: xr.Dataset) -> str:
     chosen = best_of_each(results)
     errors = kept_test_error(chosen)
     percent = [
-        f"{name} {mean_in_words(100 * error, '.1f')}" for name, error in zip(_names(chosen), errors, strict=True)
+        f"{name} {mean_in_words(100 * error, '.1f', within=(0, 100))}"
+        for name, error in zip(_names(chosen), errors, strict=True)
     ]
     text = (
+        f"{default_answer(results)}\n\n"
         f"Test error in percent, of what is kept, at the strengths that are best on validation: {'; '.join(percent)}."
     )
     if "training_time_alone" in results:
         times = [
-            f"{method} {mean_in_words(1000 * seconds, '.0f')}"
+            f"{method} {mean_in_words(1000 * seconds, '.0f', within=(0, math.inf))}"
             for method, seconds in zip(results["method"].values, time_alone(results), strict=True)
         ]
         share = 1000 * float(time_per_member(results).max())

@@ -178,10 +178,10 @@ def answer(results: xr.Dataset) -> str:
     if len(setting_dims(results["diverged_step"])) > 1:
         return f"{default_answer(results)}\n\nBest on validation: {'; '.join(_best_of_each(results))}."
     parts = [
-        f"{method} {mean_in_words(100 * error, '.2f')}"
+        f"{method} {mean_in_words(100 * error, '.2f', within=(0, 100))}"
         for method, error in zip(results["method"].values.tolist(), final_test_error(results), strict=True)
     ]
-    text = f"{default_answer(results)} Test error in percent: {', '.join(parts)}."
+    text = f"{default_answer(results)}\n\nTest error in percent: {', '.join(parts)}."
     text += _left_out_classes(results)
     if MAX_NORM in results["method"] and "at_bound_fraction" in results:
         share = at_last_check(results, "at_bound_fraction").sel({"method": MAX_NORM}).mean("seed").values

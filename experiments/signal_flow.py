@@ -52,7 +52,7 @@ from jaxreg.measures import (
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import SHARE, mean_interval
 from jaxreg.study import ReportFigure, Study
 
 FIGURES = {0.0: "5-7", 0.1: "8-10", 0.2: "11-13", 0.3: "14-16", 1.0: "17-19", 2.0: "20-22"}  # by the source's number
@@ -147,7 +147,7 @@ def answer(results: xr.Dataset) -> str:
 
     chosen, where = held_at(results, best_setting(results), AXIS)
     share = saturation(chosen).sortby(AXIS) if AXIS in chosen.dims else saturation(chosen).expand_dims(AXIS)
-    interval = mean_interval(share)
+    interval = mean_interval(share, within=SHARE)
     values, columns = value_labels(share[AXIS].values.tolist()), (interval["mean"], interval["low"], interval["high"])
     each = [
         f"{percent(mean, low, high, decimals=1)} at {value}"
@@ -159,6 +159,7 @@ def answer(results: xr.Dataset) -> str:
     return (
         f"Saturated share of layer 1 at the end{where}, by {AXIS}: {', '.join(each)}. "
         f"Of {sum(counts.values())} layers in all members {', '.join(shown) or 'none is judged'} at the last check."
+        f"\n\n{default_answer(results)}"
     )
 
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxreg.claims.comparison import ALPHA
 from jaxreg.claims.evidence import Evidence, Test
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Judgement, Verdict, assumes_normal, not_held
 from jaxreg.claims.measure import Better, as_measure
-from jaxreg.claims.wording import if_normal, note_missing, sentence, too_few
+from jaxreg.claims.wording import Quantity, if_normal, note_missing, sentence, too_few
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
 from jaxreg.slow_imports import pd, xr
@@ -96,7 +98,9 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
             for setting in setting_values(measured)
         ]
         for setting, part in settings(measured, where=wanted):
-            one_run = prediction_interval(part[entry.name]).map(lambda value: value.item())
+            quantity = Quantity(as_measure(entry.name).label, str(part[entry.name].attrs.get("units", "1")))
+            within = quantity.range_of(part[entry.name].dropna("seed").values)
+            one_run = prediction_interval(part[entry.name], within=within).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
             if n == 0:
                 continue
@@ -166,7 +170,8 @@ class ReportedNumber:
         except NotHeldError as missing:
             return not_held(statement, source, missing)
         quantity, (values,) = grid.quantity, members.values
-        one_run = prediction_interval(xr.DataArray(values, dims="seed"))
+        present = values[~np.isnan(values)]
+        one_run = prediction_interval(xr.DataArray(values, dims="seed"), within=quantity.range_of(present))
         mean, sd, low, high = (float(one_run[name]) for name in ("mean", "sd", "low", "high"))
         n = int(one_run["n"])
         left_out = len(values) - n
@@ -178,9 +183,11 @@ class ReportedNumber:
             better=members.better,
             choices=members.choices,
         )
-        shown = f"{quantity.label}: {quantity.value(mean)}"
-        if not math.isnan(low):
-            shown += f"; one run lies within {quantity.value(low)} to {quantity.value(high)} (95 % interval, n = {n})"
+        shown = f"{quantity.label} is {quantity.value(mean)} here"
+        if low == high:
+            shown += f" in all {n} seeds"
+        elif not math.isnan(low):
+            shown += f", and of one run 95 % are expected within {quantity.span(low, high)} (n = {n})"
         notes = note_missing([setting], members)
         reason = sentence(f"{shown}; the source's {quantity.value(number.value)} {why}" if n else too_few(n))
         test: Test = "identical" if sd == 0 else "none" if math.isnan(p) else "t"
@@ -243,9 +250,7 @@ def judge_reported(
     inside = low - half <= value <= high + half
     if not inside and sd == 0 and choices * _chance_of_another(n) > ALPHA:
         enough = next(k for k in itertools.count(n) if choices * _chance_of_another(k) <= ALPHA)
-        return found(
-            "undecided", f"differs, but so few equal values may be chance; n = {enough} would be needed", enough
-        )
+        return found("undecided", f"differs, but so few equal values may be chance; {enough} would be needed", enough)
     if not inside and sd > 0 and p_chosen > ALPHA:
         return found("undecided", f"lies outside, which may be chance with {choices} settings to choose from")
     if left_out and (inside or better is None or (better == "lower") == (mean < value)):

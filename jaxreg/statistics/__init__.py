@@ -6,7 +6,9 @@ n is always the number of seeds. Everything named here is public: `from jaxreg.s
 from jaxreg.statistics.estimators import log_binned, ratio_of_means
 from jaxreg.statistics.intervals import (
     FEW_SEEDS,
+    SHARE,
     bootstrap_interval,
+    interval_in_words,
     mean_in_words,
     mean_interval,
     prediction_interval,
@@ -30,11 +32,13 @@ __all__ = [
     "FEW_SEEDS",
     "MOST_SEEDS",
     "ROUNDING",
+    "SHARE",
     "TTest",
     "bootstrap_interval",
     "differences",
     "holm",
     "holm_levels",
+    "interval_in_words",
     "log_binned",
     "mean_in_words",
     "mean_interval",
