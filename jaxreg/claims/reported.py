@@ -250,7 +250,9 @@ def judge_reported(
     inside = low - half <= value <= high + half
     if not inside and sd == 0 and choices * _chance_of_another(n) > ALPHA:
         enough = next(k for k in itertools.count(n) if choices * _chance_of_another(k) <= ALPHA)
-        return found("undecided", f"differs, but so few equal values may be chance; {enough} would be needed", enough)
+        return found(
+            "undecided", f"differs, but so few equal values may be chance; {enough} seeds would be needed", enough
+        )
     if not inside and sd > 0 and p_chosen > ALPHA:
         return found("undecided", f"lies outside, which may be chance with {choices} settings to choose from")
     if left_out and (inside or better is None or (better == "lower") == (mean < value)):

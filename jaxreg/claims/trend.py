@@ -82,8 +82,8 @@ class Trend(MeasuredClaim):
             against = between(names, [sign == -claimed for sign in signs])
             holds = between(names, [sign == claimed for sign in signs])
             worst = max(opposed, key=lambda i: steps[i].size)
-            most = f"most from {names[worst]} to {names[worst + 1]}, " if len(opposed) > 1 else ""
-            reason = f"a {other} in {label} where {self.axis} is {against}: {most}{quantity.by(steps[worst])}"
+            most = f": most from {names[worst]} to {names[worst + 1]}" if len(opposed) > 1 else ""
+            reason = f"a {other} in {label} where {self.axis} is {against}{most}, {quantity.by(steps[worst])}"
             reason += f"; a {change} {holds}" if holds else f"; nowhere a significant {change}"
             return finding("contradicted", reason, *(steps[i] for i in opposed))
         if slope.sign == claimed and not biased:

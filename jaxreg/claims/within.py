@@ -70,7 +70,7 @@ class Within(MeasuredClaim):
             shown = f"{at} {quantity.value(centre)} in all {n} seeds"
             if members.choices * 2.0**-n > ALPHA:
                 enough = math.ceil(math.log2(members.choices / ALPHA))
-                reason = f"{shown}, which may be chance with so few; {enough} would be needed"
+                reason = f"{shown}, which may be chance with so few; {enough} seeds would be needed"
                 return finding("undecided", reason, needed=enough, **numbers)
         else:
             centre, needed, numbers = _against_bounds(present, low, high, members.choices)

@@ -171,21 +171,36 @@ def test_question_and_answer_come_first(plain: Page) -> None:
         "A larger rate needs fewer steps.",
         "The largest diverges.",
     ]
-    order = [plain.text.index(words) for words in ("The largest diverges", "1 supported", "Figures", "Results Each")]
-    assert order[:2] == sorted(order[:2])
     sections = [element.attributes["aria-labelledby"] for element in plain.all("section")]
-    assert sections[:4] == ["claims", "figures", "results", "comparison"]
+    assert sections[:3] == ["claims", "results", "comparison"]
+
+
+def test_the_first_figure_stands_between_answer_and_claims_and_the_others_after_them(tmp_path: Path) -> None:
+    drawn = [ReportFigure(name, f"{name} of a run.", a_figure()) for name in ("Loss", "Accuracy", "Error")]
+    read = report(tmp_path, figures=drawn)
+    parts = (
+        "The largest diverges",
+        "Loss of a run.",
+        "1 supported",
+        "Accuracy of a run.",
+        "Error of a run.",
+        "Results",
+    )
+    places = [read.text.rindex(words) for words in parts]
+    assert places == sorted(places)
+    labels = [element.attributes.get("aria-label") for element in read.elements if element.has_class("card")]
+    assert labels == ["Figure 1", "Figure 2", "Figure 3"]
+    assert "Figures" not in report(tmp_path, figures=drawn[:1]).text
 
 
 def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -> None:
     badges = [badge.text for badge in plain.all("span") if badge.has_class("verdict")]
     tally, each = badges[:3], badges[3:]
-    assert tally == ["1 supported", "1 contradicted", "2 undecided"]
-    assert each == ["supported", "contradicted", "undecided", "undecided"]
+    assert tally == ["1 supported", "1 contradicted", "1 undecided"]
+    assert each == ["supported", "contradicted", "undecided"]
     assert len({path.attributes["d"] for path in plain.all("path")}) == 3  # a shape for each verdict, not colour alone
     text = plain.text
     assert "A larger rate fluctuates less. n = 5 All differences lie below zero." in " ".join(text.split())
-    assert "not in this run" in text
     assert len([element for element in plain.all("div") if element.has_class("evidence")]) == 3
     assert "Claimed by: report 000, part 5." in text
     assert "A claim of this study." in text
@@ -208,6 +223,26 @@ def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -
 def test_evidence_is_a_row_of_numbers(tmp_path: Path, changes: dict[str, Any], row: str) -> None:
     read = report(tmp_path, judgements=[judgement(evidence=(evidence(**changes),))])
     assert row in read.text
+
+
+def test_claims_about_what_the_run_does_not_hold_are_counted_and_folded_away(plain: Page, tmp_path: Path) -> None:
+    (folded,) = [element for element in plain.all("details") if element.has_class("elsewhere")]
+    assert "open" not in folded.attributes
+    said = " ".join(folded.text.split())
+    assert said == (
+        "1 claim is about data or settings that this run does not have "
+        "Rate 7 diverges. The run holds no such rate. Claimed by: report 000, part 5."
+    )
+    only = [judgement(verdict="undecided", n=0, evidence=())] * 2
+    text = report(tmp_path, judgements=only).text
+    assert "2 claims are about data or settings" in text
+    assert "undecided" not in text
+
+
+def test_a_claim_of_which_every_member_diverged_is_one_of_this_run(tmp_path: Path) -> None:
+    read = report(tmp_path, judgements=[judgement(verdict="undecided", n=0)])
+    assert "undecided A larger rate fluctuates less. n = 0" in read.text
+    assert not [element for element in read.all("details") if element.has_class("elsewhere")]
 
 
 def test_one_claim_needs_no_tally_and_none_no_section(tmp_path: Path) -> None:

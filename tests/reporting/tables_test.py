@@ -26,7 +26,14 @@ def printed(results: xr.Dataset, width: int = 120) -> str:
 
 @pytest.mark.parametrize(
     ("values", "text"),
-    [((0.9123, 0.9108, 0.9138), "91.23 % ± 0.15"), ((0.9123,), "91.23 %"), ((1.0, 1.0, 1.0), "100.00 % ± 0.00")],
+    [
+        ((0.9123, 0.9108, 0.9138), "91.23 % ± 0.15"),
+        ((0.9123,), "91.23 %"),
+        ((1.0, 1.0, 1.0), "100.00 % in all seeds"),
+        ((0.07, 0.0, 0.4512), "7.00 % (0 to 45.12 %)"),
+        ((0.97, 0.96, 0.98), "97.00 % ± 1.00"),
+        ((0.97, 0.969999, 0.970001), "97.00 % ± under 0.01"),
+    ],
 )
 def test_percent(values: Sequence[float], text: str) -> None:
     mean, low, high = (*values, np.nan, np.nan)[:3]
@@ -77,6 +84,7 @@ def test_verdicts_are_printed_with_their_claims_and_reasons() -> None:
     assert lines == [
         *("supported Larger is faster.", "It falls by 3 steps."),
         *("undecided Larger is louder.", "One seed gives no interval."),
+        "1 claim is about data or settings that this run does not have.",
     ]
 
 
