@@ -34,7 +34,7 @@ from functools import partial
 import numpy as np
 
 from experiments import cli
-from experiments.source import reported
+from experiments.source import cited, reported, told
 from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend, compare
 from jaxreg.measures import (
     fluctuation,
@@ -78,7 +78,7 @@ FLUCTUATION = {
         "fluctuation as a share of the training-batch loss", partial(fluctuation, relative=True), better="lower"
     ),
 }
-PART_4 = "report 000, part 4"
+PART_4 = cited("000", "part 4")
 CLAIMS: tuple[Claim, ...] = (
     *(
         Trend(claim, loss, "batch_size", "falls", source=f"{PART_4}, figures 23-28")
@@ -258,7 +258,7 @@ STUDY = Study(
     name="batch_size",
     title="Batch size",
     question="Does a larger batch fluctuate less and need fewer steps, and which size generalises best?",
-    source="Report 000, part 4, figures 23-28.",
+    source=told("000", "part 4, figures 23-28"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

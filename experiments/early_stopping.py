@@ -28,7 +28,7 @@ import sys
 import numpy as np
 
 from experiments import cli
-from experiments.source import reported
+from experiments.source import cited, reported, told
 from jaxreg.claims import Claim, Measure, ReportedNumber, Within
 from jaxreg.measures import best_step, held_at, overfitting, stopping
 from jaxreg.measures.summary import best_setting, halted
@@ -48,7 +48,7 @@ SOURCE = {
 }
 LAST_PRINTED = 99_000  # steps
 FIGURE_37 = {60_000: "figure 37 ends"}
-PART_6 = "report 000, part 6"
+PART_6 = cited("000", "part 6")
 
 
 def last_printed_validation_loss(results: xr.Dataset) -> xr.DataArray:
@@ -178,7 +178,7 @@ STUDY = Study(
     name="early_stopping",
     title="Early stopping",
     question="Where is the validation loss lowest, and what does stopping by patience save and give up?",
-    source="Report 000, part 6, figures 37-40.",
+    source=told("000", "part 6, figures 37-40"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

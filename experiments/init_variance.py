@@ -28,6 +28,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from experiments import cli
+from experiments.source import cited, told
 from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
 from jaxreg.measures import agree, held_at, most_distinct_units, value_labels
 from jaxreg.measures.summary import best_setting
@@ -38,7 +39,7 @@ from jaxreg.study import ReportFigure, Study
 
 AXIS = "init_variance"
 GAUSSIAN = (0.1, 0.2, 0.3, 1.0, 2.0)  # the source's numbers
-PART_1 = "report 000, part 1"
+PART_1 = cited("000", "part 1")
 
 
 class Reading(NamedTuple):
@@ -203,7 +204,7 @@ STUDY = Study(
     name="init_variance",
     title="Variance of the initial weights",
     question="What does the variance of the initial weights do to training, and what does starting from zero?",
-    source="Report 000, part 1, figures 2-4.",
+    source=told("000", "part 1, figures 2-4"),
     claims=CLAIMS,
     answer=answer,
     figures=draw,

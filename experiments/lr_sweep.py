@@ -22,7 +22,7 @@ from functools import partial
 import numpy as np
 
 from experiments import cli
-from experiments.source import reported
+from experiments.source import cited, reported, told
 from jaxreg.claims import Measure, Trend, compare
 from jaxreg.measures import fluctuation, held_at, steps_to_train, value_labels
 from jaxreg.measures.summary import best_setting
@@ -47,7 +47,7 @@ FLUCTUATION = Measure("fluctuation of the batch loss", partial(fluctuation, dive
 RELATIVE_FLUCTUATION = Measure(
     "fluctuation as a share of the batch loss", partial(fluctuation, relative=True, diverged=np.inf), better="lower"
 )
-PART_5 = "report 000, part 5"
+PART_5 = cited("000", "part 5")
 CLAIMS = (
     Trend("A larger learning rate needs fewer steps.", SPEED, "learning_rate", "falls", source=PART_5),
     Trend("A larger learning rate fluctuates more, or diverges.", FLUCTUATION, "learning_rate", "rises", source=PART_5),
@@ -136,7 +136,7 @@ STUDY = Study(
     name="lr_sweep",
     title="Learning rate",
     question="Which learning rate trains the network best, and does a larger one need fewer steps?",
-    source="Report 000, part 5, figures 29-36.",
+    source=told("000", "part 5, figures 29-36"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

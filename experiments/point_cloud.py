@@ -33,6 +33,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from experiments import cli
+from experiments.source import cited, told
 from jaxreg.claims import AtBest, Best, Claim, Measure
 from jaxreg.config import Experiment, Hparams, effective_hparams
 from jaxreg.config.sweeps import make_sweep
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 
 NONE, L1, L2, EARLY = "none", "l1", "l2", "early_stopping"
 REPEATS = 20  # of the timing
-PART_2 = "report 003, part 2"
+PART_2 = cited("003", "part 2")
 
 
 # What is measured
@@ -266,7 +267,7 @@ STUDY = Study(
     name="point_cloud",
     title="Regularisers on a point cloud",
     question="What do L1, L2 and early stopping do to training loss, validation loss, time, and to what is learned?",
-    source="Report 003, part 2, figures 1-3.",
+    source=told("003", "part 2, figures 1-3"),
     claims=CLAIMS,
     answer=answer,
     measure=measure,

@@ -61,7 +61,7 @@ from jaxreg.study import ReportFigure, Study
 NONE, L2, L2_L1, L2_KL = "none", "l2", "l2+late_l1", "l2+kl"
 MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM = "max_norm", "dropout+l2", "dropout+max_norm"
 METHODS = (L2, L2_L1, L2_KL, MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM)  # the source's (a) to (f)
-PART_3 = "report 003, part 3"
+PART_3 = source.cited("003", "part 3")
 SOURCE = {
     "dataset": "mnist",
     "downsample": 1,
@@ -334,7 +334,7 @@ STUDY = Study(
     name="regularizers",
     title="Regularisers",
     question="Which regulariser helps a small network, and what does each do to its weights and activations?",
-    source="Report 003, part 3, figures 4-23.",
+    source=source.told("003", "part 3, figures 4-23"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

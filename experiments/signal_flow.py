@@ -33,6 +33,7 @@ from typing import Any
 
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
+from experiments.source import cited, told
 from jaxreg.claims import Claim, Higher, Measure, Trend, Within
 from jaxreg.diagnostics.thresholds import MOST_SATURATED, SMALLEST_CHANGE
 from jaxreg.measures import (
@@ -80,7 +81,7 @@ def _within(statement: str, measure: Measure, number: float, low: float, high: f
     )
 
 
-PARTS_2_3 = "report 000, parts 2 and 3"
+PARTS_2_3 = cited("000", "parts 2 and 3")
 UNCHANGED = {0.0: 7, 1.0: 18, 2.0: 20}  # where the source sees weights that do not change: its figures
 CLAIMS: tuple[Claim, ...] = (
     *(
@@ -282,7 +283,7 @@ STUDY = Study(
     name="signal_flow",
     title="Signal flow",
     question="Which initial weights saturate, freeze or starve a layer, and where do gradients vanish or explode?",
-    source="Report 000, parts 1-3, figures 1 and 5-22.",
+    source=told("000", "parts 1-3, figures 1 and 5-22"),
     claims=CLAIMS,
     answer=answer,
     figures=draw,
