@@ -88,7 +88,7 @@ def write_report(
         "report.html.j2",
         title=title,
         question=question,
-        answer=[paragraph for paragraph in re.split(r"\n\s*\n", answer.strip()) if paragraph],
+        answer=[_unbroken(paragraph) for paragraph in re.split(r"\n\s*\n", answer.strip()) if paragraph],
         source=source,
         notes=notes,
         status=_status(meta),
@@ -131,6 +131,11 @@ def _facts(results: xr.Dataset, table: pd.DataFrame, meta: Mapping[str, Any]) ->
     return facts
 
 
+def _unbroken(text: str) -> str:
+    """The text with its numbers kept together: no line ends before a %, or around ± and =."""
+    return re.sub(r" (?=[%±])|(?<=±) |(?<=\bn) (?== )|(?<=n =) ", _NO_BREAK, text)
+
+
 # Claims
 
 
@@ -148,7 +153,7 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "verdict": judgement.verdict,
         "statement": judgement.statement,
         "source": judgement.source,
-        "reason": judgement.reason,
+        "reason": _unbroken(judgement.reason),
         "n": f"n = {judgement.n}{', if normal' if judgement.rests_on_normality else ''}",
         "evidence": Table(columns, [_evidence(part) for part in judgement.evidence]) if judgement.evidence else None,
     }
