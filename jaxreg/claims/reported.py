@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from jaxreg.claims.comparison import ALPHA
 from jaxreg.claims.evidence import Evidence, Test
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Judgement, Verdict, assumes_normal, not_held
 from jaxreg.claims.measure import Better, as_measure
-from jaxreg.claims.wording import Quantity, if_normal, note_missing, sentence, too_few
+from jaxreg.claims.wording import if_normal, note_missing, sentence, too_few
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
+from jaxreg.measures.shares import range_of
 from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import prediction_interval, t_p
 
@@ -98,9 +97,9 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
             for setting in setting_values(measured)
         ]
         for setting, part in settings(measured, where=wanted):
-            quantity = Quantity(as_measure(entry.name).label, str(part[entry.name].attrs.get("units", "1")))
-            within = quantity.range_of(part[entry.name].dropna("seed").values)
-            one_run = prediction_interval(part[entry.name], within=within).map(lambda value: value.item())
+            values = part[entry.name]
+            within = range_of(entry.name, values.values, str(values.attrs.get("units", "1")))
+            one_run = prediction_interval(values, within=within).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
             if n == 0:
                 continue
@@ -170,8 +169,8 @@ class ReportedNumber:
         except NotHeldError as missing:
             return not_held(statement, source, missing)
         quantity, (values,) = grid.quantity, members.values
-        present = values[~np.isnan(values)]
-        one_run = prediction_interval(xr.DataArray(values, dims="seed"), within=quantity.range_of(present))
+        within = range_of(quantity.label, values, quantity.units)
+        one_run = prediction_interval(xr.DataArray(values, dims="seed"), within=within)
         mean, sd, low, high = (float(one_run[name]) for name in ("mean", "sd", "low", "high"))
         n = int(one_run["n"])
         left_out = len(values) - n

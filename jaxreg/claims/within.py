@@ -15,6 +15,7 @@ from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Finding, MeasuredClaim, Verdict
 from jaxreg.claims.wording import enough_seeds, note_missing, too_few
 from jaxreg.measures.settings import TOLERANCE, setting_label
+from jaxreg.measures.shares import range_of
 from jaxreg.statistics import seeds_needed, sign_p, t_p, t_test
 
 
@@ -78,7 +79,7 @@ class Within(MeasuredClaim):
                 inside = int(((present >= low) & (present <= high)).sum())
                 shown = f"{at} {span} in {inside} of {n} seeds"
             else:
-                ends = np.clip((numbers["low"], numbers["high"]), *quantity.range_of(present))
+                ends = np.clip((numbers["low"], numbers["high"]), *range_of(quantity.label, present, quantity.units))
                 numbers |= {"low": float(ends[0]), "high": float(ends[1])}
                 interval = f"95 % interval {quantity.span(*ends.tolist())}"
                 exactly = f", {quantity.resolution}" if quantity.resolution else ""
@@ -92,9 +93,8 @@ class Within(MeasuredClaim):
             reason = f"{shown} in the seeds that are left; since members are missing, that decides nothing"
             return finding("undecided", reason, **numbers)
         if side == 0:
-            return finding("supported", f"{shown}, as claimed: {span}", **numbers)
-        beyond = f"below the claimed {span}" if side < 0 else f"above the claimed {span}"
-        return finding("contradicted", f"{shown}, {beyond}", **numbers)
+            return finding("supported", f"{shown}, as claimed ({span})", **numbers)
+        return finding("contradicted", f"{shown}, not as claimed ({span})", **numbers)
 
 
 def _against_bounds(values: Values, low: float, high: float, choices: int) -> tuple[float, int | None, dict[str, Any]]:

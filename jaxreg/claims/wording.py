@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxreg.claims.comparison import Compared, Members, Values
 from jaxreg.claims.evidence import Evidence
-from jaxreg.statistics import MOST_SEEDS, SHARE
+from jaxreg.statistics import MOST_SEEDS
 
 TIED = "nothing tells them apart"
 # A setting of which members diverged is judged by those that went well.
@@ -28,11 +28,6 @@ class Quantity(NamedTuple):
     def in_percent(self) -> bool:
         """Whether values are shown in percent and differences in points."""
         return self.units == "1" and any(word in self.label for word in ("accuracy", "error", "share", "fraction"))
-
-    def range_of(self, values: Values) -> tuple[float, float]:
-        """Where its mean can lie: in [0, 1] if it is an accuracy, an error or a fraction, and all values do."""
-        named = self.units == "1" and any(word in self.label for word in ("accuracy", "error", "fraction"))
-        return SHARE if named and bool(((values >= 0) & (values <= 1)).all()) else (-math.inf, math.inf)
 
     def value(self, x: float) -> str:
         """A value with its units: "91.23 %", "0.213 nats", "1500 steps"."""
@@ -119,8 +114,12 @@ def enough_seeds(needed: int | None) -> str:
     """What more seeds would do."""
     if needed is None:
         return f"a difference as small as the one seen would take more than {MOST_SEEDS:,} seeds".replace(",", " ")
-    rounded = needed if needed < 100 else round(needed, 1 - math.floor(math.log10(needed)))
-    return f"about {rounded} seeds would be needed"
+    return f"about {rounded(needed)} seeds would be needed"
+
+
+def rounded(needed: int) -> int:
+    """A number of seeds as exactly as it is known: two digits."""
+    return needed if needed < 100 else round(needed, 1 - math.floor(math.log10(needed)))
 
 
 def too_few(n: int) -> str:

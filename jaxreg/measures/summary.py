@@ -12,8 +12,9 @@ from jaxreg.files import write_atomically
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.penalties import effective_settings
 from jaxreg.measures.settings import setting_dims, setting_values
+from jaxreg.measures.shares import range_of
 from jaxreg.slow_imports import pd, xr
-from jaxreg.statistics import SHARE, mean_interval
+from jaxreg.statistics import mean_interval
 
 QUANTITIES = (
     "final_validation_accuracy",
@@ -49,14 +50,9 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     columns |= {halt: flat(members.sum("seed")) for halt, members in halted(results).items()}
     for quantity in QUANTITIES:
         if quantity in results:
-            over_seeds = mean_interval(results[quantity], within=bounds(quantity))
+            over_seeds = mean_interval(results[quantity], within=range_of(quantity, results[quantity].values))
             columns |= {f"{quantity}_{name}": flat(over_seeds[name]) for name in STATISTICS}
     return table.assign(**columns)
-
-
-def bounds(quantity: str) -> tuple[float, float]:
-    """The least and the largest value that one of `QUANTITIES` can have."""
-    return SHARE if quantity.endswith("accuracy") else (-np.inf, np.inf)
 
 
 def distinct_summary(results: xr.Dataset) -> tuple[pd.DataFrame, list[dict[str, Any]]]:

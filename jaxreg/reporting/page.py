@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.claims import Evidence, Judgement, Verdict
+from jaxreg.claims.wording import rounded
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, distinct_summary, member_dims
 from jaxreg.reporting import provenance
 from jaxreg.reporting.document import (
@@ -168,7 +169,7 @@ def _evidence(part: Evidence) -> list[Cell]:
     else:
         interval = f"{_signed(part.low, half)} to {_signed(part.high, half)}"
     excluded = f"{part.left_out} left out: diverged" if part.left_out else ""
-    needed = MISSING if part.needed is None else f"about {grouped(part.needed)}"
+    needed = MISSING if part.needed is None else f"about {grouped(rounded(part.needed))}"
     return [
         Cell(part.label, part.label, numeric=False),
         Cell(_signed(part.difference, half), part.difference),

@@ -62,7 +62,9 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     labels = {name: value_labels(table[name]) for name in names}
     values = {name: max(map(len, labels[name])) for name in names}
     folded = {name: max(values[name], *map(len, name.split("_"))) for name in names}
-    room = console.width - 58
+    shares = [[percent(*interval(row, f"final_{split}_accuracy")) for row in rows] for split in ("validation", "test")]
+    widths = [max(15, *map(len, column)) for column in shares]
+    room = console.width - 28 - sum(widths)
     together = len(names) > 1 and sum(folded.values()) + 3 * len(names) > room
     fold = sum(max(values[name], len(name)) + 3 for name in names) > room
     if together:
@@ -70,18 +72,17 @@ def print_table(results: xr.Dataset, console: Console) -> None:
         printed.add_column("setting", min_width=longest)
     for name in [] if together else names:
         printed.add_column(name.replace("_", " ") if fold else name, justify="right", min_width=values[name])
-    for name in ("validation accuracy", "test accuracy"):
-        printed.add_column(name, justify="right", min_width=15, no_wrap=True)
+    for name, width in zip(("validation accuracy", "test accuracy"), widths, strict=True):
+        printed.add_column(name, justify="right", min_width=width, no_wrap=True)
     printed.add_column("halted", min_width=7)
     printed.add_column("", min_width=4)
 
     def add(chosen: list[int]) -> None:
         for i in chosen:
-            row = rows[i]
             setting = {name: labels[name][i] for name in names if name in acting[i]}
             cells = [setting_label(setting)] if together else [setting.get(name, "-") for name in names]
-            cells += [percent(*interval(row, f"final_{split}_accuracy")) for split in ("validation", "test")]
-            cells += [halted(row), "best" if i == best else ""]
+            cells += [column[i] for column in shares]
+            cells += [halted(rows[i]), "best" if i == best else ""]
             printed.add_row(*map(Text, cells), style="bold" if i == best else None)
 
     add(top)

@@ -5,6 +5,7 @@ n is always the number of seeds. Everything named here is public: `from jaxreg.s
 
 from jaxreg.statistics.estimators import log_binned, ratio_of_means
 from jaxreg.statistics.intervals import (
+    ANY,
     FEW_SEEDS,
     SHARE,
     bootstrap_interval,
@@ -29,6 +30,7 @@ from jaxreg.statistics.significance import (
 )
 
 __all__ = [
+    "ANY",
     "FEW_SEEDS",
     "MOST_SEEDS",
     "ROUNDING",

@@ -180,11 +180,11 @@ def test_the_first_figure_stands_between_answer_and_claims_and_the_others_after_
     read = report(tmp_path, figures=drawn)
     parts = (
         "The largest diverges",
-        "Loss of a run.",
         "1 supported",
+        "Loss of a run.",
+        "Rate 0.1 is best.",
         "Accuracy of a run.",
         "Error of a run.",
-        "Results",
     )
     places = [read.text.rindex(words) for words in parts]
     assert places == sorted(places)
@@ -204,6 +204,23 @@ def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -
     assert len([element for element in plain.all("div") if element.has_class("evidence")]) == 3
     assert "Claimed by: report 000, part 5." in text
     assert "A claim of this study." in text
+
+
+def test_settings_that_differ_only_in_what_does_not_act_are_one_row_with_a_dash(tmp_path: Path) -> None:
+    axes = {"method": ["none", "l2"], "l2_strength": [0.001, 0.01, 0.1]}
+    read = report(tmp_path, results=make_results(axes=axes, num_checks=3), comparison=None)
+    (results,) = [section.text for section in read.all("section") if section.attributes["aria-labelledby"] == "results"]
+    shown = " ".join(results.split())
+    assert shown.count("none \u2013 ") == 1
+    assert all(f"l2 {strength} " in shown for strength in (0.001, 0.01, 0.1))
+    assert "2 settings that differ only in such values are left out." in shown
+    assert "4 settings" in read.text
+
+
+def test_numbers_of_sentences_are_not_torn_from_their_signs(tmp_path: Path) -> None:
+    reason = "By 3.00 % (n = 5), 97.00 % \u00b1 1.00."
+    page = make_report(tmp_path, answer=reason, judgements=[judgement(reason=reason)])
+    assert page.count("By 3.00\u00a0% (n\u00a0=\u00a05), 97.00\u00a0%\u00a0\u00b1\u00a01.00.") == 2
 
 
 @pytest.mark.parametrize(

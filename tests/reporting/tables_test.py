@@ -71,6 +71,32 @@ def test_a_large_sweep_prints_the_best_and_the_worst_and_counts_the_rest() -> No
     assert "47 are left out, all are in summary.csv" in " ".join(text.split())
 
 
+def test_settings_that_differ_only_in_what_does_not_act_are_one_row() -> None:
+    axes = {"method": ["none", "l2"], "l2_strength": [0.001, 0.01, 0.1]}
+    text = printed(make_results(axes=axes, num_checks=3))
+    rows = [line.split()[:2] for line in text.splitlines() if " % ±" in line]
+    assert rows == [["none", "-"], ["l2", "0.001"], ["l2", "0.01"], ["l2", "0.1"]]
+    assert "2 settings that differ only in such values are left out" in text
+    assert "dash" not in printed(make_results(axes={"learning_rate": [0.1, 1.0]}, num_checks=3))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_wide_intervals_are_never_cut(width: int) -> None:
+    results = make_results(axes={"learning_rate": [0.00316228, 1000.0], "momentum": [0.123456]}, seeds=2, num_checks=3)
+    for name in (ACCURACY, "final_test_accuracy"):
+        results[name][0, 0] = [0.95, 0.99]
+    text = printed(results, width)
+    assert text.count("97.00 % (71.59 to 100 %)") == 2
+    assert "…" not in text
+
+
+def test_the_answer_is_printed_with_its_paragraphs() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    tables.print_answer("One [is] best.\n\nIt is fast.", console)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().split("\n") == ["", "One [is] best.", "", "It is fast.", ""]
+
+
 def test_verdicts_are_printed_with_their_claims_and_reasons() -> None:
     judgements = [
         Judgement("Larger is faster.", "a report", "supported", "It falls by 3 steps.", 5, "steps", ()),
