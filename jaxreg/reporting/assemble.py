@@ -14,7 +14,7 @@ from jaxreg.claims import compare, judge
 from jaxreg.errors import RunFolderError
 from jaxreg.files import new_folder, read_text, write_bytes_atomically
 from jaxreg.reporting import figures, page
-from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.reporting.defaults import answer_of, default_figures
 from jaxreg.reporting.networks import network_figures
 from jaxreg.runs.folder import read_finished, read_flags
 from jaxreg.study import ReportFigure, Study
@@ -47,7 +47,7 @@ def write_report(
         meta = read_finished(folder)
     flags, results = read_flags(folder, meta), labelled.load(folder)
     drawn = [*(study.figures or default_figures)(results), *network_figures(results, folder)]
-    answer, judgements = (study.answer or default_answer)(results), judge(study.claims, results)
+    answer, judgements = answer_of(study, results), judge(study.claims, results)
     comparison = compare(results, study.reported) if study.reported else None
     if keep_figures:
         _refuse_loss(folder, study, drawn)

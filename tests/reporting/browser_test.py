@@ -153,11 +153,17 @@ def test_the_comparison_sorts_text_and_numbers(show: Open) -> None:
     assert column(page, "results", "seeds") == (["3", "5", "5"], "ascending")
 
 
-def test_question_answer_and_verdicts_are_in_the_first_screen(show: Open) -> None:
+def test_question_answer_and_the_count_of_verdicts_are_in_the_first_screen_and_the_figure_begins_there(
+    show: Open,
+) -> None:
     page = show("report")
-    parts = page.locator(".question, .answer, .claims .verdict, .claims .statement, .claims .reason").all()
-    assert len(parts) > 10
-    assert all(part.bounding_box()["y"] + part.bounding_box()["height"] <= DESKTOP[1] for part in parts)
+    parts = page.locator(".question, .answer, .tally .verdict, .main-figure .card").all()
+    assert len(parts) == 1 + 2 + 3 + 1
+    ends = [part.bounding_box()["y"] + part.bounding_box()["height"] for part in parts]
+    assert all(end <= DESKTOP[1] for end in ends[:-1])
+    assert parts[-1].bounding_box()["y"] < DESKTOP[1] / 2
+    statements = page.locator(".claims .statement").all()
+    assert all(ends[-1] < statement.bounding_box()["y"] for statement in statements)
 
 
 @pytest.mark.parametrize("name", PAGES)
