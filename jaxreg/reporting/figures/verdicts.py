@@ -8,14 +8,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from jaxreg.measures import value_labels
 from jaxreg.reporting.figures.data import X_LABELS
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
-from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, set_title, styled
-from jaxreg.reporting.figures.words import capital, name_of, words
+from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, Figure, set_title, styled
+from jaxreg.reporting.figures.words import axis_title, axis_words, capital, name_of, words
 
 MAX_LETTERED = 150  # cells of a panel
 _COLOURS = (PALE, *OKABE_ITO)
@@ -61,7 +60,7 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
             axis.set_ticks(ticks + 0.5, [labels[tick] for tick in ticks])
             axis.set_tick_params(length=0)
     for set_label, dim in ((figure.supxlabel, x), (figure.supylabel, y)):
-        set_label(X_LABELS["step"] if dim == "check" else dim, fontsize=9)
+        set_label(X_LABELS["step"] if dim == "check" else axis_title(*dim.split(", ")), fontsize=9)
     texts = [(f"{letter}   " if lettered else "") + words(text) for letter, text in zip(letters, names, strict=True)]
     entries = list(zip(_COLOURS, texts, strict=False))
     entries += [("white", "no verdict")] if bool((common < 0).any()) else []
@@ -69,7 +68,7 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
     figure.legend(handles=patches, loc="outside right center")
     notes = [f"the most frequent verdict of {seeds} seeds" if seeds > 1 else "1 seed", part_note]
     notes += [f"seeds differ in {divided} of {common.size} cells" if seeds > 1 else ""]
-    dims = ["training" if dim == "check" else dim for dim in (x, y)]
+    dims = ["training" if dim == "check" else axis_words(*dim.split(", ")) for dim in (x, y)]
     set_title(figure, title or f"{capital(words(name))} over {' and '.join(dims)}", notes)
     return figure
 
