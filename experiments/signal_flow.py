@@ -272,7 +272,7 @@ def _histograms(results: xr.Dataset, where: str) -> list[ReportFigure]:
             f"Weights, biases, activations and gradients of each layer along training at {AXIS}={shown}"
             f"{where.replace(' at ', ', ')}{named}."
         )
-        title = f"Histograms at {AXIS} = {shown}"
+        title = f"Histograms at an initial variance of {shown}"
         drawn.append(ReportFigure(name, caption, figures.layer_histograms(settings.isel({AXIS: i}), title=title)))
     return drawn
 

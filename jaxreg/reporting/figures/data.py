@@ -97,7 +97,8 @@ def _with_interval(values: xr.DataArray, results: xr.Dataset) -> xr.Dataset:
     )
     dims = set(setting_dims(values))
     return data.drop_vars(
-        [name for name, c in data.coords.items() if not (c.dims and set(c.dims) <= dims)], errors="ignore"
+        [name for name, c in data.coords.items() if not (c.dims and set(c.dims) <= dims) or name == "diverged_step"],
+        errors="ignore",
     )
 
 

@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
-from matplotlib.ticker import EngFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
 from jaxreg.measures import value_label
 from jaxreg.reporting.figures.data import X_LABELS, require_dims
 from jaxreg.reporting.figures.keys import colours_of
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
 from jaxreg.reporting.figures.style import Figure, evenly, set_title, styled
-from jaxreg.reporting.figures.ticks import set_plain_ticks
+from jaxreg.reporting.figures.ticks import set_given_ticks, set_plain_ticks
 from jaxreg.reporting.figures.words import name_of, words
 
 ValueScale = Literal["linear", "log", "symlog"]
@@ -275,6 +275,4 @@ def _set_ticks(axis: Axis, edges: np.ndarray, scale: ValueScale) -> None:
     if scale == "log" and len(powers) < 2:
         set_plain_ticks(axis)
         return
-    axis.set_ticks(ticks[(ticks >= edges[0]) & (ticks <= edges[-1])])
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    set_given_ticks(axis, ticks[(ticks >= edges[0]) & (ticks <= edges[-1])])

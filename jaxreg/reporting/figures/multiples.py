@@ -51,7 +51,7 @@ def _labels(coordinate: xr.DataArray) -> list[str]:
     labels = value_labels(coordinate.values.tolist())
     if coordinate.dtype.kind in "UO" and not any(label[:1].isdigit() for label in labels):
         return labels
-    return [f"{axis_words(str(coordinate.name))} {label}" for label in labels]
+    return [f"{axis_words(str(coordinate.name))} = {label}" for label in labels]
 
 
 def panel_grid(titles: Sequence[str], size: tuple[float, float], room: float) -> tuple[Figure, list[Axes]]:

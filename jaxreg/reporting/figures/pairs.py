@@ -158,7 +158,7 @@ def differences(
     notes += count_above(axes, data, axis, scale.positions)
     shown = value_label(data[axis].values[at].item(), 6)
     subject = capital(quantity_in_full(name, data["values"]))
-    set_title(figure, title or f"{subject}: difference to {axis_words(axis)} {shown}", notes)
+    set_title(figure, title or f"{subject}: difference to {axis_words(axis)} = {shown}", notes)
     return figure
 
 

@@ -79,7 +79,7 @@ def value_rows(
             marked = draw_reported(axes, reported, name_of(quantity, ""), axis, places, rows=True)
         axes.set_xlabel(textwrap.fill(quantity_label(name_of(quantity, ""), quantity), 26))
         show_shares(axes.xaxis, name_of(quantity, ""), quantity)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.margins(x=0.08)
         diverged = diverged_counts(each["diverged"], (axis,))
         axes.set_yticks(at, [f"{label}{note}" for label, note in zip(labels, diverged, strict=True)])
@@ -89,7 +89,7 @@ def value_rows(
     if marked:
         figure.legend(handles=marked, loc="outside lower center", ncols=2)
     notes = [replicates_note(data[0], "bars"), "dots: single seeds" if data[0].sizes["seed"] > 1 else ""]
-    notes += [f"dashed: mean at {axis_words(axis)} {baseline}" if shows(figure, "_baseline") else ""]
+    notes += [f"dashed: mean at {axis_words(axis)} = {baseline}" if shows(figure, "_baseline") else ""]
     names = [quantity_in_full(name_of(quantity, ""), quantity) for quantity in quantities]
     set_title(figure, title or capital(f"{', '.join(names)} at each {axis_words(axis)}"), notes)
     return figure

@@ -37,6 +37,7 @@ _STYLE: Any = {
     **{"legend.frameon": False, "svg.fonttype": "none", "svg.hashsalt": "jaxreg"},
     "text.parse_math": False,  # a name that holds $ is a name
 }
+RAISED = str.maketrans("0123456789+-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b")
 _INCH, _FINER = 96, 1.5  # pixels of an inch in a notebook, and how many are drawn for each of them
 _P = ParamSpec("_P")
 
@@ -82,8 +83,6 @@ def styled(draw: Callable[_P, _F]) -> Callable[_P, _F]:
 class _Powers(Formatter):
     """Ticks of a logarithmic axis as Matplotlib words them, in text in place of TeX: 2\u00d710\u207b\u00b3."""
 
-    _raised = str.maketrans("0123456789+-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b")
-
     def __init__(self, in_tex: LogFormatterMathtext) -> None:
         self._in_tex = in_tex
 
@@ -92,7 +91,7 @@ class _Powers(Formatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = re.sub(r"\$\\mathdefault\{(.*)\}\$", r"\1", self._in_tex(x, pos)).replace(r"\times", "\u00d7")
-        text = re.sub(r"\^\{(.*)\}", lambda power: power[1].translate(self._raised), text)
+        text = re.sub(r"\^\{(.*)\}", lambda power: power[1].translate(RAISED), text)
         return text.replace("-", "\u2212")
 
 

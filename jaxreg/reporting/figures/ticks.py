@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, Locator, MaxNLocator, NullFormatter, NullLocator
 
 from jaxreg.measures import TOLERANCE
-from jaxreg.reporting.figures.style import evenly, figure_of
+from jaxreg.reporting.figures.style import RAISED, evenly, figure_of
 from jaxreg.reporting.figures.words import axis_labels, axis_title, axis_words, is_share, quantity_label
 
 _EVEN = 1.02  # evenly spaced: the widest gap over the narrowest
@@ -38,13 +38,25 @@ def is_logarithmic(values: Any) -> bool:
     return bool(decade >= 1 - TOLERANCE and gaps.max() > _EVEN * gaps.min())
 
 
+def plain(number: float) -> str:
+    """A number as a tick shows it: 0.01, 200, 100k, 2M, 10⁻⁵."""
+    if abs(number) >= 1e5:
+        return EngFormatter(sep="")(number)
+    mantissa, _, power = f"{number:g}".partition("e")
+    if power:
+        raised = str(int(power)).translate(RAISED)
+        mantissa = {"1": "", "-1": "-"}.get(mantissa, f"{mantissa}\u00d7") + f"10{raised}"
+    return mantissa.replace("-", "\u2212")
+
+
 class _PlainLocator(Locator):
-    """Ticks of a logarithmic axis as close as their labels have room: 1, 2, 5; 1, 3; decades; every other decade, …
+    """Ticks of a logarithmic axis, as many as have room: some of a decade, decades, every other decade, …
 
     Within a factor of 4 even steps take their place.
     """
 
-    _MULTIPLES = ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
+    _MULTIPLES = ((1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 3.0, 5.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
+    _MOST = 9
 
     def __init__(self, label: Callable[[float], str]) -> None:
         self._label = label
@@ -59,7 +71,7 @@ class _PlainLocator(Locator):
             return np.empty(0)
         for ticks in self._choices(low, high):
             ticks = ticks[(ticks >= low * (1 - 1e-9)) & (ticks <= high * (1 + 1e-9))]
-            if self._have_room(ticks, low, high):
+            if len(ticks) <= self._MOST and self._have_room(ticks, low, high):
                 return ticks
         return np.empty(0)
 
@@ -75,18 +87,52 @@ class _PlainLocator(Locator):
             yield 10.0 ** decades[decades % every == 0]
 
     def _have_room(self, ticks: np.ndarray, low: float, high: float) -> bool:
-        axis = self.axis
-        assert isinstance(axis, Axis)
-        box, across = axis.axes.bbox, isinstance(axis, XAxis)
-        size = float(axis.get_major_ticks(1)[0].label1.get_fontsize())
-        length = (box.width if across else box.height) * 72 / figure_of(axis.axes).dpi / size  # in heights of the type
-        centres = np.log(ticks / low) / np.log(high / low) * length
-        halves = [(_WIDTH * len(self._label(tick)) if across else 1.0) / 2 for tick in ticks.tolist()]
+        centres, halves = _places(self.axis, ticks, self._label, (low, high))
         needed = [one + other + _APART for one, other in itertools.pairwise(halves)]
         return bool((np.diff(centres) >= needed).all())
 
 
-def set_plain_ticks(axis: Axis, label: Callable[[float], str] = "{:g}".format) -> None:
+class _RoomyLocator(Locator):
+    """Those of given ticks whose labels have room: 0 goes first, then the largest."""
+
+    def __init__(self, ticks: np.ndarray, label: Callable[[float], str]) -> None:
+        self._ticks, self._label = np.array(sorted(ticks, key=lambda tick: (tick != 0, -abs(tick)))), label
+
+    def __call__(self) -> Any:
+        assert self.axis is not None
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        ticks = self._ticks[(self._ticks >= min(vmin, vmax)) & (self._ticks <= max(vmin, vmax))]
+        centres, halves = _places(self.axis, ticks, self._label, (vmin, vmax))
+        kept: list[int] = []
+        for i in range(len(ticks)):
+            if all(abs(centres[i] - centres[j]) >= halves[i] + halves[j] + _APART for j in kept):
+                kept.append(i)
+        return np.sort(ticks[kept])
+
+
+def _places(
+    axis: Any, ticks: np.ndarray, label: Callable[[float], str], view: tuple[float, float]
+) -> tuple[np.ndarray, list[float]]:
+    """The centres of the labels along an axis and half their lengths, in heights of their type."""
+    assert isinstance(axis, Axis)
+    box, across = axis.axes.bbox, isinstance(axis, XAxis)
+    size = float(axis.get_major_ticks(1)[0].label1.get_fontsize())
+    length = (box.width if across else box.height) * 72 / figure_of(axis.axes).dpi / size
+    at = np.asarray(axis.get_transform().transform(np.array([*view, *ticks], dtype=float)))
+    centres = (at[2:] - at[0]) / (at[1] - at[0]) * length
+    return centres, [(_WIDTH * len(label(tick)) if across else 1.0) / 2 for tick in ticks.tolist()]
+
+
+def set_given_ticks(axis: Axis, ticks: np.ndarray, label: Callable[[float], str] = plain) -> None:
+    """Those of the given ticks whose labels do not lie over one another, without minor ones."""
+    axis.set_major_locator(_RoomyLocator(ticks, label))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: label(x)))
+
+
+def set_plain_ticks(axis: Axis, label: Callable[[float], str] = plain) -> None:
     """Plain numbers on a log axis, none over another: decades, their 2 and 5 too where these are few and have room."""
     axis.set_major_locator(_PlainLocator(label))
     axis.set_major_formatter(FuncFormatter(lambda x, _: label(x)))
@@ -105,7 +151,7 @@ def label_quantity(axis: Axis, name: str, values: xr.DataArray) -> None:
 
 
 def show_shares(axis: Axis, name: str, values: xr.DataArray) -> None:
-    """Ticks in per cent where a quantity is a share; the data stay as they are."""
+    """Ticks in per cent where a quantity is a share; the data stay as they are, from 0 to 1."""
     if not is_share(name, values):
         return
     if axis.get_scale() == "log":

@@ -15,7 +15,7 @@ from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
 from jaxreg.reporting.figures.keys import MAX_LEGEND, MAX_PARTS, Key, divided, draw_key, handle, looks_of, make_key
 from jaxreg.reporting.figures.multiples import panel_grid, parts_of
 from jaxreg.reporting.figures.style import Figure, alone, evenly, set_title, styled
-from jaxreg.reporting.figures.ticks import label_quantity, set_plain_ticks, show_shares
+from jaxreg.reporting.figures.ticks import label_quantity, plain, set_plain_ticks, show_shares
 from jaxreg.reporting.figures.words import (
     axis_labels,
     axis_words,
@@ -24,7 +24,7 @@ from jaxreg.reporting.figures.words import (
     diverged_note,
     for_each,
     is_share,
-    kind_words,
+    plain_kind,
     quantity_label,
     quantity_words,
     replicates_note,
@@ -125,7 +125,7 @@ def views(
             low, high = float(after_start.min()), float(after_start.max())
             axes.set_xscale("log")
             axes.set_xlim(low, high)
-            set_plain_ticks(axes.xaxis, EngFormatter(sep="") if high >= _THOUSANDS else "{:g}".format)
+            set_plain_ticks(axes.xaxis, EngFormatter(sep="") if high >= _THOUSANDS else plain)
         axes.set_xlabel(position_label(results, x))
     label_quantity(grid[0].yaxis, variable, results[variable])
     draw_key(grid[-1], key, data["diverged"])
@@ -176,7 +176,7 @@ def panels(
     grid = figure.subplots(blocks * len(rows), columns, sharex=x == "step", squeeze=False)
     names, labels = axis_labels(next(iter(data.values())), (axis,))
     if results[axis].dtype.kind in "iuf":
-        labels = [f"{axis_words(*names)} {label}" for label in labels]
+        labels = [f"{axis_words(*names)} = {label}" for label in labels]
     counts = diverged_counts(next(iter(data.values()))["diverged"], (axis,))
     for place in range(blocks * columns):
         block, column = divmod(place, columns)
@@ -201,7 +201,7 @@ def panels(
     figure.legend(handles=handles, loc="outside right center")
     every = list(data.values())
     thinned = next((curve.attrs["thinned"] for curve in every if curve.attrs["thinned"]), "")
-    kinds = " and ".join(dict.fromkeys(kind_words(name) for row in rows for name in row))
+    kinds = " and ".join(dict.fromkeys(plain_kind(name) for row in rows for name in row))
     part = f"{len(shown)} of {total} values shown" if len(shown) < total else ""
     notes = [replicates_note(every[0], "band"), thinned, part, diverged_note(every[0])]
     set_title(figure, title or f"{capital(kinds)} for each {axis_words(axis)}", notes)
@@ -267,9 +267,9 @@ def set_view(axes: Axes, data: Sequence[xr.Dataset], variable: str, log_y: bool)
     low, high = low - margin, high + margin
     if log_y:
         low, high = 10**low, 10**high
-    if is_share(variable, data[0]["values"]) and not log_y:
-        low, high = max(low, -0.02), min(high, 1.02)
-    elif gather("values").min(initial=np.inf) >= 0 and not log_y:
+    if not log_y and is_share(variable, data[0]["values"]):
+        high = min(high, 1.02)
+    if not log_y and gather("values").min(initial=np.inf) >= 0:
         low = max(low, -0.02 * high)  # what is never negative is not drawn as if it could be
     axes.set_yscale("log" if log_y else "linear")
     axes.set_ylim(low, high)

@@ -38,7 +38,7 @@ _AXES = {  # names of hyperparameters that are not words yet, and the units of t
 }
 _PARTS_IN_WORDS = {"train": "training", "test": "test", "validation": "validation", "test_batch": "test batch"}
 _QUANTITIES = {  # variables whose name does not say what they are
-    "train_loss_with_penalties": "training loss with penalties",
+    "train_loss_with_penalties": "training loss with penalties, mean between checks",
     "training_loss_with_penalty": "training loss with penalties",
 }
 _KINDS = {"objective": "loss with penalties"}
@@ -104,7 +104,7 @@ def quantity_in_full(name: str, values: xr.DataArray | None = None) -> str:
 
 def is_share(name: str, values: xr.DataArray) -> bool:
     """Whether a variable is a share of something, which figures show in per cent."""
-    return str(values.attrs.get("units", "1")) == "1" and name.endswith(_SHARES)
+    return str(values.attrs.get("units", "1")) == "1" and (name.endswith(_SHARES) or name.startswith("share of "))
 
 
 def quantity_label(name: str, values: xr.DataArray) -> str:
@@ -134,14 +134,19 @@ def kind_words(name: str) -> str:
     return _KINDS.get(kind, words(kind))
 
 
+def plain_kind(name: str) -> str:
+    """The same without what distinguishes several of a kind: "loss" of "train_objective"."""
+    return kind_words(name).partition(" with ")[0]
+
+
 def part_words(name: str) -> str:
     """The part of the data that a variable is measured on, in words: "training" of "train_loss"."""
     return _PARTS_IN_WORDS[str(part_of(name))]
 
 
 def row_label(results: xr.Dataset, variables: Sequence[str]) -> str:
-    """One label for variables that measure the same on several parts of the data."""
-    return "\n".join(dict.fromkeys(with_units(kind_words(name), name, results[name]) for name in variables))
+    """One label for variables that measure the same on several parts of the data, with penalties or without."""
+    return "\n".join(dict.fromkeys(with_units(plain_kind(name), name, results[name]) for name in variables))
 
 
 def axis_labels(data: xr.Dataset, dims: Sequence[str]) -> tuple[list[str], list[str]]:
