@@ -49,6 +49,11 @@ def test_off_is_a_dashed_line_with_its_band() -> None:
     assert "dashed: switched off" in words(figures.strengths(values))
 
 
+def test_nothing_is_said_of_a_dashed_line_that_is_not_drawn() -> None:
+    values = levels(["l2", "max_norm"], seeds=4).isel(l2_strength=slice(1, None))
+    assert "dashed" not in words(figures.strengths(values))
+
+
 def test_strengths_that_go_together_are_named() -> None:
     assert panel(levels(["l2+max_norm", "dropout"], seeds=2), "l2+max_norm").get_xlabel() == (
         "L2 strength\n(and max-norm radius with it)"
