@@ -51,7 +51,7 @@ def test_neither_rounding_nor_units_nor_order_decide(
     rule = is_logarithmic(values)
     assert is_logarithmic(values + values) is rule
     assert is_logarithmic([float(f"{value}e{power}") for value in values]) is rule
-    assert is_logarithmic(np.float32(values)) is rule
+    assert is_logarithmic(np.array(values, np.float32)) is rule
     assert is_logarithmic(factor * np.array(values)) is rule
     assert is_logarithmic([values[i] for i in order if i < len(values)]) is rule
 
