@@ -48,6 +48,7 @@ from jaxreg.measures import (
     value_labels,
     verdict_codes,
     weight_change,
+    with_divergence,
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
@@ -210,7 +211,7 @@ def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
     """Verdicts over the axis and training; of several axes, over settings and layers at the last check."""
     from jaxreg.reporting import figures
 
-    diagnosis = results["diagnosis"]
+    diagnosis = with_divergence(results["diagnosis"], results)
     axes = setting_dims(diagnosis)
     if len(axes) < 2:
         over = axes[0] if axes else "layer"

@@ -20,7 +20,7 @@ from jaxreg.reporting.figures.keys import colours_of
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
 from jaxreg.reporting.figures.style import Figure, evenly, set_title, styled
 from jaxreg.reporting.figures.ticks import set_given_ticks, set_plain_ticks
-from jaxreg.reporting.figures.words import name_of, words
+from jaxreg.reporting.figures.words import diverged_until_note, name_of, words
 
 ValueScale = Literal["linear", "log", "symlog"]
 MAX_RIDGES = 12
@@ -143,6 +143,8 @@ def layer_histograms(
     notes = [f"values of {seeds} seeds together" if seeds > 1 else "1 seed", "blank: below 0.1 % per bin"]
     notes += [f"{len(shown)} of {len(layers)} layers shown" if len(shown) < len(layers) else ""]
     notes += ["activations of the last layer: logits" if "activations" in counts else ""]
+    if "diverged_step" in results:
+        notes.append(diverged_until_note(results["diverged_step"] >= 0))
     set_title(figure, title or "Histograms of each layer along training", notes)
     return figure
 

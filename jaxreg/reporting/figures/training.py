@@ -232,18 +232,19 @@ def draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str
     """The mean in its band, the fainter the more curves there are, and each member that diverged up to its end."""
     faint = among > MAX_LEGEND
     at = cell["position"].values
+    known = np.isfinite(at)
+    axes.update_datalim(np.column_stack([at[known], np.zeros(known.sum())]), updatey=False)  # all of training
     axes.plot(at, cell["mean"].values, color=colour, linestyle=style, linewidth=1.0 if faint else 1.6, label=label)
     if np.isfinite(cell["low"]).any():
-        known = np.isfinite(at)
         low, high = cell["low"].values[known], cell["high"].values[known]
         axes.fill_between(at[known], low, high, color=colour, alpha=min(0.2, max(0.8 / among, 0.06)), linewidth=0)
     for member in cell["values"].transpose("seed", ...).values[cell["diverged"].values]:
-        last = np.flatnonzero(np.isfinite(member) & np.isfinite(at))[-1:]
+        last = np.flatnonzero(np.isfinite(member) & known)[-1:]
         if last.size:
             axes.plot(at, member, color=colour, linewidth=0.6, alpha=0.8, label="_diverged")
             end = at[last], member[last]
         else:  # it was gone before it was measured
-            end = at[np.isfinite(at)][:1], np.array([np.inf])
+            end = at[known][:1], np.full(min(known.sum(), 1), np.inf)
         axes.plot(*end, "x", color=colour, markersize=5, label="_end")
 
 

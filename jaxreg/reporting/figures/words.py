@@ -197,6 +197,12 @@ def all_diverged_note(data: xr.Dataset) -> str:
     return f"all seeds at {', '.join(map(axis_words, names))} {values}"
 
 
+def diverged_until_note(diverged: xr.DataArray) -> str:
+    """How many members have nothing after the check before they diverged, "" if none."""
+    count = int(diverged.sum())
+    return f"{count} of {diverged.size} members diverged, nothing is measured from there on" if count else ""
+
+
 def diverged_counts(diverged: xr.DataArray, dims: Sequence[str]) -> list[str]:
     """For each value along `dims` how many members diverged, if any."""
     counts = diverged.sum([dim for dim in diverged.dims if dim not in dims]).transpose(*dims).values.ravel()

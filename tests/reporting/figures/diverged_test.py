@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from jaxreg.measures import steps_to_train, with_divergence
 from jaxreg.reporting import figures
 from jaxreg.reporting.defaults import default_figures
+from tests.experiments.watched import watched
 from tests.reporting.figures.reading import legend_texts, marks, words
 from tests.synthetic import make_results
 
@@ -121,6 +122,24 @@ def test_fluctuations_keep_a_batch_size_that_diverged() -> None:
     figure = figures.fluctuations(results)
     assert figure.axes[0].get_xlim()[1] > 1200
     assert "cross: all seeds diverged" in words(figure)
+
+
+def test_a_curve_that_never_began_leaves_the_axis_of_training_as_long_as_it_was() -> None:
+    results = lost({"learning_rate": RATES[3:]}, num_checks=5)
+    for variable in ("test_loss", "train_loss"):
+        assert figures.curves(results, variable).axes[0].get_xlim()[1] > 190
+
+
+def test_maps_and_histograms_of_layers_say_from_where_there_is_nothing() -> None:
+    codes = xr.DataArray([[[0, -1], [0, 1]]], dims=("init", "seed", "check"), coords={"init": ["he"]}, name="diagnosis")
+    codes = codes.assign_attrs(flag_values=[0, 1], flag_meanings="healthy dead")
+    results = xr.Dataset({"diverged_step": (("init", "seed"), [[3, -1]])})
+    said = "1 of 2 members diverged, nothing is measured from there on"
+    assert said in words(figures.verdict_map(with_divergence(codes, results), "check", "init"))
+    assert "diverged" not in words(figures.verdict_map(codes, "check", "init"))
+    layers = watched({}, layers=2, seeds=2)
+    layers["diverged_step"] = xr.DataArray([3, -1], dims="seed")
+    assert said in words(figures.layer_histograms(layers, ("weights",)))
 
 
 def test_a_mean_that_diverged_is_no_dashed_line() -> None:
