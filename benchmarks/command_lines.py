@@ -14,6 +14,7 @@ import dataclasses
 import importlib
 import io
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -372,7 +373,7 @@ def num_members(outcome: Outcome) -> int:
 
 def _kind(exit_code: int | None, out: str, err: str) -> str:
     if exit_code == 0 and out and "Traceback" not in err:
-        return "help" if "--hidden_sizes" in out else "plan"
+        return "plan" if re.match(r"\d+ members: ", out) else "help"
     if exit_code != 1:
         return f"exit code {exit_code}"
     if out:

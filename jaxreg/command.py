@@ -44,7 +44,7 @@ def run(body: Callable[[], int]) -> int:
                 return 0
             return _refuse(f"standard output: could not be written ({failure.reason.strerror})")
         except Stopped as stop:
-            _log.info("%s; go on with --resume", stop)
+            _log.warning("%s; go on with: %s", stop, stop.go_on)
             return stop.exit_code
         except KeyboardInterrupt as stop:
             return getattr(stop, "exit_code", 130)
@@ -53,6 +53,13 @@ def run(body: Callable[[], int]) -> int:
         except OSError as error:
             return _refuse(f"{error.filename or 'a file'}: cannot be used ({error.strerror or error})")
         return exit_code
+
+
+def be_quiet() -> None:
+    """From here on the terminal gets warnings only; log.txt of a run gets all messages as before."""
+    for handler in _log.handlers:
+        if isinstance(handler, _ToStandardError):
+            handler.setLevel(logging.WARNING)
 
 
 def words(values: absl_flags.FlagValues, argv: Sequence[str]) -> list[str]:
@@ -93,6 +100,31 @@ def switch(name: str, default: bool, help: str, **options: Any) -> absl_flags.Bo
     return flag
 
 
+def define_help(values: absl_flags.FlagValues, subject: str | None = None) -> None:
+    """The flags that ask for help in one way or another, and for the version."""
+    from absl import flags as absl_flags
+
+    for name, short_name, help in [
+        ("help", "?", "Show this help, all flags."),
+        ("helpshort", "h", "Show a short help."),
+        ("version", None, "Show the version of jaxreg."),
+    ]:
+        absl_flags.DEFINE_flag(switch(name, False, help, short_name=short_name), values, subject)
+
+
+def answered(values: absl_flags.FlagValues, text: Callable[[], str], short: Callable[[], str] | None = None) -> bool:
+    """Whether the flags of `define_help` ask for something, which is then printed: a text, a short one, the version."""
+    if values["version"].value:
+        from importlib.metadata import version
+
+        print(f"jaxreg {version('jaxreg')}")
+    elif values["help"].value or values["helpshort"].value:
+        print((short if short and not values["help"].value else text)())
+    else:
+        return False
+    return True
+
+
 class _OutputError(Exception):
     """Standard output could not be written."""
 
@@ -123,6 +155,17 @@ class _Output:
         return getattr(self._stream, name)
 
 
+class _ToStandardError(logging.StreamHandler[Any]):
+    """Messages go to what is standard error when they are said: a progress bar takes its place, to print above it."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: Any) -> None: ...
+
+
 @contextlib.contextmanager
 def _surroundings() -> Iterator[None]:
     """Streams, messages, signals and figures as `run` promises them; on leaving, all is as it was."""
@@ -130,7 +173,7 @@ def _surroundings() -> Iterator[None]:
         _open_standard_descriptors()
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stack.enter_context(_escaping(stream))
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _ToStandardError()
         stack.enter_context(_messages_to(handler))
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")

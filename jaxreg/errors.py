@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 _LONGEST_VALUE = 400  # characters of a value that a message repeats
 
 
@@ -51,9 +53,14 @@ class CheckpointError(JaxregError):
 class Stopped(Exception):  # noqa: N818 - not an error: the run saved its state and left in order
     """Training stopped before its end, after a checkpoint was saved where a run folder is kept.
 
-    `exit_code` is 75 for --max_minutes, 130 for SIGINT and 143 for SIGTERM, 129 for SIGHUP.
+    Attributes:
+      exit_code: 75 for --max_minutes, 130 for SIGINT and 143 for SIGTERM, 129 for SIGHUP.
+      folder: of the run, where one is kept.
+      go_on: the command that goes on with the run, or the flag for it.
     """
 
     def __init__(self, reason: str, exit_code: int) -> None:
         self.exit_code = exit_code
+        self.folder: Path | None = None
+        self.go_on = "--resume"
         super().__init__(reason)

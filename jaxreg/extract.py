@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxreg import command
-from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.errors import ConfigError, RunFolderError
 from jaxreg.files import user_path
@@ -56,10 +56,10 @@ def _run(argv: Sequence[str]) -> int:
         "MODULE_OR_FILE that defines parts of the run, if it is not found by itself.",
         flag_values=values,
     )
-    absl_flags.DEFINE_flag(command.switch("help", False, "Show this help.", short_name="?"), values)
+    command.define_help(values)
     runs = command.words(values, argv)
-    if values["help"].value:
-        print(f"{__doc__}\n" + "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out", "study")))
+    of_flags = "\n".join(f"  --{name}: {values[name].help}" for name in ("select", "out", "study"))
+    if command.answered(values, lambda: f"{__doc__}\n{of_flags}"):
         return 0
     if len(runs) != 1:
         raise RunFolderError(f"give the folder of one run, not {len(runs)}: python -m jaxreg.extract RUN --out=DIR")
@@ -68,13 +68,15 @@ def _run(argv: Sequence[str]) -> int:
     folder = Path(values["out"].value)
     refuse_taken(folder)
     require_devices()
-    _import_parts(Path(runs[0]), values["study"].value)
-    member = load_member(runs[0], parse_select(values["select"].value or ""))
-    _show(member, save_member(member, folder))
+    run = user_path(runs[0])
+    meta = read_finished(run)
+    _import_parts(run, meta, values["study"].value)
+    member = load_member(run, parse_select(values["select"].value or ""))
+    _show(member, save_member(member, folder), study_source.command(meta))
     return 0
 
 
-def _show(member: Member, paths: Sequence[Path]) -> None:
+def _show(member: Member, paths: Sequence[Path], trains: str | None) -> None:
     """Prints what was written, and how the member is trained alone."""
     print(setting_label(member.setting | {"seed": member.seed}))
     for path in paths:
@@ -84,13 +86,11 @@ def _show(member: Member, paths: Sequence[Path]) -> None:
     if own:
         print(f"Trained alone with the same parts of your own, it has {bits}:", *own, sep="\n  ")
     else:
-        print(f"Train it alone, with {bits}:\n  {_training_command(member, paths[-1])}")
+        print(f"Train it alone, with {bits}:\n  {_training_command(trains, paths[-1])}")
 
 
-def _import_parts(run: Path, study: str | None) -> None:
+def _import_parts(run: Path, meta: Mapping[str, Any], study: str | None) -> None:
     """Imports the module of the run's study, which may register parts that the flags of the run name."""
-    run = user_path(run)
-    meta = read_finished(run)
     flags, problem = read_flags(run, meta), study_source.import_parts(meta, run, study)
     if problem is None:
         return
@@ -104,11 +104,10 @@ def _import_parts(run: Path, study: str | None) -> None:
         ) from error
 
 
-def _training_command(member: Member, flagfile: Path) -> str:
-    if member.experiment == Experiment.name:  # from Python, where an experiment needs no name
-        read = f"jaxreg.flagfile.experiment_from_flags(pathlib.Path({str(flagfile)!r}).read_text())"
-        return f"jaxreg.run({read})"
-    return f"python -m experiments.{member.experiment} --flagfile={shlex.quote(str(flagfile))}"
+def _training_command(trains: str | None, flagfile: Path) -> str:
+    if trains is None:
+        return f"jaxreg.run(jaxreg.flagfile.experiment_from_flags(pathlib.Path({str(flagfile)!r}).read_text()))"
+    return f"{trains} --flagfile={shlex.quote(str(flagfile))}"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from jaxreg.errors import RunFolderError
+from jaxreg.portable import BINARY, CLOEXEC, NOFOLLOW, NONBLOCK
 
 MAX_TEXT_BYTES = 2**26  # of a text file that is read: hundreds of times what the largest sweep writes
 
@@ -106,7 +108,7 @@ def open_regular(path: Path, *, follow: bool = False) -> io.BufferedReader:
     Raises:
       OSError: it is missing, cannot be read, or is no regular file. `strerror` says so, `filename` where.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    flags = os.O_RDONLY | NONBLOCK | CLOEXEC | BINARY | (0 if follow else NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
@@ -184,7 +186,7 @@ def write_bytes_atomically(path: Path, content: bytes | memoryview) -> None:
     with naming(path):
         partial.unlink(missing_ok=True)  # of a process that was killed
         try:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOEXEC | BINARY, 0o666)
             with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
                 file.write(content)
                 file.flush()
@@ -202,7 +204,7 @@ def append_bytes(path: Path, content: bytes) -> None:
     Raises:
       OSError: it cannot be written; `path` is a link.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
     with naming(path):
         descriptor = os.open(path, flags, 0o666)
         try:
@@ -270,9 +272,13 @@ def _aside(path: Path) -> Path:
 def flush_to_disk(path: Path) -> None:
     """Waits until the content of a file, or the list of names in a folder, is on the disk itself.
 
+    Windows cannot be asked to, of what is only read: there nothing is waited for.
+
     Raises:
       OSError: it is missing, or the disk failed.
     """
+    if sys.platform == "win32":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

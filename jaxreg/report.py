@@ -40,10 +40,9 @@ def _run(argv: Sequence[str]) -> int:
         "out", None, "The page that compares several runs (default comparison.html).", flag_values=values
     )
     flags.DEFINE_string("study", None, "Where the study of the run is found.", flag_values=values)
-    flags.DEFINE_flag(command.switch("help", False, "Show this help.", short_name="?"), values)
+    command.define_help(values)
     folders = [Path(folder) for folder in command.words(values, argv)]
-    if values["help"].value:
-        print(USAGE)
+    if command.answered(values, lambda: USAGE):
         return 0
     if not folders:
         raise RunFolderError("no run folder given: python -m jaxreg.report RUN [RUN ...]")

@@ -7,8 +7,6 @@ import dataclasses
 import functools
 import importlib
 import logging
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,16 +23,17 @@ from jaxreg.config.remarks import remarks, remarks_on_steps
 from jaxreg.data import Data, load
 from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
-from jaxreg.errors import RunFolderError
+from jaxreg.errors import RunFolderError, Stopped
 from jaxreg.files import shown
 from jaxreg.hardware import require_devices
 from jaxreg.measures.summary import halted, write_summary
 from jaxreg.population.planning import Plan, make_plan
-from jaxreg.reporting.console import progress_bar
+from jaxreg.reporting.console import Bar, progress_bar
 from jaxreg.runs import folder as runfolder
 from jaxreg.runs import provenance, study_source
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
+from jaxreg.runs.commands import command_line
 from jaxreg.runs.estimate import estimate
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
@@ -109,8 +108,8 @@ def execute(
         return _run_in_folder(plan, study, own, about)
     _remark(plan)
     runner = Runner(plan)
-    with progress_bar(experiment.run.progress) as progress:
-        runner.run(Hooks(progress=progress))
+    with progress_bar(experiment.run.progress) as bar:
+        runner.run(Hooks(progress=bar))
     return Outcome(_with_measured(study, plan, _dataset([runner], about)), None)
 
 
@@ -127,7 +126,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
     experiment = plan.experiment
     settings = experiment.run
     identity = Identity.of(plan, own)
-    with runfolder.open_run_folder(experiment, identity) as folder, _disk_errors_in_words(folder.path):
+    with runfolder.open_run_folder(experiment, identity) as folder, _ends_in_words(folder.path):
         if folder.finished and (kept := _intact_results(folder.path)) is not None:
             folder.repair_flags()
             if settings.report and not (folder.path / "report.html").exists():
@@ -139,7 +138,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
             _log.warning("%s: equal bits are promised only where these are equal", "; ".join(changes))
         parts = _restored_parts(plan, folder)
         folder.start(
-            command=_command(),
+            command=command_line(),
             git=provenance.git_state(),
             versions=provenance.package_versions(),
             device=provenance.device_description(),
@@ -151,9 +150,16 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
 
 
 @contextlib.contextmanager
-def _disk_errors_in_words(folder: Path) -> Iterator[None]:
+def _ends_in_words(folder: Path) -> Iterator[None]:
+    """A run that is stopped says how it goes on, one that fails for the disk what to do."""
     try:
         yield
+    except Stopped as stop:
+        stop.folder = folder
+        stop.add_note(
+            f"Go on with RunConfig(workdir={str(folder)!r}, resume=True), or on the command line with --resume."
+        )
+        raise
     except OSError as error:
         raise RunFolderError(
             f"{folder}: could not be used ({error.strerror or error}: {shown(error.filename or folder)}); the "
@@ -205,19 +211,28 @@ def _train_and_write(
     about: Mapping[str, Any],
 ) -> xr.Dataset:
     """Trains what is left of every part, and writes results, TensorBoard, summary and report."""
-    settings, runners = plan.experiment.run, [runner for runner, _ in parts]
-    last = runners[-1]
+    runners = [runner for runner, _ in parts]
     measured = functools.partial(_dataset, runners, about)
     folder.delete("tensorboard")  # of an earlier session
     scalars = _Scalars(folder.path / "tensorboard", _max_runs(plan.experiment), measured)
+    with progress_bar(plan.experiment.run.progress) as bar:
+        _train(parts, plan, folder, scalars, bar)
+        return _write(runners, measured, plan, study, folder, scalars, bar)
+
+
+def _train(
+    parts: Sequence[tuple[Runner, Checkpoints]], plan: Plan, folder: runfolder.RunFolder, scalars: _Scalars, bar: Bar
+) -> None:
+    settings, runners = plan.experiment.run, [runner for runner, _ in parts]
+    last = runners[-1]
     profile = Profile(folder.path / "profile") if settings.profile else None
     try:
-        with SignalGuard() as guard, progress_bar(settings.progress) as progress:
+        with SignalGuard() as guard:
             interruption = Interruption(plan.experiment.name, guard, settings.max_minutes)
             for runner, checkpoints in parts:
                 # Earlier seeds are finished, unless the checkpoint of their end was lost.
                 if runner is last or not runner.finished:
-                    runner.run(Hooks(checkpoints, interruption, progress, scalars.write_sometimes, profile))
+                    runner.run(Hooks(checkpoints, interruption, bar, scalars.write_sometimes, profile))
         if stop := interruption.after_the_last_step():  # asked once the guard has read all signals
             raise stop
     finally:
@@ -225,17 +240,31 @@ def _train_and_write(
             profile.end()
         with contextlib.suppress(OSError):  # must not hide what ended the run
             folder.update(**_cost(runners))
-    with last.record.cost.timed("write"):
+
+
+def _write(
+    runners: Sequence[Runner],
+    measured: Callable[[], xr.Dataset],
+    plan: Plan,
+    study: Study,
+    folder: runfolder.RunFolder,
+    scalars: _Scalars,
+    bar: Bar,
+) -> xr.Dataset:
+    cost = runners[-1].record.cost
+    bar.says("writing the results")
+    with cost.timed("write"):
         dataset = measured()
         scalars.finish(dataset)
-    with last.record.cost.timed("evaluate"):
+    with cost.timed("evaluate"):
         dataset = _with_measured(study, plan, dataset)
-    with last.record.cost.timed("write"):
+    with cost.timed("write"):
         results.save(dataset, folder.path / "results.nc")
         write_summary(dataset, folder.path / "summary.csv")
     folder.update(**_cost(runners), **_counts(dataset))
     folder.delete("report.html", "figures")  # of fewer seeds
-    if settings.report:
+    if plan.experiment.run.report:
+        bar.says("drawing the report")
         _report(folder.path, study, folder.meta | {"status": "done", "ended": provenance.utc_stamp()})
     return dataset
 
@@ -342,10 +371,3 @@ def _cost(runners: Sequence[Runner]) -> dict[str, Any]:
         "member_steps_per_second": member_steps / seconds["train"] if seconds["train"] else None,
         "peak_memory_bytes": provenance.peak_memory_bytes(),
     }
-
-
-def _command() -> str:
-    """The command line of this process, as it can be typed again."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
-    return shlex.join([*program, *sys.argv[1:]])

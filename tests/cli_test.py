@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from experiments import cli, lr_sweep
+from experiments.catalogue import print_list
 from jaxreg import results
 from jaxreg.config.experiment import Experiment, RunConfig
 from jaxreg.errors import Stopped
@@ -517,9 +518,7 @@ def test_a_report_left_out_can_be_had_later(tmp_path: Path) -> None:
 
 
 def test_the_list_of_experiments_names_each_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    from experiments import __main__ as listing
-
-    assert listing.main() == 0
+    assert print_list() == 0
     out = capsys.readouterr().out
     assert "lr_sweep" in out
     assert "Which learning rate" in out

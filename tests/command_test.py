@@ -31,7 +31,7 @@ def raising(error: BaseException) -> Callable[[], int]:
     [
         (ConfigError("seeds", 0, "must be a whole number from 1"), 1, "--seeds=0: must be a whole number from 1"),
         (RunFolderError("w: holds\nsomething\x1b[31m"), 1, "w: holds\\nsomething\\x1b[31m"),
-        (Stopped("stopped at step 3", 75), 75, "stopped at step 3; go on with --resume"),
+        (Stopped("stopped at step 3", 75), 75, "stopped at step 3; go on with: --resume"),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.csv"), 1, "a.csv: cannot be used (No such file)"),
     ],
 )

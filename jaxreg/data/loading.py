@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib.util
 
 import numpy as np
 import numpy.typing as npt
@@ -79,10 +80,22 @@ def _read_tfds(config: DataConfig) -> tuple[Images, tuple[str, ...]]:
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
             allowed = f"must be one of {', '.join(known)}, or be prepared by tfds (array_record) in {data_dir}{hint}"
             raise ConfigError("dataset", name, allowed)
+        _refuse_without_array_record(name)
         from jaxreg.data import preparation  # imports tfds: seconds
 
         prepared[name] = preparation.prepare(name, data_dir)
+    _refuse_without_array_record(name)
     return load_prepared(name, prepared[name]), unread_splits(prepared[name])
+
+
+def _refuse_without_array_record(name: str) -> None:
+    if importlib.util.find_spec("array_record") is None:
+        raise ConfigError(
+            "dataset",
+            name,
+            "is read by the package array-record, which is not installed and does not exist for Windows; take digits, "
+            f"points ({', '.join(points.POINT_SETS)}) or arrays of your own, or work in WSL",
+        )
 
 
 def _validation_size(config: DataConfig, available: int) -> int:

@@ -7,7 +7,6 @@ unpacked here, and each image is handed over as the bytes of a PNG file; name, v
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import hashlib
 import io
@@ -27,6 +26,7 @@ from tensorflow_datasets.image_classification import mnist
 
 from jaxreg.data.prepared import first_line, prepared_sets
 from jaxreg.errors import DataError
+from jaxreg.portable import fcntl
 
 CONNECT_SECONDS = 5
 ARCHIVES = {
@@ -141,8 +141,9 @@ def _set_aside(folder: Path) -> None:
 def _lock(path: Path) -> Iterator[None]:
     """One process at a time; the lock dies with its process."""
     with path.open("a") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

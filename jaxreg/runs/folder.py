@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import logging
 import logging.handlers
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from jaxreg.files import (
     user_path,
     write_atomically,
 )
+from jaxreg.portable import resource
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.lock import LOCK, STAND_IN, FolderLock, unusable
 from jaxreg.runs.meta import read_meta, unreadable
@@ -332,6 +332,8 @@ def _allow_open_files() -> None:
     Raises:
       RunFolderError: it may not.
     """
+    if resource is None:
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= _OPEN_FILES:
         return
@@ -396,6 +398,28 @@ def read_finished(folder: Path) -> dict[str, Any]:
     if not (folder / "results.nc").is_file():
         raise RunFolderError(f"{folder}: holds no results yet (status {meta['status']}); finish it with --resume first")
     return meta
+
+
+def flags_of_run(folder: Path, experiment: str) -> str | None:
+    """The flags of a run: its flags.cfg, or where that is missing or damaged what its meta.json keeps of them.
+
+    None where the folder holds no run of that experiment, or one that keeps its flags nowhere else.
+
+    Raises:
+      RunFolderError: meta.json cannot be read.
+    """
+    meta = read_meta(folder)
+    if meta is None or meta["experiment"] != experiment:
+        return None
+    try:
+        return read_flags(folder, meta)
+    except RunFolderError:
+        if "identity" not in meta:
+            return None
+    kept = meta["identity"]["flags"] | {"seeds": sum(seeds for _, seeds in meta["parts"])}
+    zipped = kept.pop("zip", None)  # the one flag that may be given several times
+    flags = [*kept.items(), *(("zip", names) for names in (zipped.split("; ") if zipped else ()))]
+    return "".join(f"--{name}={value}\n" for name, value in flags)
 
 
 def read_flags(folder: Path, meta: Mapping[str, Any]) -> str:

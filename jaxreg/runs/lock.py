@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ import psutil
 
 from jaxreg.errors import RunFolderError
 from jaxreg.files import read_text, reason, strict_json
+from jaxreg.portable import CLOEXEC, NOFOLLOW, NONBLOCK, fcntl
 from jaxreg.runs.provenance import utc_stamp
 
 LOCK = ".lock"
@@ -53,11 +53,11 @@ class FolderLock:
             self._made = [path for path in (lock, self.folder, *self.folder.parents) if not path.exists()]
             self.folder.mkdir(parents=True, exist_ok=not new)
             # Not through a link, and without waiting for the other end of a pipe.
-            file = self._open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = self._open(lock, os.O_RDWR | os.O_CREAT | NOFOLLOW | NONBLOCK)
             if self._locked(file):
                 if not lock.exists() or not os.path.samestat(os.fstat(file), lock.stat()):
                     raise BlockingIOError  # its holder has just removed it, and a third process may hold the next one
-                self._locked(self._open(self.folder, os.O_RDONLY | os.O_DIRECTORY))
+                self._locked(self._open(self.folder, os.O_RDONLY))
             else:
                 self._take_stand_in()
         except OSError as error:
@@ -72,7 +72,8 @@ class FolderLock:
         """Writes into the lock who holds it, for refusals to name; on a full disk it holds without."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptors[0], 0)
-            os.pwrite(self._descriptors[0], strict_json(_this_process()).encode(), 0)
+            os.lseek(self._descriptors[0], 0, os.SEEK_SET)
+            os.write(self._descriptors[0], strict_json(_this_process()).encode())
 
     def release(self, *, keep_folder: bool = False) -> None:
         """Releases the lock; unless `keep_folder`, the folders that `acquire` made go too, where they are empty."""
@@ -86,16 +87,18 @@ class FolderLock:
             os.close(self._descriptors.pop())
 
     def _open(self, path: Path, flags: int) -> int:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, flags | CLOEXEC, 0o666)
         self._descriptors.append(descriptor)
         return descriptor
 
     def _locked(self, descriptor: int) -> bool:
-        """Locks what is open; False where the file system has no locks.
+        """Locks what is open; False where the file system, or the platform, has no locks that end with a process.
 
         Raises:
           BlockingIOError: another process holds it.
         """
+        if fcntl is None:
+            return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

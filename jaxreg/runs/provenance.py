@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import psutil
+
+from jaxreg.portable import resource
 
 DECIDE_BITS = ("jaxreg", "jax", "jaxlib", "flax", "optax")  # what computes the numbers of a run
 PACKAGES = (*DECIDE_BITS, "orbax-checkpoint", "numpy", "scipy", "xarray")
@@ -81,5 +83,10 @@ def peak_memory_bytes() -> int:
     """Peak memory so far: that of the fullest device where devices count it, else of this process on the host."""
     peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
     counted = [int(peak) for peak in peaks if peak is not None]
+    if counted:
+        return max(counted)
+    if resource is None:  # Windows, where psutil tells the peak
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     unit = 1 if sys.platform == "darwin" else 1024
-    return max(counted) if counted else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -6,14 +6,17 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
-LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SAVING = signal.SIGUSR1
+from jaxreg.portable import SIGHUP, SIGUSR1
+
+LEAVING = (signal.SIGINT, signal.SIGTERM, *([SIGHUP] if SIGHUP else []))
+SAVING = (SIGUSR1,) if SIGUSR1 else ()
 
 _log = logging.getLogger("jaxreg")
 
@@ -42,16 +45,16 @@ def leaving_in_order() -> Iterator[None]:
 
     def leave(number: int, _: FrameType | None) -> None:
         for each in _heeded():
-            signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)
+            signal.signal(each, signal.SIG_IGN if each == SIGHUP else signal.SIG_DFL)
         sys.unraisablehook = _leave_if_lost
         warnings.simplefilter("ignore")  # coroutines that are not awaited any more
         raise Interrupted(number)
 
-    numbers, hook = (*_heeded(), SAVING), sys.unraisablehook
+    numbers, hook = (*_heeded(), *SAVING), sys.unraisablehook
     previous = {number: signal.getsignal(number) for number in numbers}
     try:
         for number in numbers:
-            signal.signal(number, signal.SIG_IGN if number == SAVING else leave)
+            signal.signal(number, signal.SIG_IGN if number in SAVING else leave)
         with warnings.catch_warnings():
             yield
     finally:
@@ -68,7 +71,7 @@ def _leave_if_lost(unraisable: sys.UnraisableHookArgs) -> None:
 
 def _heeded() -> list[signal.Signals]:
     """The signals to leave, but for a SIGHUP that `nohup` has turned off."""
-    return [each for each in LEAVING if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+    return [each for each in LEAVING if each != SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
 
 
 class SignalGuard:
@@ -106,13 +109,13 @@ class SignalGuard:
     def __enter__(self) -> SignalGuard:
         if threading.current_thread() is not threading.main_thread():
             return self
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)  # a C handler must never wait
+        self._reader, self._writer = socket.socketpair()  # Windows writes the numbers of signals to sockets only
+        self._writer.setblocking(False)  # a C handler must never wait
         self._watcher = threading.Thread(target=self._watch, name="jaxreg signals", daemon=True)
         self._watcher.start()
-        # The C handler writes each signal's number into the pipe as soon as it comes.
-        self._previous_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._previous = {number: signal.signal(number, _leave_to_watcher) for number in (*_heeded(), SAVING)}
+        # The C handler writes each signal's number into the socket as soon as it comes.
+        self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._previous = {number: signal.signal(number, _leave_to_watcher) for number in (*_heeded(), *SAVING)}
         return self
 
     def __exit__(
@@ -124,22 +127,22 @@ class SignalGuard:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._previous_wakeup)
         self._previous = {}
-        os.close(self._writer)  # ends the watcher, after it has read what is left in the pipe
+        self._writer.close()  # ends the watcher, after it has read what is left
         self._watcher.join()
-        os.close(self._reader)
+        self._reader.close()
 
     def _watch(self) -> None:
-        while numbers := os.read(self._reader, 64):
+        while numbers := self._reader.recv(64):
             for number in numbers:
                 self._receive(number)
 
     def _receive(self, number: int) -> None:
-        if number == SAVING:
+        if number in SAVING:
             self._save_requested.set()
         elif number in LEAVING and self.stop is None:
             self.stop = number
             _log.warning("%s: saving, then leaving; again to leave at once", signal.Signals(number).name)
-        elif number in LEAVING and number != signal.SIGHUP:
+        elif number in LEAVING and number != SIGHUP:
             with contextlib.suppress(OSError):
                 os.write(2, b"leaving at once\n")
             os._exit(128 + number)

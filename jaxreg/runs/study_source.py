@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from jaxreg.files import user_path
 from jaxreg.study import Study
 
 DEFAULT = "default"
+_LOADED = "study_of_"  # before the name of a file that is loaded as a module
 HOW = f"--study=MODULE_OR_FILE[:ATTRIBUTE], or --study={DEFAULT} for the words and figures of a run without one"
 
 
@@ -85,6 +87,27 @@ def find(meta: Mapping[str, Any], folder: Path, given: str | None = None) -> tup
         entry,
         lambda reason: RunFolderError(f"{folder}: its study, {place}, is not found ({reason}); give it by {HOW}"),
     ), True
+
+
+def of(given: str) -> Study:
+    """The study that `module`, `module:attribute`, `file.py` or `file.py:attribute` names; STUDY where none is named.
+
+    Raises:
+      JaxregError: it names none, or what it names cannot be imported.
+    """
+    return _load(_parse(given), lambda reason: JaxregError(f"{given}: {reason}"))
+
+
+def command(meta: Mapping[str, Any]) -> str | None:
+    """The command that trains the study of a run with other flags; None where no module holds it."""
+    entry = _entry(meta)
+    if not isinstance(entry, dict):
+        return None
+    if entry["module"] == "__main__":
+        return f"python {shlex.quote(entry['file'])}"
+    if entry["module"].startswith(_LOADED):
+        return f"jaxreg run {shlex.quote(entry['file'])}"
+    return f"python -m {entry['module']}"
 
 
 def import_parts(meta: Mapping[str, Any], folder: Path, given: str | None = None) -> str | None:
@@ -181,7 +204,7 @@ def _attempt(load: Callable[[], ModuleType], problems: list[str]) -> Iterator[Mo
 
 
 def _load_file(file: Path) -> ModuleType:
-    name = f"study_of_{file.stem}"
+    name = f"{_LOADED}{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is no Python file")
