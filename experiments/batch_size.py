@@ -34,7 +34,7 @@ from functools import partial
 import numpy as np
 
 from experiments import cli
-from experiments.source import cited, reported, told
+from experiments.source import as_printed, cited, reported, told
 from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend, compare
 from jaxreg.measures import (
     fluctuation,
@@ -45,6 +45,7 @@ from jaxreg.measures import (
     steps_to_train,
     time_per_member,
     value_labels,
+    with_divergence,
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
@@ -191,6 +192,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
                 figures.fluctuations(chosen, relative=True),
             ),
         ]
+    accuracy = figures.value_against(results, "batch_size", reported=printed)
     drawn += [
         ReportFigure(
             "accuracy_three_ways",
@@ -202,18 +204,17 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
             "steps_against_batch_size",
             f"Steps until the test accuracy first reaches {TRAINED:g}, against batch size (the source's claim that a "
             "larger batch needs fewer steps).",
-            figures.value_against(steps_to_train(results, TRAINED), "batch_size", log_y=True),
+            figures.value_against(with_divergence(steps_to_train(results, TRAINED), results), "batch_size", log_y=True),
         ),
         ReportFigure(
             "accuracy_against_batch_size",
-            "Test accuracy after the last step against batch size"
-            + (", with the number that the source prints." if len(printed) else "."),
-            figures.value_against(results, "batch_size", reported=printed if len(printed) else None),
+            f"Test accuracy after the last step against batch size{as_printed(accuracy)}.",
+            accuracy,
         ),
     ]
     if "final_train_loss" in results:
         caption = "Generalisation gap, test loss minus training loss after the last step, against batch size."
-        gap = generalisation_gap(results)
+        gap = with_divergence(generalisation_gap(results), results)
         drawn.append(ReportFigure("gap_against_batch_size", caption, figures.value_against(gap, "batch_size")))
     if "gradient_variance" in results:
         caption = (
@@ -221,7 +222,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
             "divided by the square of its mean, averaged over the last 40 checks before they are divided (McCandlish "
             "et al., 2018)."
         )
-        scale = figures.value_against(noise_scale(results), "batch_size", log_y=True)
+        scale = figures.value_against(with_divergence(noise_scale(results), results), "batch_size", log_y=True)
         drawn.append(ReportFigure("gradient_noise_scale", caption, scale))
     if "learning_rate" in results.dims:
         drawn += _rate_figures(results)
@@ -243,7 +244,7 @@ def _rate_figures(results: xr.Dataset) -> list[ReportFigure]:
             "best_rate_against_batch_size",
             f"The learning rate that is best on validation, for each seed, against batch size{where} (the source's "
             "claim that a small batch wants a small rate).",
-            figures.value_against(best_rate(both), "batch_size"),
+            figures.value_against(with_divergence(best_rate(both), both), "batch_size"),
         ),
     ]
 

@@ -146,20 +146,21 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
 
     chosen, where = held_at(results, best_setting(results), AXIS)
+    zero = "; 0 is all-zero weights" if 0 in results[AXIS] else ""
     drawn = [
         ReportFigure(
             "fig3_4_test_accuracy",
-            "Test accuracy against steps, all settings in one plot (the source's figures 2-4).",
+            "Test accuracy against steps at all settings (the source's figures 2-4).",
             figures.curves(results, "test_accuracy"),
         ),
         ReportFigure(
             "fig3_4_test_loss",
-            "Test loss against steps, all settings in one plot (the source's figures 2-4).",
+            "Test loss against steps at all settings (the source's figures 2-4).",
             figures.curves(results, "test_loss", log_y=True),
         ),
         ReportFigure(
             "accuracy_against_init_variance",
-            "Final test accuracy against the variance of the initial weights, evenly spaced; 0 is all-zero weights "
+            f"Test accuracy after the last step against the variance of the initial weights, evenly spaced{zero} "
             "(the source's claim that accuracy falls as the variance grows).",
             figures.value_against(evenly_spaced(results), AXIS),
         ),

@@ -22,9 +22,9 @@ from functools import partial
 import numpy as np
 
 from experiments import cli
-from experiments.source import cited, reported, told
+from experiments.source import as_printed, cited, reported, told
 from jaxreg.claims import Measure, Trend, compare
-from jaxreg.measures import fluctuation, held_at, steps_to_train, value_labels
+from jaxreg.measures import fluctuation, held_at, steps_to_train, value_labels, with_divergence
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
@@ -95,22 +95,23 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     chosen, where = _one_line(results)
     comparison = compare(results, REPORTED)
     printed = comparison[comparison["variable"] == "final_test_accuracy"]
-    steps = steps_to_train(results, TRAINED)
+    steps = with_divergence(steps_to_train(results, TRAINED), results)
+    accuracy = figures.value_against(results, "learning_rate", reported=printed)
     return [
         ReportFigure(
             "fig36_test_loss",
-            "Test loss against steps, all settings in one plot (the source's figure 36).",
+            "Test loss against steps at all settings (the source's figure 36).",
             figures.curves(results, "test_loss", log_y=True),
         ),
         ReportFigure(
             "fig36_test_accuracy",
-            "Test accuracy against steps, all settings in one plot (the source's figure 36).",
+            "Test accuracy against steps at all settings (the source's figure 36).",
             figures.curves(results, "test_accuracy"),
         ),
         ReportFigure(
             "accuracy_against_learning_rate",
-            "Final test accuracy against learning rate, with the numbers that the source prints.",
-            figures.value_against(results, "learning_rate", reported=printed if len(printed) else None),
+            f"Test accuracy after the last step against learning rate{as_printed(accuracy)}.",
+            accuracy,
         ),
         ReportFigure(
             "steps_against_learning_rate",
@@ -121,7 +122,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
         ReportFigure(
             "fig29_35_each_rate",
             f"Loss and accuracy against steps, a column for each learning rate{where} (the source's figures 29-35).",
-            figures.panels(chosen, "learning_rate"),
+            figures.panels(chosen, "learning_rate", log_y=True),
         ),
     ]
 

@@ -50,6 +50,7 @@ from jaxreg.measures import (
     steps_taken,
     time_alone,
     time_per_member,
+    with_divergence,
 )
 from jaxreg.measures.summary import best_of_each, member_dims
 from jaxreg.nn.regularisers import REGULARISERS
@@ -241,7 +242,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
             ReportFigure(
                 "error_against_strength",
                 "Test error after the last step against the strength of each penalty.",
-                figures.strengths(final_test_error(results).sel({"method": penalised})),
+                figures.strengths(with_divergence(final_test_error(results), results).sel({"method": penalised})),
             )
         )
     if "surface" in results and len(swept) <= 1:

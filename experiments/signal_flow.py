@@ -49,6 +49,7 @@ from jaxreg.measures import (
     value_labels,
     verdict_codes,
     weight_change,
+    with_divergence,
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
@@ -212,7 +213,7 @@ def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
     """Verdicts over the axis and training; of several axes, over settings and layers at the last check."""
     from jaxreg.reporting import figures
 
-    diagnosis = results["diagnosis"]
+    diagnosis = with_divergence(results["diagnosis"], results)
     axes = setting_dims(diagnosis)
     if len(axes) < 2:
         over = axes[0] if axes else "layer"
@@ -274,7 +275,7 @@ def _histograms(results: xr.Dataset, where: str) -> list[ReportFigure]:
             f"Weights, biases, activations and gradients of each layer along training at {AXIS}={shown}"
             f"{where.replace(' at ', ', ')}{named}."
         )
-        title = f"Histograms at {AXIS} = {shown}"
+        title = f"Histograms at an initial variance of {shown}"
         drawn.append(ReportFigure(name, caption, figures.layer_histograms(settings.isel({AXIS: i}), title=title)))
     return drawn
 

@@ -9,10 +9,13 @@ import csv
 import functools
 import importlib.resources
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxreg.claims import Reported
 from jaxreg.slow_imports import xr
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # slow to import
 
 STUDIES = {
     "000": "the study of training a small network (report 000)",
@@ -90,3 +93,10 @@ def reported(
         note=row.note,
         fitted=fitted,
     )
+
+
+def as_printed(figure: Figure) -> str:
+    """Of a figure that shows numbers of the source what a caption says of them, else nothing."""
+    from jaxreg.reporting.figures.style import shows  # slow to import
+
+    return ", with the numbers that the source prints" if shows(figure, "reported by the source") else ""

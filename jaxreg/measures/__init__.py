@@ -26,6 +26,7 @@ from jaxreg.measures.learning import (
     steps_to_train,
     time_alone,
     time_per_member,
+    with_divergence,
 )
 from jaxreg.measures.noise import expected_fluctuation, fluctuation, noise_scale, roughness
 from jaxreg.measures.patience import (
@@ -117,4 +118,5 @@ __all__ = [
     "value_labels",
     "verdict_codes",
     "weight_change",
+    "with_divergence",
 ]

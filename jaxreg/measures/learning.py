@@ -26,6 +26,7 @@ def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray
             description=f"steps to the first check with test accuracy >= {threshold:g}",
             threshold=threshold,
             resolution=checked_every(results),
+            long_name=f"steps to a test accuracy of {threshold:g}",
         )
     )
 
@@ -41,6 +42,15 @@ def checked_every(results: xr.Dataset) -> str:
         return ""
     least, most = int(apart.min()), int(apart.max())
     return f"checked every {least if least == most else f'{least} to {most}'} steps"
+
+
+def with_divergence(values: xr.DataArray, results: xr.Dataset) -> xr.DataArray:
+    """The same values with the coordinate `diverged_step`, by which figures tell a member that diverged from a gap.
+
+    A value of several members, such as the best of an axis, is of one that diverged where all of them did.
+    """
+    step = results["diverged_step"]
+    return values.assign_coords(diverged_step=step.min([dim for dim in step.dims if dim not in values.dims]))
 
 
 def best_value(results: xr.Dataset, axis: str) -> xr.DataArray:

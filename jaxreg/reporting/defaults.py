@@ -23,6 +23,7 @@ def answer_of(study: Study, results: xr.Dataset) -> str:
 def default_figures(results: xr.Dataset) -> list[ReportFigure]:
     """Test loss and accuracy along training; final test accuracy against each axis, over two, or over seeds."""
     from jaxreg.reporting import figures  # slow to import, too
+    from jaxreg.reporting.figures.words import axis_words
 
     drawn = [
         ReportFigure(
@@ -33,12 +34,13 @@ def default_figures(results: xr.Dataset) -> list[ReportFigure]:
         ),
     ]
     for axis in setting_dims(results):
-        caption = f"Test accuracy after the last step against {axis}."
+        caption = f"Test accuracy after the last step against {axis_words(axis)}."
         drawn.append(ReportFigure(f"accuracy_against_{axis}", caption, figures.value_against(results, axis)))
-    if not setting_dims(results) and results.sizes["seed"] >= MANY_SEEDS:
+    trained = int((results["diverged_step"] < 0).sum())
+    if not setting_dims(results) and results.sizes["seed"] >= MANY_SEEDS and trained > 1:
         caption = "Test accuracy after the last step: what the seed alone changes."
         drawn.append(ReportFigure("accuracy_over_seeds", caption, figures.spread(results)))
     if len(axes := setting_dims(results["diverged_step"])) == 2:
-        caption = f"Test accuracy after the last step over {axes[0]} and {axes[1]}."
+        caption = f"Test accuracy after the last step over {axis_words(*axes)}."
         drawn.append(ReportFigure("accuracy_map", caption, figures.heat_map(results, "final_test_accuracy", *axes)))
     return drawn

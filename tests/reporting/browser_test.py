@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from jaxreg.reporting.animations import gif
 from jaxreg.reporting.comparison import write_comparison
-from tests.reporting.pages import make_report, make_run
+from jaxreg.study import ReportFigure
+from tests.reporting.pages import a_figure, make_report, make_run
 from tests.synthetic import make_results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -42,7 +47,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     make_report(folder, results=results)
     runs = [make_run("first", "--momentum=0\n"), make_run("second", "--momentum=0.9\n", gain=0.01, seeds=3)]
     write_comparison(folder / "comparison.html", [*runs, make_run("third", diverged=2)])
-    return {name: folder / f"{name}.html" for name in PAGES}
+    animated = folder / "animated"
+    animated.mkdir()
+    frames = [Image.new("RGB", (400, 300), colour) for colour in ("white", "black")]
+    make_report(animated, figures=[ReportFigure("moving", "From check to check.", a_figure(), moving=gif(frames))])
+    return {name: folder / f"{name}.html" for name in PAGES} | {"animated": animated / "report.html"}
 
 
 @pytest.fixture
@@ -218,6 +227,41 @@ def test_the_keyboard_begins_at_the_skip_link(show: Open, name: str) -> None:
     assert page.evaluate(focused) == ["skip", True]
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
+
+
+@pytest.mark.parametrize(
+    ("media", "motion", "shown"),
+    [("screen", "no-preference", "gif"), ("screen", "reduce", "svg+xml"), ("print", "no-preference", "svg+xml")],
+)
+def test_paper_and_readers_who_want_it_still_see_the_end_of_an_animation(
+    show: Open, media: str, motion: str, shown: str
+) -> None:
+    page = show("animated")
+    page.emulate_media(media=media, reduced_motion=motion)
+    (seen,) = [image for image in page.locator("figure img").all() if image.is_visible()]
+    assert seen.get_attribute("src").startswith(f"data:image/{shown};")
+    assert seen.get_attribute("alt").startswith("Plot: ")
+
+
+def brightness(page: Any) -> float:
+    """That of the background of a figure as it is shown, from 0 to 255."""
+    with Image.open(io.BytesIO(page.locator("figure .card").first.screenshot())) as image:
+        grey = np.asarray(image.convert("L"))
+    return float(np.bincount(grey.ravel()).argmax())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "media", "dark"), [("light", "screen", 0), ("dark", "screen", 1), ("dark", "print", 0)]
+)
+def test_a_dark_page_has_dark_figures_and_paper_is_white(show: Open, scheme: str, media: str, dark: int) -> None:
+    page = show("report", scheme=scheme)
+    page.emulate_media(media=media, color_scheme=scheme)
+    assert (brightness(page) < 40) if dark else (brightness(page) > 240)
+
+
+def test_a_figure_fits_on_a_phone(show: Open) -> None:
+    for card in show("report", PHONE).locator("figure .card").all():
+        assert card.evaluate("card => card.scrollWidth <= card.clientWidth")
 
 
 def test_paper_shows_what_the_screen_folds(show: Open) -> None:

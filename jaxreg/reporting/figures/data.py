@@ -1,4 +1,4 @@
-"""Data as they are drawn: `values`, their mean, low, high and n over the seeds that did not diverge, and `diverged`."""
+"""Data as they are drawn: `values`, mean, low, high and n over seeds that did not diverge; which did, or never end."""
 
 from __future__ import annotations
 
@@ -91,12 +91,17 @@ def _with_interval(values: xr.DataArray, results: xr.Dataset, name: str) -> xr.D
     if "diverged_step" in results:
         diverged = results["diverged_step"] >= 0
     diverged = diverged.any([dim for dim in diverged.dims if dim not in values.dims or dim in ("step", "check")])
-    censored = (values == np.inf).any("seed")
+    if "threshold" in values.attrs:  # a member that reached it before it diverged counts
+        diverged = diverged & ~np.isfinite(values)
+    censored = ((values == np.inf) & ~diverged).any("seed")
     interval = mean_interval(values.where(~diverged & ~censored), within=within)
-    data = interval.assign(values=values, diverged=diverged).transpose(*values.dims, missing_dims="ignore")
+    data = interval.assign(values=values, diverged=diverged, censored=censored).transpose(
+        *values.dims, missing_dims="ignore"
+    )
     dims = set(setting_dims(values))
     return data.drop_vars(
-        [name for name, c in data.coords.items() if not (c.dims and set(c.dims) <= dims)], errors="ignore"
+        [name for name, c in data.coords.items() if not (c.dims and set(c.dims) <= dims) or name == "diverged_step"],
+        errors="ignore",
     )
 
 
