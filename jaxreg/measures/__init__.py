@@ -28,6 +28,7 @@ from jaxreg.measures.learning import (
     time_alone,
     time_per_member,
     up_to_now,
+    with_divergence,
 )
 from jaxreg.measures.noise import expected_fluctuation, fluctuation, noise_scale, roughness
 from jaxreg.measures.patience import (
@@ -121,4 +122,5 @@ __all__ = [
     "value_labels",
     "verdict_codes",
     "weight_change",
+    "with_divergence",
 ]

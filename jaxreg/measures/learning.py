@@ -13,7 +13,8 @@ from jaxreg.slow_imports import xr
 def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray:
     """Steps to the first check with test accuracy >= threshold, […, seed]; never is +inf (censored, ranked last).
 
-    A member that diverged counts by what it reached before. `attrs["threshold"]` keeps the threshold.
+    A member that diverged counts by what it reached before. `attrs["threshold"]` keeps the threshold, and
+    `attrs["resolution"]` says how often it was looked: "checked every 50 steps".
     """
     reached = results["test_accuracy"] >= threshold
     steps = results["check_step"].where(reached).min("check").fillna(np.inf)
@@ -24,8 +25,32 @@ def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray
             units="steps",
             description=f"steps to the first check with test accuracy >= {threshold:g}",
             threshold=threshold,
+            resolution=checked_every(results),
+            long_name=f"steps to a test accuracy of {threshold:g}",
         )
     )
+
+
+def checked_every(results: xr.Dataset) -> str:
+    """How far apart the checks are, which is how exactly a step can be known that is read off them.
+
+    "checked every 50 steps", or "checked every 10 to 50 steps" where settings differ; "" of fewer than two checks.
+    """
+    steps = results["check_step"].transpose(..., "check").values
+    apart = np.diff(steps, axis=-1)[..., :1].astype(float)
+    if not (apart := apart[np.isfinite(apart)]).size:
+        return ""
+    least, most = int(apart.min()), int(apart.max())
+    return f"checked every {least if least == most else f'{least} to {most}'} steps"
+
+
+def with_divergence(values: xr.DataArray, results: xr.Dataset) -> xr.DataArray:
+    """The same values with the coordinate `diverged_step`, by which figures tell a member that diverged from a gap.
+
+    A value of several members, such as the best of an axis, is of one that diverged where all of them did.
+    """
+    step = results["diverged_step"]
+    return values.assign_coords(diverged_step=step.min([dim for dim in step.dims if dim not in values.dims]))
 
 
 def best_value(results: xr.Dataset, axis: str) -> xr.DataArray:

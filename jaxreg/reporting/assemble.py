@@ -15,7 +15,7 @@ from jaxreg.errors import RunFolderError
 from jaxreg.files import new_folder, read_text, write_bytes_atomically
 from jaxreg.measures import up_to_now
 from jaxreg.reporting import figures, page
-from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.reporting.defaults import answer_of, default_figures
 from jaxreg.reporting.interactive import curves_if_none
 from jaxreg.reporting.networks import network_figures
 from jaxreg.runs.folder import SO_FAR, read_finished, read_flags, results_file
@@ -56,7 +56,7 @@ def write_report(
     if not goes_on:
         drawn += network_figures(results, folder)
     drawn += curves_if_none(drawn, results)
-    answer, judgements = (study.answer or default_answer)(results), judge(study.claims, results)
+    answer, judgements = answer_of(study, results), judge(study.claims, results)
     comparison = compare(results, study.reported) if study.reported else None
     if keep_figures:
         _refuse_loss(folder, study, drawn)

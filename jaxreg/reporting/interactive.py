@@ -23,18 +23,18 @@ from jaxreg.reporting.figures.drawn import curves_of
 from jaxreg.reporting.figures.style import evenly
 from jaxreg.reporting.figures.words import (
     axis_labels,
+    axis_title,
+    axis_words,
     capital,
     diverged_counts,
     diverged_note,
     replicates_note,
-    words,
 )
 from jaxreg.study import ReportFigure
 
 MAX_PAGE_BYTES = 5_000_000
-ELSE_BYTES = (
-    1_000_000  # of a page, besides figures and their charts: Vega takes half of it, tables the most of the rest
-)
+# Of a page, besides figures and charts: Vega takes 0.53 MB, tables most of the rest.
+ELSE_BYTES = 1_300_000
 MAX_CHARTS = 4  # of a page
 MAX_LINES = 200  # of a chart, each of which has an entry in its legend
 MAX_POINTS = 200  # along a line
@@ -128,7 +128,7 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
     mean, low, high, n, at = (_by_setting(data, name, along) for name in ("mean", "low", "high", "n", "position"))
     shared = bool((np.nan_to_num(at) == np.nan_to_num(at[:1])).all())
     lines = [
-        {"label": labels[i] or words(drawn.variable), "note": notes[i].strip()}
+        {"label": labels[i] or drawn.y_label, "note": notes[i].strip()}
         | {"colour": key.colours[i], "dash": _DASHES[key.styles[i]], "n": _counts(n[i])}
         | {"mean": _numbers(mean[i]), "low": _numbers(low[i]), "high": _numbers(high[i])}
         | ({} if shared else {"at": _numbers(at[i])})
@@ -139,15 +139,15 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
     return {
         "title": " ".join(figure.get_suptitle().split()),
         "notes": capital("; ".join(filter(None, remarks))),
-        "name": capital(words(drawn.variable)),
+        "name": capital(drawn.y_label.partition(" (")[0]),
         "description": alternative,
-        "heading": ", ".join(names) or "setting",
-        "x": {"label": axes.get_xlabel(), "domain": list(map(float, axes.get_xlim()))},
+        "heading": axis_title(*names) or "setting",
+        "x": {"label": drawn.x_label, "domain": list(map(float, axes.get_xlim()))},
         "y": {
-            "label": axes.get_ylabel().replace(" (fraction)", ""),  # its ticks are in percent
+            "label": drawn.y_label.removesuffix(" (%)"),  # which its ticks say
             "domain": list(map(float, axes.get_ylim())),
             "log": axes.get_yscale() == "log",
-            "percent": drawn.variable.endswith("accuracy"),
+            "percent": drawn.is_share,
         },
         "has_interval": data.sizes["seed"] > 1,
         "at": _numbers(at[0]) if shared else None,
@@ -158,7 +158,7 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
 
 def _measured(values: xr.DataArray, along: str) -> np.ndarray:
     """The points at which any member has a value: a run that goes on has none at later ones. All, where none has."""
-    known = np.isfinite(values).any([dim for dim in values.dims if dim != along]).values
+    known = np.isfinite(values.values).any(tuple(i for i, dim in enumerate(values.dims) if dim != along))
     return np.flatnonzero(known | ~known.any())
 
 
@@ -223,7 +223,7 @@ def side_by_side(results: xr.Dataset, table: pd.DataFrame) -> dict[str, Any] | N
         choices = list(dict.fromkeys(values))
         if pd.api.types.is_numeric_dtype(table[name]):
             choices.sort()
-        axes.append({"label": name, "choices": value_labels(choices)})
+        axes.append({"label": axis_words(name), "choices": value_labels(choices, 3)})
         columns.append([choices.index(value) for value in shown[name].tolist()])
     for quantity, label in OUTCOMES.items():
         reached = shown[f"{quantity}_mean"].to_numpy(np.float64)
@@ -254,7 +254,7 @@ def importance(results: xr.Dataset) -> dict[str, Any] | None:
     for axis in axes:
         at = [share.sel(axis=axis) if axis in share["axis"] else None for share in shares.values()]
         cells = [_share(part, name) for part in at for name in ("main", "total")]
-        rows.append({"name": ", ".join(axis_labels(results[["diverged_step"]], (axis,))[0]), "cells": cells})
+        rows.append({"name": axis_words(*axis_labels(results[["diverged_step"]], (axis,))[0]), "cells": cells})
     together = [cell for share in shares.values() for cell in (_share(share, "interaction"), None)]
     rows.append({"name": "axes together, none by itself", "cells": together})
     columns = [(f"{label}, by itself", f"{label}, in all") for label in shares]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -15,6 +17,8 @@ from jaxreg.measures import (
     time_per_member,
     up_to_now,
 )
+from jaxreg.measures.learning import checked_every
+from jaxreg.measures.patience import best_step
 from tests.synthetic import make_results
 
 
@@ -144,3 +148,23 @@ def test_up_to_now_ends_are_those_of_the_last_check_so_far() -> None:
     assert now["final_test_loss"][1:].isnull().all()
     assert now["final_test_loss"].attrs == ended["final_test_loss"].attrs
     assert up_to_now(ended).identical(ended)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([0, 50, 100, 120], "checked every 50 steps"),  # the last check comes after the last step, whenever that is
+        ([[0, 50, 100], [0, 10, 20]], "checked every 10 to 50 steps"),
+        ([[0, 50, 100], [0, 50, np.nan]], "checked every 50 steps"),
+        ([0], ""),
+    ],
+)
+def test_how_far_apart_checks_are(steps: Any, words: str) -> None:
+    dims = ("num_steps", "check")[-np.ndim(steps) :]
+    assert checked_every(xr.Dataset(coords={"check_step": (dims, steps)})) == words
+
+
+def test_steps_that_are_read_off_checks_say_how_exactly_they_are_known() -> None:
+    results = make_results(eval_every=25)
+    assert steps_to_train(results).attrs["resolution"] == "checked every 25 steps"
+    assert best_step(results).attrs["resolution"] == "checked every 25 steps"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
 from jaxreg.reporting import figures
+from jaxreg.reporting.animations import gif
 from jaxreg.reporting.comparison import write_comparison
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure
-from tests.reporting.pages import make_report, make_run
+from tests.reporting.pages import a_figure, make_report, make_run
 from tests.synthetic import make_results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -59,7 +63,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory, sweep: xr.Dataset) -> dict[s
     (folder / "sweep").mkdir()
     make_report(folder / "sweep", results=sweep, figures=drawn)
     (folder / "sweep" / "report.html").rename(folder / "sweep.html")
-    return {name: folder / f"{name}.html" for name in PAGES}
+    animated = folder / "animated"
+    animated.mkdir()
+    frames = [Image.new("RGB", (400, 300), colour) for colour in ("white", "black")]
+    make_report(animated, figures=[ReportFigure("moving", "From check to check.", a_figure(), moving=gif(frames))])
+    return {name: folder / f"{name}.html" for name in PAGES} | {"animated": animated / "report.html"}
 
 
 @pytest.fixture
@@ -171,11 +179,17 @@ def test_the_comparison_sorts_text_and_numbers(show: Open) -> None:
     assert column(page, "results", "seeds") == (["3", "5", "5"], "ascending")
 
 
-def test_question_answer_and_verdicts_are_in_the_first_screen(show: Open) -> None:
+def test_question_answer_and_the_count_of_verdicts_are_in_the_first_screen_and_the_figure_begins_there(
+    show: Open,
+) -> None:
     page = show("report")
-    parts = page.locator(".question, .answer, .claims .verdict, .claims .statement, .claims .reason").all()
-    assert len(parts) > 10
-    assert all(part.bounding_box()["y"] + part.bounding_box()["height"] <= DESKTOP[1] for part in parts)
+    parts = page.locator(".question, .answer, .tally .verdict, .main-figure .card").all()
+    assert len(parts) == 1 + 2 + 3 + 1
+    ends = [part.bounding_box()["y"] + part.bounding_box()["height"] for part in parts]
+    assert all(end <= DESKTOP[1] for end in ends[:-1])
+    assert parts[-1].bounding_box()["y"] < DESKTOP[1] / 2
+    statements = page.locator(".claims .statement").all()
+    assert all(ends[-1] < statement.bounding_box()["y"] for statement in statements)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -232,6 +246,41 @@ def test_the_keyboard_begins_at_the_skip_link(show: Open, name: str) -> None:
     assert page.evaluate("document.activeElement.id") == "main"
 
 
+@pytest.mark.parametrize(
+    ("media", "motion", "shown"),
+    [("screen", "no-preference", "gif"), ("screen", "reduce", "svg+xml"), ("print", "no-preference", "svg+xml")],
+)
+def test_paper_and_readers_who_want_it_still_see_the_end_of_an_animation(
+    show: Open, media: str, motion: str, shown: str
+) -> None:
+    page = show("animated")
+    page.emulate_media(media=media, reduced_motion=motion)
+    (seen,) = [image for image in page.locator("figure img").all() if image.is_visible()]
+    assert seen.get_attribute("src").startswith(f"data:image/{shown};")
+    assert seen.get_attribute("alt").startswith("Plot: ")
+
+
+def brightness(page: Any) -> float:
+    """That of the background of a figure as it is shown, from 0 to 255."""
+    with Image.open(io.BytesIO(page.locator("figure .card").first.screenshot())) as image:
+        grey = np.asarray(image.convert("L"))
+    return float(np.bincount(grey.ravel()).argmax())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "media", "dark"), [("light", "screen", 0), ("dark", "screen", 1), ("dark", "print", 0)]
+)
+def test_a_dark_page_has_dark_figures_and_paper_is_white(show: Open, scheme: str, media: str, dark: int) -> None:
+    page = show("report", scheme=scheme)
+    page.emulate_media(media=media, color_scheme=scheme)
+    assert (brightness(page) < 40) if dark else (brightness(page) > 240)
+
+
+def test_a_figure_fits_on_a_phone(show: Open) -> None:
+    for card in show("report", PHONE).locator("figure .card").all():
+        assert card.evaluate("card => card.scrollWidth <= card.clientWidth")
+
+
 def test_paper_shows_what_the_screen_folds(show: Open) -> None:
     page = show("report")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -278,7 +327,7 @@ def test_pointing_at_a_curve_tells_its_value_with_interval_and_n(show: Open, swe
     stage.hover()
     tip = stage.locator(".tip")
     setting, value, place = tip.locator("div").all_text_contents()
-    rate, init, momentum = setting.removeprefix("learning_rate, init, momentum: ").split(", ")
+    rate, init, momentum = setting.removeprefix("learning rate, initial scheme, momentum: ").split(", ")
     at = {"learning_rate": float(rate), "init": init, "momentum": float(momentum)}
     check = sweep["check_step"].values.tolist().index(int(place.removeprefix("after ").removesuffix(" steps")))
     sound = sweep["test_loss"].where(sweep["diverged_step"] < 0)
@@ -372,11 +421,11 @@ def test_sliders_filter_too_and_together(show: Open) -> None:
     page = show("sweep")
     status, part = page.locator(SETTINGS).get_by_role("status"), page.locator(SETTINGS)
     part.locator("summary").click()
-    for label, key, left in (("learning_rate, from", "End", 4), ("momentum, to", "Home", 2)):
+    for label, key, left in (("learning rate, from", "End", 4), ("momentum, to", "Home", 2)):
         part.get_by_role("slider", name=label).focus()
         page.keyboard.press(key)
         assert status.text_content() == f"{left} of 8 settings"
-    assert part.get_by_role("slider", name="learning_rate, from").get_attribute("aria-valuetext") == "1"
+    assert part.get_by_role("slider", name="learning rate, from").get_attribute("aria-valuetext") == "1"
     part.get_by_role("button", name="Show all settings").click()
     assert status.text_content() == "8 of 8 settings"
     assert quiet(page)

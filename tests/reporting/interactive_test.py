@@ -18,6 +18,7 @@ from tests.reporting.pages import a_figure, make_report
 from tests.synthetic import make_results
 
 THREE: dict[str, list[Any]] = {"learning_rate": [0.1, 1.0], "init": ["normal", "he"], "momentum": [0.0, 0.5, 0.9]}
+IN_WORDS = ("learning rate", "initial scheme", "momentum")
 
 
 def charted(results: xr.Dataset, variable: str = "test_loss", **options: Any) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def test_a_chart_holds_the_numbers_that_the_figure_draws() -> None:
     assert chart["at"] == results["check_step"].values.tolist()
     assert chart["y"]["log"]
     assert chart["y"]["domain"] == list(figure.axes[0].get_ylim())
-    assert chart["title"] == "Test loss for each learning_rate"
+    assert chart["title"] == "Test loss for each learning rate"
     assert chart["notes"].startswith("Mean of 4 seeds, band: 95 % t interval, below n = 5 only if values are normal")
     (lost,) = chart["lost"]
     member = results["test_loss"].isel(learning_rate=1, seed=0).values
@@ -140,7 +141,7 @@ def test_settings_stand_side_by_side_from_three_axes_on() -> None:
     results = make_results(axes=THREE, seeds=3, num_checks=3)
     settings, table = beside(results), summary(results)
     assert [axis["label"] for axis in settings["axes"]] == [
-        *THREE,
+        *IN_WORDS,
         "validation accuracy",
         "test accuracy",
         "validation loss",
@@ -184,7 +185,7 @@ def test_importance_is_a_table_with_what_it_rests_on() -> None:
         "validation loss, by itself",
         "validation loss, in all",
     )
-    assert [row["name"] for row in shares["rows"]] == [*THREE, "axes together, none by itself"]
+    assert [row["name"] for row in shares["rows"]] == [*IN_WORDS, "axes together, none by itself"]
     cell = shares["rows"][0]["cells"][0]  # the rate alone decides how fast the made-up losses fall
     assert cell["value"] > 98
     assert re.fullmatch(r"\d+\u00a0% \(\d+ to 100\)", cell["text"])
@@ -223,7 +224,7 @@ def test_zipped_axes_count_as_one_and_are_both_named() -> None:
     )
     shares = interactive.importance(results)
     assert shares is not None
-    assert [row["name"] for row in shares["rows"][:2]] == ["learning_rate, batch_size", "init"]
+    assert [row["name"] for row in shares["rows"][:2]] == ["learning rate and batch size", "initial scheme"]
 
 
 def test_vega_is_what_its_makers_published() -> None:

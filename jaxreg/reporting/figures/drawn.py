@@ -19,11 +19,16 @@ class Curves:
       data: what `curve_data` gives: `mean`, `low`, `high`, `n` [..., point], and so on.
       key: colour and line style of each setting, last dimension fastest.
       variable: the name of what is drawn.
+      x_label, y_label: what stands at the axes.
+      is_share: whether the quantity is a share, which is shown in per cent.
     """
 
     data: xr.Dataset
     key: Key
     variable: str
+    x_label: str
+    y_label: str
+    is_share: bool
 
 
 _DRAWN: weakref.WeakKeyDictionary[Figure, Curves] = weakref.WeakKeyDictionary()
