@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -134,14 +135,15 @@ def stopping_cost(results: xr.Dataset, patience: Sequence[int], *, title: str | 
         axes.axhline(0, color=GREY, linewidth=1.0, label="_zero")
         for part, (shift, label, colour) in _OTHERS.items():
             draw(axes, scale * (stops[f"kept_{name}"] - results[f"{part}_{name}"]), shift, label, colour)
-        axes.set_ylabel(f"change in {quantity_words(name)} ({units})")
+        axes.set_ylabel(textwrap.fill(f"change in {quantity_words(name)} ({units})", 26))
     for axes in panels:
         axes.set_xticks(at, [value_label(each) for each in patience])
         axes.set(xlim=(-0.5, len(patience) - 0.5), xlabel="patience (checks)")
     panels[2].legend(title="what is kept, minus\nwhat there is", **_BESIDE)
-    never = int((stops["stopped_check"] < 0).sum())
+    counting = (stops["diverged_step"] < 0).broadcast_like(stops["stopped_check"])
+    never = int((counting & (stops["stopped_check"] < 0)).sum())
     notes = [replicates_note(data, "bars"), "dots: single seeds" if results.sizes["seed"] > 1 else ""]
-    notes += [f"{never} of {stops['stopped_check'].size} never stop" if never else "", diverged_note(data)]
+    notes += [f"{never} of {int(counting.sum())} never stop" if never else "", diverged_note(data)]
     set_title(figure, title or "What early stopping saves and gives up", notes)
     return figure
 

@@ -39,8 +39,8 @@ def is_logarithmic(values: Any) -> bool:
 
 
 def plain(number: float) -> str:
-    """A number as a tick shows it: 0.01, 200, 100k, 2M, 10⁻⁵."""
-    if abs(number) >= 1e5:
+    """A number as a tick shows it: 0.01, 200, 100k, 2M, 10⁷, 10⁻⁵."""
+    if 1e5 <= abs(number) < 1e7:
         return EngFormatter(sep="")(number)
     mantissa, _, power = f"{number:g}".partition("e")
     if power:

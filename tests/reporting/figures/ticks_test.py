@@ -131,6 +131,7 @@ def test_given_ticks_give_way_to_zero_and_to_the_largest() -> None:
         (200, "200"),
         (100_000, "100k"),
         (2e6, "2M"),
+        (1e9, "10⁹"),
         (1e-5, "10⁻⁵"),
         (-2e-6, "\u22122\u00d710⁻⁶"),
         (0, "0"),
