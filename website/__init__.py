@@ -1,4 +1,4 @@
-"""The documentation as a site: its pages are assembled from the repository, built by Zensical, and every link is followed.
+"""The documentation as a site: pages assembled from the repository, built by Zensical, and every link followed.
 
 `python -m website` builds it (`pip install -c constraints.txt -e '.[docs]'`). The pictures of the gallery and of the
 experiments are kept in docs/pictures; `python -m website.gallery` and `python -m website.experiments` make them anew.

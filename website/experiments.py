@@ -1,25 +1,24 @@
 """A page for each experiment: question, result and figures.
 
-The words are those of the docstring of its module, the figures those of its small run. `python -m website.experiments`
-trains the small runs and keeps their figures in docs/pictures/experiments; `--runs=FOLDER` takes finished runs, NAME in
-FOLDER, where there are such.
+The words are those of the docstring of its module, the figures those of its small run: `python -m website.experiments`
+draws them anew into docs/pictures/experiments, `python -m website.experiments NAME ...` only those of NAME.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import importlib
 import json
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.catalogue import FLAGFILES, names, on_digits
-from website.pictures import PICTURES, keep
+from website.pictures import keep
+from website.places import PICTURES
+from website.runs import finished, small_flagfile
 
 KEPT = PICTURES / "experiments"
 FIGURES_OF_A_PAGE = 4  # the first that a study draws
@@ -36,7 +35,9 @@ _HEADINGS = {
     "Command": "Run it",
 }
 _PART = re.compile(rf"^({'|'.join(_HEADINGS)})(?: (on [^:]*|\([^)]*\)))?[:,]\s*", re.MULTILINE)
-_CODE = re.compile(r"(?<![\w`/.^-])(--[\w-]+(?:=[^\s:;]*[^\s,:;.])?|[\w./]+\.(?:cfg|py|md|csv)\b|[a-z]\w*_[\w]+|\w\^\d\b)")
+_CODE = re.compile(
+    r"(?<![\w`/.^-])(--[\w-]+(?:=[^\s:;]*[^\s,:;.])?|[\w./]+\.(?:cfg|py|md|csv)\b|[a-z]\w*_[\w]+|\w\^\d\b)"
+)
 
 
 def experiment_page(name: str) -> str:
@@ -52,11 +53,6 @@ def experiment_page(name: str) -> str:
         if part == "Expected":
             lines.append(_figures(name))
     return "\n\n".join(line for line in lines if line) + "\n"
-
-
-def small_flagfile(name: str) -> Path:
-    """The flagfile of the run whose figures are shown: on digits, or the experiment's own where it downloads nothing."""
-    return on_digits(name) or FLAGFILES / f"{name}.cfg"
 
 
 def keep_figures(name: str, run: Path) -> None:
@@ -80,18 +76,15 @@ def _parts(text: str) -> dict[str, str]:
     parts: dict[str, str] = {}
     for part, following in zip(found, [*found[1:], None], strict=True):
         body = text[part.end() : following.start() if following else len(text)].strip()
-        note = f"{_capital(part[2].strip('()'))}:\n\n" if part[2] else ""
-        parts[part[1]] = note + _capital(body)
+        parts[part[1]] = (f"{part[2].strip('()')}:\n\n" if part[2] else "") + body
     parts["Command"], _, notes = parts["Command"].partition("\n\n")
     return parts | ({"Notes": notes} if notes else {})
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _paragraphs(text: str) -> str:
-    return "\n\n".join(_in_markdown(" ".join(paragraph.split())) for paragraph in text.split("\n\n"))
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    begun = [text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text for text in paragraphs]
+    return "\n\n".join(map(_in_markdown, begun))
 
 
 def _in_markdown(text: str) -> str:
@@ -116,8 +109,8 @@ def _commands(text: str) -> str:
     """Command lines as blocks of code, what is said between them as text."""
     blocks = []
     for line in map(str.strip, text.splitlines()):
-        is_command = line.lower().startswith("python ")
-        blocks.append(f"```bash\n{line.lower()}\n```" if is_command else _in_markdown(line))
+        is_command = line.startswith("python ")
+        blocks.append(f"```bash\n{line}\n```" if is_command else _in_markdown(line))
     return "\n\n".join(blocks)
 
 
@@ -141,24 +134,11 @@ def _figures(name: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the pictures of all experiments anew, or of those that are named."""
-    from experiments import cli
-
-    parser = argparse.ArgumentParser(prog="python -m website.experiments", description=__doc__)
-    parser.add_argument("names", nargs="*", default=names(), help="experiments; all by default")
-    parser.add_argument("--runs", type=Path, help="a folder with finished runs of the small versions, by name")
-    given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        for name in given.names:
-            run = (given.runs or Path(folder)) / name
-            if not (run / "results.nc").exists():
-                study = importlib.import_module(f"experiments.{name}").STUDY
-                flags = [f"--flagfile={small_flagfile(name)}", f"--workdir={run}", "--report=false", "--tensorboard=false"]
-                if failed := cli.main(study, [name, *flags]):
-                    return failed
-            keep_figures(name, run)
-            print(f"{KEPT / name}")
+    for name in arguments or names():
+        keep_figures(name, finished(name, name))
+        print(KEPT / name)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

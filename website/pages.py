@@ -1,7 +1,7 @@
 """The pages of the site, laid out as in the repository, so that a link which works there works here.
 
-Most are the Markdown files themselves. Made here are the reference, a page for each public module, which mkdocstrings
-fills from the docstrings, and a page for each experiment, from the docstring of its module and its kept pictures.
+Most are the Markdown files themselves. Made here are the reference, a page for each public module, and a page for each
+experiment.
 """
 
 from __future__ import annotations
@@ -14,20 +14,13 @@ from pathlib import Path
 from experiments.catalogue import names
 from website.experiments import experiment_page
 from website.formulas import with_formulas
+from website.places import ASSETS, PICTURES, ROOT
+from website.reference import public_modules, reference_page
 
-ROOT = Path(__file__).parents[1]
-PAGES, HTML = ROOT / "build" / "website" / "pages", ROOT / "build" / "website" / "html"
 BESIDE = ("README.md", "BUILD.md", "CHANGELOG.md", "CONTRIBUTING.md")  # Markdown files outside docs/
-ASSETS = ROOT / "website" / "assets"
 
-_PUBLIC = re.compile(r"^\| `(jaxreg[\w.]*)` \| (.*) \|$", re.MULTILINE)  # the table of docs/architecture.md
 _LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?:#[^)\s]*)?\)")
 _BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-
-
-def public_modules() -> dict[str, str]:
-    """The public modules, each with what it holds, as docs/architecture.md lists them."""
-    return dict(_PUBLIC.findall((ROOT / "docs" / "architecture.md").read_text("utf-8")))
 
 
 def assemble(pages: Path) -> None:
@@ -40,18 +33,12 @@ def assemble(pages: Path) -> None:
             copy = pages / linked.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(linked, copy)
-    for module, holds in public_modules().items():
-        _write(pages / "docs" / "reference" / f"{module}.md", reference_page(module, holds))
+    for module in public_modules():
+        _write(pages / "docs" / "reference" / f"{module}.md", reference_page(module))
     for name in names():
         _write(pages / "docs" / "experiments" / f"{name}.md", experiment_page(name))
-    if (ROOT / "docs" / "pictures").is_dir():
-        shutil.copytree(ROOT / "docs" / "pictures", pages / "docs" / "pictures", dirs_exist_ok=True)
+    shutil.copytree(PICTURES, pages / PICTURES.relative_to(ROOT), dirs_exist_ok=True)
     shutil.copytree(ASSETS, pages / "assets", dirs_exist_ok=True)
-
-
-def reference_page(module: str, holds: str) -> str:
-    """The page of a public module: what it holds, and what mkdocstrings puts in place of the last line."""
-    return f"# `{module}`\n\nPublic: {holds}.\n\n::: {module}\n"
 
 
 def _linked_files(page: Path, text: str) -> Iterator[Path]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 _WIDTH, _COLOURS = 1080, 96  # as wide as a page is at twice the resolution of an ordinary screen, nearly
 
 
