@@ -113,7 +113,7 @@ def draw(name: str) -> Any:
     call = tree.body.pop()
     assert isinstance(call, ast.Expr), "the last line is the call"
     asked = {node.id for node in ast.walk(ast.parse(CALLS[name])) if isinstance(node, ast.Name)} & RUNS.keys()
-    known = {"jaxreg": jaxreg, "figures": figures} | {run: _results(RUNS[run]) for run in asked}
+    known = {"jaxreg": jaxreg, "figures": figures} | {run: results_of(RUNS[run]) for run in asked}
     exec(compile(tree, name, "exec"), known)
     return eval(compile(ast.Expression(call.value), name, "eval"), known)
 
@@ -123,7 +123,7 @@ def gallery_page() -> str:
     from jaxreg.reporting import figures
 
     trained = "\n".join(run.command for run in RUNS.values())
-    loaded = "\n".join(f'{name} = jaxreg.load_results("runs/{run.folder}")' for name, run in RUNS.items())
+    loaded = "\n".join(f'{name} = jaxreg.loadresults_of("runs/{run.folder}")' for name, run in RUNS.items())
     lines = [
         "# Gallery of figures",
         "<!-- made by python -m website.gallery -->",
@@ -142,10 +142,11 @@ def gallery_page() -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def _results(run: Run) -> Any:
+def results_of(run: Run) -> Any:
+    """The results of a run, which is trained unless it is there."""
     import jaxreg
 
-    return jaxreg.load_results(finished(run.folder, run.experiment, *run.flags))
+    return jaxreg.loadresults_of(finished(run.folder, run.experiment, *run.flags))
 
 
 def main(names: Sequence[str]) -> int:
