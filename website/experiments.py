@@ -21,7 +21,10 @@ from website.places import PICTURES
 from website.runs import finished, small_flagfile
 
 KEPT = PICTURES / "experiments"
-FIGURES_OF_A_PAGE = 4  # the first that a study draws
+FIGURES_OF_A_PAGE = 4  # the first that a study draws, unless others are named here
+MAIN_FIGURES = {
+    "point_cloud": ("fig1_training_loss", "fig2_validation_loss", "error_against_strength", "decision_surfaces"),
+}
 
 # Parts of a docstring, in the order of the page; a part begins a line and goes on to the next one. Paragraphs without
 # such a beginning are notes.
@@ -56,12 +59,14 @@ def experiment_page(name: str) -> str:
 
 
 def keep_figures(name: str, run: Path) -> None:
-    """Draws the first figures of a finished run and keeps them with their captions."""
+    """Draws the main figures of a finished run and keeps them with their captions."""
     from jaxreg import load_results
     from jaxreg.reporting.defaults import default_figures
 
     study = importlib.import_module(f"experiments.{name}").STUDY
-    drawn = list((study.figures or default_figures)(load_results(run)))[:FIGURES_OF_A_PAGE]
+    drawn = (study.figures or default_figures)(load_results(run))
+    main = MAIN_FIGURES.get(name) or [figure.name for figure in drawn[:FIGURES_OF_A_PAGE]]
+    drawn = [figure for figure in drawn if figure.name in main]
     folder = KEPT / name
     shutil.rmtree(folder, ignore_errors=True)
     for figure in drawn:
@@ -126,7 +131,7 @@ def _figures(name: str) -> str:
         else f"They are those of `{flagfile}`, the run above."
     )
     shown = [
-        f"![{caption}](../pictures/experiments/{name}/{figure}.png)\n\n*{caption}*"
+        f"![{figure.replace('_', ' ')}](../pictures/experiments/{name}/{figure}.png)\n\n*{_in_markdown(caption)}*"
         for figure, caption in json.loads(captions.read_text("utf-8")).items()
     ]
     return "\n\n".join(["## Figures", small, *shown])

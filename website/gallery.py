@@ -79,8 +79,8 @@ figures.weight_images(member.params[0]["weights"], (8, 8))""",
     "verdict_map": 'figures.verdict_map(variances["diagnosis"], "check", "init_variance")',
     "signal_propagation": 'figures.signal_propagation(variances, "init_variance")',
     "layer_histograms": "figures.layer_histograms(variances.sel(init_variance=1.0))",
-    "histograms_over_time": """one = variances.sel(init_variance=1.0, layer=1)
-figures.histograms_over_time(one["gradients_histogram"], ridge=True)""",
+    "histograms_over_time": """counts = variances["gradients_histogram"].sel(init_variance=1.0, layer=1)
+figures.histograms_over_time(counts, bin_edges=counts.attrs["bin_edges"], value_scale="symlog", ridge=True)""",
     "moment_ratios": """from jaxreg.theory.adam import expected_ratio
 
 ratio = adam["simulated_ratio_normal"].rename("E[v] / E[g²]")
@@ -123,7 +123,7 @@ def gallery_page() -> str:
     from jaxreg.reporting import figures
 
     trained = "\n".join(run.command for run in RUNS.values())
-    loaded = "\n".join(f'{name} = jaxreg.loadresults_of("runs/{run.folder}")' for name, run in RUNS.items())
+    loaded = "\n".join(f'{name} = jaxreg.load_results("runs/{run.folder}")' for name, run in RUNS.items())
     lines = [
         "# Gallery of figures",
         "<!-- made by python -m website.gallery -->",
@@ -146,7 +146,7 @@ def results_of(run: Run) -> Any:
     """The results of a run, which is trained unless it is there."""
     import jaxreg
 
-    return jaxreg.loadresults_of(finished(run.folder, run.experiment, *run.flags))
+    return jaxreg.load_results(finished(run.folder, run.experiment, *run.flags))
 
 
 def main(names: Sequence[str]) -> int:
