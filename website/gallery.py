@@ -90,18 +90,12 @@ figures.moment_ratios(ratio, {"1 - β₂ᵗ": expected_ratio(adam["beta2"], adam
 
 def drawing_functions() -> list[str]:
     """The public functions that return a figure."""
-    from matplotlib.figure import Figure
-
     from jaxreg.reporting import figures
 
-    functions = {name: getattr(figures, name) for name in figures.__all__}
-    returns = {
-        name: inspect.signature(function).return_annotation
-        for name, function in functions.items()
-        if inspect.isfunction(function)
-    }
-    kinds = {kind.__name__ for kind in (Figure, *Figure.__subclasses__())}
-    return [name for name, returned in returns.items() if returned in kinds]
+    functions = {name: getattr(figures, name) for name in figures.__all__ if inspect.isfunction(getattr(figures, name))}
+    return [
+        name for name, drawn in functions.items() if str(inspect.signature(drawn).return_annotation).endswith("Figure")
+    ]
 
 
 def draw(name: str) -> Any:

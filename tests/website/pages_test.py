@@ -16,7 +16,7 @@ from website.experiments import KEPT, experiment_page
 from website.formulas import with_formulas
 from website.pages import BESIDE, assemble
 from website.places import ROOT
-from website.reference import exported, public_modules, reference_page
+from website.reference import exported, left_out, public_modules, reference_page
 
 
 def entries(navigation: Any) -> Iterator[str]:
@@ -60,6 +60,14 @@ def test_the_reference_names_what_the_package_exports(module: str) -> None:
 
 def test_a_function_that_hides_its_module_is_asked_for_by_its_own_path() -> None:
     assert "::: jaxreg.reporting.figures.spread.spread\n" in reference_page("jaxreg.reporting.figures")
+
+
+def test_a_public_name_that_the_site_leaves_out_is_found(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "reference").mkdir(parents=True)
+    for module in public_modules():
+        ids = [f'<h2 id="{module}.{name}">' for name in exported(module) if f"{module}.{name}" != "jaxreg.claims.Trend"]
+        (tmp_path / "docs" / "reference" / f"{module}.html").write_text("".join(ids), "utf-8")
+    assert left_out(tmp_path) == ["jaxreg.claims.Trend is not in the reference"]
 
 
 def test_formulas_become_mathml_and_code_stays() -> None:
