@@ -51,6 +51,7 @@ from jaxreg.measures import (
     setting_dims,
     setting_label,
     validation_rise_after_l1,
+    with_divergence,
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
@@ -61,7 +62,7 @@ from jaxreg.study import ReportFigure, Study
 NONE, L2, L2_L1, L2_KL = "none", "l2", "l2+late_l1", "l2+kl"
 MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM = "max_norm", "dropout+l2", "dropout+max_norm"
 METHODS = (L2, L2_L1, L2_KL, MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM)  # the source's (a) to (f)
-PART_3 = "report 003, part 3"
+PART_3 = source.cited("003", "part 3")
 SOURCE = {
     "dataset": "mnist",
     "downsample": 1,
@@ -178,10 +179,10 @@ def answer(results: xr.Dataset) -> str:
     if len(setting_dims(results["diverged_step"])) > 1:
         return f"{default_answer(results)}\n\nBest on validation: {'; '.join(_best_of_each(results))}."
     parts = [
-        f"{method} {mean_in_words(100 * error, '.2f')}"
+        f"{method} {mean_in_words(100 * error, '.2f', within=(0, 100))}"
         for method, error in zip(results["method"].values.tolist(), final_test_error(results), strict=True)
     ]
-    text = f"{default_answer(results)} Test error in percent: {', '.join(parts)}."
+    text = f"{default_answer(results)}\n\nTest error in percent: {', '.join(parts)}."
     text += _left_out_classes(results)
     if MAX_NORM in results["method"] and "at_bound_fraction" in results:
         share = at_last_check(results, "at_bound_fraction").sel({"method": MAX_NORM}).mean("seed").values
@@ -238,7 +239,7 @@ def read_outs(results: xr.Dataset) -> list[xr.DataArray]:
             values = last.sel(layer=layer, drop=True)
             if bool(values.notnull().any()):
                 found.append(values.rename(f"{words}, layer {layer}"))
-    return found
+    return [with_divergence(each, results) for each in found]
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:
@@ -250,24 +251,26 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     drawn = []
     swept = [dim for dim in setting_dims(results["diverged_step"]) if dim != "method"]
     if len(swept) == 1:
-        drawn.append(
-            ReportFigure(
-                "error_against_strength",
-                "Test error after the last step against the strength of each method; dashed with it switched off.",
-                figures.strengths(final_test_error(results)),
-            )
-        )
+        from jaxreg.reporting.figures.strengths import SWITCHED_OFF
+        from jaxreg.reporting.figures.style import shows
+
+        strengths = figures.strengths(with_divergence(final_test_error(results), results))
+        off = "; dashed with it switched off" if shows(strengths, SWITCHED_OFF) else ""
+        caption = f"Test error after the last step against the strength of each method{off}."
+        drawn.append(ReportFigure("error_against_strength", caption, strengths))
     chosen, where = held_at(results, best_setting(results), "method")
     chosen = chosen.assign(train_loss_with_penalties=between_checks(chosen))
     comparison = compare(chosen, REPORTED)
     printed = comparison[comparison["variable"] == "final_test_error"]
+    errors = figures.value_rows(
+        [with_divergence(final_test_error(chosen), chosen)], "method", baseline=_control(chosen), reported=printed
+    )
     drawn += [
         ReportFigure(
             "fig23_test_error",
-            f"Test error after the last step{where}, a row for each method"
-            + (", with the numbers that the source prints (its figure 23)." if len(printed) else ".")
-            + _left_out_classes(chosen),
-            figures.value_rows([final_test_error(chosen)], "method", baseline=_control(chosen), reported=printed),
+            f"Test error after the last step{where}, a row for each method{source.as_printed(errors)} (the source's "
+            f"figure 23).{_left_out_classes(chosen)}",
+            errors,
         ),
         ReportFigure(
             "fig22_training_loss",
@@ -334,7 +337,7 @@ STUDY = Study(
     name="regularizers",
     title="Regularisers",
     question="Which regulariser helps a small network, and what does each do to its weights and activations?",
-    source="Report 003, part 3, figures 4-23.",
+    source=source.told("003", "part 3, figures 4-23"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

@@ -33,6 +33,7 @@ from typing import Any
 
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
+from experiments.source import cited, told
 from jaxreg.claims import Claim, Higher, Measure, Trend, Within
 from jaxreg.diagnostics.thresholds import MOST_SATURATED, SMALLEST_CHANGE
 from jaxreg.measures import (
@@ -48,11 +49,12 @@ from jaxreg.measures import (
     value_labels,
     verdict_codes,
     weight_change,
+    with_divergence,
 )
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import SHARE, mean_interval
 from jaxreg.study import ReportFigure, Study
 
 FIGURES = {0.0: "5-7", 0.1: "8-10", 0.2: "11-13", 0.3: "14-16", 1.0: "17-19", 2.0: "20-22"}  # by the source's number
@@ -80,7 +82,7 @@ def _within(statement: str, measure: Measure, number: float, low: float, high: f
     )
 
 
-PARTS_2_3 = "report 000, parts 2 and 3"
+PARTS_2_3 = cited("000", "parts 2 and 3")
 UNCHANGED = {0.0: 7, 1.0: 18, 2.0: 20}  # where the source sees weights that do not change: its figures
 CLAIMS: tuple[Claim, ...] = (
     *(
@@ -147,7 +149,7 @@ def answer(results: xr.Dataset) -> str:
 
     chosen, where = held_at(results, best_setting(results), AXIS)
     share = saturation(chosen).sortby(AXIS) if AXIS in chosen.dims else saturation(chosen).expand_dims(AXIS)
-    interval = mean_interval(share)
+    interval = mean_interval(share, within=SHARE)
     values, columns = value_labels(share[AXIS].values.tolist()), (interval["mean"], interval["low"], interval["high"])
     each = [
         f"{percent(mean, low, high, decimals=1)} at {value}"
@@ -159,6 +161,7 @@ def answer(results: xr.Dataset) -> str:
     return (
         f"Saturated share of layer 1 at the end{where}, by {AXIS}: {', '.join(each)}. "
         f"Of {sum(counts.values())} layers in all members {', '.join(shown) or 'none is judged'} at the last check."
+        f"\n\n{default_answer(results)}"
     )
 
 
@@ -210,7 +213,7 @@ def _verdicts(results: xr.Dataset) -> list[ReportFigure]:
     """Verdicts over the axis and training; of several axes, over settings and layers at the last check."""
     from jaxreg.reporting import figures
 
-    diagnosis = results["diagnosis"]
+    diagnosis = with_divergence(results["diagnosis"], results)
     axes = setting_dims(diagnosis)
     if len(axes) < 2:
         over = axes[0] if axes else "layer"
@@ -272,7 +275,7 @@ def _histograms(results: xr.Dataset, where: str) -> list[ReportFigure]:
             f"Weights, biases, activations and gradients of each layer along training at {AXIS}={shown}"
             f"{where.replace(' at ', ', ')}{named}."
         )
-        title = f"Histograms at {AXIS} = {shown}"
+        title = f"Histograms at an initial variance of {shown}"
         drawn.append(ReportFigure(name, caption, figures.layer_histograms(settings.isel({AXIS: i}), title=title)))
     return drawn
 
@@ -281,7 +284,7 @@ STUDY = Study(
     name="signal_flow",
     title="Signal flow",
     question="Which initial weights saturate, freeze or starve a layer, and where do gradients vanish or explode?",
-    source="Report 000, parts 1-3, figures 1 and 5-22.",
+    source=told("000", "parts 1-3, figures 1 and 5-22"),
     claims=CLAIMS,
     answer=answer,
     figures=draw,

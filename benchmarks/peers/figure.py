@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from benchmarks.peers.contestants import LIMIT, OURS, PEERS
 from benchmarks.peers.costs import BASE, Cost
@@ -13,7 +12,7 @@ from benchmarks.peers.results import Results
 from benchmarks.peers.rounds import spread
 from benchmarks.peers.tables import about, three_digits, value_of
 from benchmarks.peers.versus import Versus
-from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, styled
+from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, set_title, styled
 
 
 @styled

@@ -12,6 +12,7 @@ from jaxreg.errors import JaxregError
 from jaxreg.measures import setting_dims, setting_label
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting import figures
+from jaxreg.reporting.figures.weights import MAX_IMAGES
 from jaxreg.results.members import load_member
 from jaxreg.study import ReportFigure
 
@@ -42,6 +43,8 @@ def network_figures(results: xr.Dataset, folder: Path) -> list[ReportFigure]:
             # The run has no checkpoint any more, or a model of the user's own.
             _log.info("first-layer weights are not drawn: %s", str(error).partition("\n")[0])
         else:
-            caption = f"Incoming weights of the first hidden layer{where}, seed {seed}: one image per unit."
+            units = weights.shape[1]
+            shown = "one image per unit" if units <= MAX_IMAGES else f"images of {MAX_IMAGES} of its {units} units"
+            caption = f"Incoming weights of the first hidden layer{where}, seed {seed}: {shown}."
             drawn.append(ReportFigure("first_layer", caption, figures.weight_images(weights, shape)))
     return drawn

@@ -180,8 +180,8 @@ def test_figures_are_drawn_of_any_sweep() -> None:
         "dependent gradients",
     ]
     assert [axes.get_title() for axes in drawn["trained_ratio"].figure.axes] == [
-        "learning_rate = 1e-07",
-        "learning_rate = 0.001",
+        "learning rate = 1e-07",
+        "learning rate = 0.001",
     ]
     single = made_up().sel(beta2=0.999, learning_rate=1e-3)
     assert [figure.name for figure in adam_bias.draw(single)] == NAMES

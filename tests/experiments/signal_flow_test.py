@@ -186,7 +186,7 @@ def test_further_axes_are_held_or_become_rows() -> None:
     assert [axes.get_title() for axes in verdicts.axes] == ["sigmoid", "relu"]
     assert len(verdicts.axes[0].get_yticks()) == 4
     assert "at hidden_sizes=32x32," in figures["signal_propagation"].caption  # the deepest
-    assert figures["gradient_ratio"].figure.axes[0].get_xlabel() == "hidden_sizes"
+    assert figures["gradient_ratio"].figure.axes[0].get_xlabel() == "hidden sizes (units)"
     assert "at activation=" in answer(results)
     two = {figure.name: figure.figure for figure in draw(results.isel(hidden_sizes=0))}
     assert [tick.get_text() for tick in two["verdicts"].axes[0].get_yticklabels()] == ["2", "0.5"]

@@ -2,8 +2,8 @@
 
 Means over seeds carry a 95 % Student t interval (a band or bars), from two seeds on. Seeds that diverged are left out
 of the means and always shown or counted. Values of an axis are coloured in order (viridis without its palest end),
-categories in the colours of Okabe and Ito (2008). Nothing touches pyplot or the global rcParams. In a notebook,
-`%matplotlib inline` makes a returned Figure show itself.
+categories in the colours of Okabe and Ito (2008). Nothing touches pyplot or the global rcParams. A
+figure is a Matplotlib `Figure` that a notebook shows as the value of a cell; alter and save it as any other.
 """
 
 from jaxreg.reporting.figures.claims import evidence

@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from jaxreg.claims import Judgement, Verdict
-from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, set_title, styled
+from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, Figure, set_title, styled
 from jaxreg.statistics import FEW_SEEDS
 
 _BLUE, _VERMILION = OKABE_ITO[0], OKABE_ITO[1]

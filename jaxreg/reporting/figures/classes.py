@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 
 from jaxreg.measures import value_labels
 from jaxreg.reporting.figures.data import require_dims
-from jaxreg.reporting.figures.style import INK, PALE, set_title, styled
+from jaxreg.reporting.figures.style import INK, PALE, Figure, set_title, styled
 from jaxreg.reporting.figures.words import name_of
 
 MAX_NAME = 24  # characters of the name of a class

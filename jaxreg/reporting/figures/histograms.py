@@ -12,16 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
 from jaxreg.measures import value_label
 from jaxreg.reporting.figures.data import X_LABELS, require_dims
 from jaxreg.reporting.figures.keys import colours_of
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
-from jaxreg.reporting.figures.style import evenly, set_title, styled
-from jaxreg.reporting.figures.ticks import set_plain_ticks
-from jaxreg.reporting.figures.words import name_of, words
+from jaxreg.reporting.figures.style import Figure, evenly, set_title, styled
+from jaxreg.reporting.figures.ticks import set_given_ticks, set_plain_ticks
+from jaxreg.reporting.figures.words import diverged_until_note, name_of, words
 
 ValueScale = Literal["linear", "log", "symlog"]
 MAX_RIDGES = 12
@@ -81,7 +80,7 @@ def histograms_over_time(
     figure = _ridges(*drawn) if ridge else _heat_maps(*drawn, log)
     seeds = counts.sizes.get("seed", 1)
     notes = [f"values of {seeds} seeds together" if seeds > 1 else "1 seed", part_note]
-    notes += ["height: share of the values per bin, one scale for all" if ridge else "white: empty bins"]
+    notes += ["height: share of the values per bin, one scale for all" if ridge else "blank: empty bins"]
     notes += ["the outermost bins hold all values beyond" if clipped else ""]
     set_title(figure, title or f"Histograms of {what} along training", notes)
     return figure
@@ -141,9 +140,11 @@ def layer_histograms(
     bar.outline.set_visible(False)
     figure.supxlabel(X_LABELS["step"], fontsize=9)
     seeds = results.sizes.get("seed", 1)
-    notes = [f"values of {seeds} seeds together" if seeds > 1 else "1 seed", "white: below 0.1 % per bin"]
+    notes = [f"values of {seeds} seeds together" if seeds > 1 else "1 seed", "blank: below 0.1 % per bin"]
     notes += [f"{len(shown)} of {len(layers)} layers shown" if len(shown) < len(layers) else ""]
     notes += ["activations of the last layer: logits" if "activations" in counts else ""]
+    if "diverged_step" in results:
+        notes.append(diverged_until_note(results["diverged_step"] >= 0))
     set_title(figure, title or "Histograms of each layer along training", notes)
     return figure
 
@@ -274,8 +275,6 @@ def _set_ticks(axis: Axis, edges: np.ndarray, scale: ValueScale) -> None:
     powers = 10.0 ** decades[:: -(-len(decades) // (3 if scale == "symlog" else 4))]
     ticks = powers if scale == "log" else np.array([*-powers[::-1], 0.0, *powers])
     if scale == "log" and len(powers) < 2:
-        set_plain_ticks(axis, edges[0], edges[-1])
+        set_plain_ticks(axis)
         return
-    axis.set_ticks(ticks[(ticks >= edges[0]) & (ticks <= edges[-1])])
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    set_given_ticks(axis, ticks[(ticks >= edges[0]) & (ticks <= edges[-1])])

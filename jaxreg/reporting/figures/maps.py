@@ -6,11 +6,20 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 
 from jaxreg.reporting.figures.data import require_dims, value_data
-from jaxreg.reporting.figures.style import INK, PALE, set_title, styled
-from jaxreg.reporting.figures.words import axis_labels, capital, diverged_note, quantity_label, replicates_note, words
+from jaxreg.reporting.figures.style import INK, PALE, Figure, set_title, styled
+from jaxreg.reporting.figures.ticks import label_quantity
+from jaxreg.reporting.figures.words import (
+    axis_labels,
+    axis_title,
+    axis_words,
+    capital,
+    diverged_note,
+    is_share,
+    quantity_in_full,
+    replicates_note,
+)
 
 MAX_ANNOTATED = 100  # cells of a heat map
 
@@ -19,7 +28,7 @@ MAX_ANNOTATED = 100  # cells of a heat map
 def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str | None = None) -> Figure:
     """The mean over seeds of a value per setting over two axes, as colours; up to 100 cells also carry the number.
 
-    These are the mean and, below it, the half-width of its 95 % t interval.
+    These are the mean and, below it, the half-width of its 95 % t interval; shares are in per cent.
 
     Seeds that diverged are left out of the mean; a cross marks cells that hold one; cells with nothing else are grey.
 
@@ -38,19 +47,21 @@ def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str |
     axes.grid(False)
     axes.set_facecolor(PALE)
     colours = ListedColormap([*mpl.colormaps["viridis"](np.linspace(0.05, 0.95, 256))])
+    unit = 100 if is_share(variable, data["values"]) else 1
     annotated = mean.size <= MAX_ANNOTATED
     edge = 0.5 if annotated else 0.0
     image = axes.pcolormesh(np.ma.masked_invalid(mean), cmap=colours, edgecolors="white", linewidth=edge)
     middle = np.dot(image.get_clim(), (0.4, 0.6))
     if np.isfinite(mean).any():
-        bar = figure.colorbar(image, ax=axes, pad=0.02, label=quantity_label(variable, data["values"]))
+        bar = figure.colorbar(image, ax=axes, pad=0.02)
+        label_quantity(bar.ax.yaxis, variable, data["values"])
         bar.outline.set_visible(False)
     for row, column in np.ndindex(height, width):
         ink = "white" if mean[row, column] < middle else "black"
         if annotated and np.isfinite(mean[row, column]):
-            number = f"{mean[row, column]:#.3g}".rstrip(".")
+            number = f"{unit * mean[row, column]:#.3g}".rstrip(".")
             if np.isfinite(half_width[row, column]):
-                number += f"\n± {half_width[row, column]:.2g}"
+                number += f"\n± {unit * half_width[row, column]:.2g}"
             axes.text(column + 0.5, row + 0.5, number, ha="center", va="center", color=ink, fontsize=7)
         if diverged[row, column]:
             alone = np.isnan(mean[row, column])
@@ -60,9 +71,9 @@ def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str |
         names, labels = axis_labels(data, (dim,))
         ticks = np.arange(0, len(labels), -(-len(labels) // 12))
         side.set_ticks(ticks + 0.5, [labels[tick] for tick in ticks])
-        side.set_label_text(", ".join(names))
+        side.set_label_text(axis_title(*names))
         side.set_tick_params(length=0)
     axes.spines[:].set_visible(False)
     notes = [replicates_note(data, "±" if annotated else ""), f"cross: {diverged_note(data)}" if diverged.any() else ""]
-    set_title(figure, title or f"{capital(words(variable))} over {x} and {y}", notes)
+    set_title(figure, title or f"{capital(quantity_in_full(variable))} over {axis_words(x, y)}", notes)
     return figure

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jaxreg.measures import settings
 from jaxreg.reporting.figures.data import value_data
 from jaxreg.reporting.figures.keys import draw_key, handle, make_key
 from jaxreg.reporting.figures.multiples import multiples
-from jaxreg.reporting.figures.style import INK, LINE_STYLES, set_title, styled
+from jaxreg.reporting.figures.style import INK, LINE_STYLES, Figure, set_title, styled
 from jaxreg.reporting.figures.ticks import set_plain_ticks
 from jaxreg.reporting.figures.words import name_of, replicates_note
 
@@ -74,12 +73,12 @@ def moment_ratios(
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_ylim(bottom=0)
         else:
-            set_plain_ticks(axes.xaxis, *axes.get_xlim())
+            set_plain_ticks(axes.xaxis)
     if log_y:
-        set_plain_ticks(row[0].yaxis, *row[0].get_ylim())
+        set_plain_ticks(row[0].yaxis)
     name = name_of(values, "ratio")
     row[0].set_ylabel(name)
-    draw_key(row[-1], key, [""] * len(key.colours), theory)
+    draw_key(row[-1], key, extra=theory)
     replicates = replicates_note(data, "bars")
     set_title(figure, title or f"{name} against t", [f"points: {replicates}", "lines: expected", panel_note])
     return figure

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from jaxreg.measures import value_labels
-from jaxreg.reporting.figures.style import evenly
+from jaxreg.measures import settings, value_labels
+from jaxreg.reporting.figures.style import Figure, evenly
+from jaxreg.reporting.figures.words import axis_words
 
 MAX_MULTIPLES = 4
 
@@ -28,10 +29,29 @@ def multiples(values: xr.DataArray, within: Sequence[str], name: str) -> tuple[d
     (dim,) = others
     count = values.sizes[dim]
     shown = evenly(count, MAX_MULTIPLES)
-    is_text = values[dim].dtype.kind in "UO"
-    labels = [label if is_text else f"{dim} = {label}" for label in value_labels(values[dim].values.tolist())]
-    note = f"{len(shown)} of {count} values of {dim} shown" if len(shown) < count else ""
+    labels = _labels(values[dim])
+    note = f"{len(shown)} of {count} values of {axis_words(dim)} shown" if len(shown) < count else ""
     return {labels[i]: values.isel({dim: i}) for i in shown}, note
+
+
+def parts_of(data: xr.Dataset, dims: Sequence[str], at_most: int) -> tuple[dict[str, xr.Dataset], str]:
+    """The part of each setting along `dims`, by title; of more than `at_most` an even choice, and a note that says so.
+
+    Without `dims` the whole, under the title "".
+    """
+    labels = [", ".join(title) for title in itertools.product(*(_labels(data[dim]) for dim in dims))]
+    parts = [part for _, part in settings(data, dims)]
+    shown = evenly(len(parts), at_most)
+    note = f"{len(shown)} of {len(parts)} values of {axis_words(*dims)} shown" if len(shown) < len(parts) else ""
+    return {labels[i]: parts[i] for i in shown}, note
+
+
+def _labels(coordinate: xr.DataArray) -> list[str]:
+    """Values as titles: with the name of their axis where they are numbers, or text that begins with one."""
+    labels = value_labels(coordinate.values.tolist())
+    if coordinate.dtype.kind in "UO" and not any(label[:1].isdigit() for label in labels):
+        return labels
+    return [f"{axis_words(str(coordinate.name))} = {label}" for label in labels]
 
 
 def panel_grid(titles: Sequence[str], size: tuple[float, float], room: float) -> tuple[Figure, list[Axes]]:

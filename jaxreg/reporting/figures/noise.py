@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from jaxreg.measures import expected_fluctuation, fluctuation
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of
-from jaxreg.reporting.figures.style import set_title, single_axes, styled
-from jaxreg.reporting.figures.ticks import Scale, label_values, set_plain_ticks
+from jaxreg.reporting.figures.style import Figure, set_title, shows, single_axes, styled
+from jaxreg.reporting.figures.ticks import Scale, hold_values, label_values, set_plain_ticks
 from jaxreg.reporting.figures.values import count_above, draw_values
-from jaxreg.reporting.figures.words import replicates_note, words
+from jaxreg.reporting.figures.words import quantity_words, replicates_note
 
 LOSSES = {  # those that fluctuate, and the set whose sampling makes them do so
     "train_loss": "train_examples",
@@ -52,10 +52,11 @@ def fluctuations(
     figure, axes = single_axes()
     axes.set(xscale="log", yscale="log")
     looks = looks_of([tuple(LOSSES)])
-    scale = Scale.of(next(iter(drawn.values()))["batch_size"])
+    scale = dataclasses.replace(Scale.of(next(iter(drawn.values()))["batch_size"]), is_log=True)
+    hold_values(axes, scale)
     for i, (name, data) in enumerate(drawn.items()):
         at = scale.dodged((i - (len(drawn) - 1) / 2) / 4)
-        draw_values(axes, at, data, words(name), looks[name][0], "none")
+        draw_values(axes, at, data, quantity_words(name), looks[name][0], "none")
         if (zero := data["mean"].values == 0).any():
             edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "mfc": "white"}
             axes.plot(at[zero], np.zeros(zero.sum()), "v", color=looks[name][0], label="_zero", **edge)
@@ -63,14 +64,16 @@ def fluctuations(
     for name, data in drawn.items():
         _draw_expected(axes, data, int(results.attrs[LOSSES[name]]), looks[name])
     axes.set_ylim(low, high)
-    set_plain_ticks(axes.yaxis, low, high)
+    set_plain_ticks(axes.yaxis)
     first = next(iter(drawn.values()))
     label_values(axes, first, "batch_size", scale)
     of = "share of the loss" if relative else str(first["values"].attrs.get("units", "1"))
     axes.set_ylabel(f"fluctuation ({of})")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     notes = [replicates_note(first, "bars"), "dots: single seeds" if first.sizes["seed"] > 1 else ""]
-    notes += ["lines: √(1/B - 1/N), fitted in height", f"over the last {last_steps} steps"]
+    notes += ["lines: √(1/B - 1/N), fitted in height" if shows(figure, "_expected") else ""]
+    notes += [f"over the last {last_steps} steps"]
+    notes += ["cross: all seeds diverged" if shows(figure, "_lost") else ""]
     notes += count_above(axes, first, "batch_size", scale.positions)
     set_title(figure, title or f"{'Relative f' if relative else 'F'}luctuation of the loss against batch size", notes)
     return figure

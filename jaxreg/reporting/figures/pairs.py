@@ -7,14 +7,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from jaxreg.measures import value_label
 from jaxreg.reporting.figures.data import require_dims, value_data
-from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, single_axes, styled
-from jaxreg.reporting.figures.ticks import Scale, label_values, set_plain_ticks
-from jaxreg.reporting.figures.values import count_above
-from jaxreg.reporting.figures.words import capital, quantity_label, replicates_note, t_interval, words
+from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, set_title, single_axes, styled
+from jaxreg.reporting.figures.ticks import (
+    Scale,
+    hold_values,
+    label_quantity,
+    label_values,
+    set_plain_ticks,
+    show_shares,
+)
+from jaxreg.reporting.figures.values import bars_of, count_above, draw_edge, set_share_limits
+from jaxreg.reporting.figures.words import (
+    axis_words,
+    capital,
+    is_share,
+    quantity_in_full,
+    quantity_words,
+    replicates_note,
+    t_interval,
+)
 from jaxreg.statistics import mean_interval
 
 _SEED, _MEAN = OKABE_ITO[0], OKABE_ITO[1]
@@ -50,26 +64,29 @@ def paired(
     figure, axes = single_axes()
     axes.set_xscale("log" if scale.is_log else "linear")
     axes.set_yscale("log" if log_y else "linear")
+    hold_values(axes, scale)
     counting = data["values"].where(~data["diverged"]).transpose("seed", axis).values
     finite = np.where(np.isfinite(counting), counting, np.nan)
     for member in finite:
         axes.plot(scale.positions, member, ".-", color=_SEED, alpha=0.45, linewidth=0.7, markersize=5, label="_seed")
-    bars = np.nan_to_num([data["mean"] - data["low"], data["high"] - data["mean"]])
+    share = is_share(name, data["values"])
+    bars = bars_of(data, share)
     _draw_means(axes, scale.positions, data["mean"].values, bars, filled=np.ones(len(bars[0]), bool))
-    censored = np.isinf(counting).any(0)
-    if censored.any():
-        edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "mfc": "white"}
-        axes.plot(scale.positions[censored], np.ones(censored.sum()), "^", color=_SEED, label="_censored", **edge)
+    draw_edge(axes, scale.positions, data, _SEED)
     if not np.isfinite(finite).any():
         axes.set_yticks([])
     elif log_y:
-        set_plain_ticks(axes.yaxis, *axes.get_ylim())
+        set_plain_ticks(axes.yaxis)
+    elif share:
+        set_share_limits(axes)
     label_values(axes, data, axis, scale)
-    axes.set_ylabel(quantity_label(name, data["values"]))
+    label_quantity(axes.yaxis, name, data["values"])
     notes = [replicates_note(data, "bars"), "thin lines join the runs of one seed" if data.sizes["seed"] > 1 else ""]
-    notes += ["no mean where a seed never got there" if censored.any() else ""]
+    notes += ["no mean where a seed never got there" if bool(data["censored"].any()) else ""]
+    notes += ["cross: all seeds diverged" if bool(data["diverged"].all("seed").any()) else ""]
     notes += count_above(axes, data, axis, scale.positions)
-    set_title(figure, title or f"{capital(words(name))} of the same seeds along {axis}", notes)
+    subject = capital(quantity_in_full(name, data["values"]))
+    set_title(figure, title or f"{subject} of the same seeds along {axis_words(axis)}", notes)
     return figure
 
 
@@ -110,14 +127,19 @@ def differences(
     figure, axes = single_axes()
     axes.set_xscale("log" if scale.is_log else "linear")
     axes.axhline(0, color=GREY, linewidth=1.0, label="_zero")
-    axes.update_datalim(np.column_stack([scale.positions, np.zeros(pairs.sizes[axis])]))
+    axes.update_datalim([(scale.positions[at], 0)])
+    hold_values(axes, scale)
+    draw_edge(axes, scale.positions, data.drop_vars("censored").assign(censored=xr.zeros_like(data["censored"])), _SEED)
     axes.plot(scale.positions[at], 0, "D", color=INK, mfc="white", markersize=6, label="_reference")
     seeds = np.broadcast_to(scale.positions[:, None], pairs.shape)[others]
     if pairs.sizes["seed"] > 1:
         axes.plot(seeds.ravel(), pairs.values[others].ravel(), ".", color=_SEED, alpha=0.45, label="_pairs")
     _draw_means(axes, scale.positions[others], mean, np.nan_to_num([mean - low, high - mean]), (low > 0) | (high < 0))
     label_values(axes, data, axis, scale)
-    axes.set_ylabel(f"difference in {quantity_label(name, data['values'])}")
+    show_shares(axes.yaxis, name, data["values"])
+    units = "percentage points" if is_share(name, data["values"]) else str(data["values"].attrs.get("units", "1"))
+    what = f"difference in {quantity_words(name, data['values'])}"
+    axes.set_ylabel(what if units == "1" else f"{what} ({units})")
     if not np.isfinite(mean).any():
         axes.set_yticks([0.0])
     left_out = int(pairs.isel({axis: others}).isnull().sum())
@@ -130,9 +152,13 @@ def differences(
     )
     notes += ["filled: without zero, open: with zero" if several else "", "diamond: the reference"]
     notes += [f"{left_out} of {others.sum() * pairs.sizes['seed']} pairs left out" if left_out else ""]
+    lost = data["diverged"].all("seed").values
+    notes += ["no differences: all seeds of the reference diverged" if lost[at] else ""]
+    notes += ["cross: all seeds diverged" if lost.any() else ""]
     notes += count_above(axes, data, axis, scale.positions)
     shown = value_label(data[axis].values[at].item(), 6)
-    set_title(figure, title or f"{capital(words(name))}: difference to {axis} = {shown}", notes)
+    subject = capital(quantity_in_full(name, data["values"]))
+    set_title(figure, title or f"{subject}: difference to {axis_words(axis)} = {shown}", notes)
     return figure
 
 

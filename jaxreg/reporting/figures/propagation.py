@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jaxreg.measures import setting_dims, setting_label, settings, value_label
 from jaxreg.reporting.figures.data import along_axis, value_data
 from jaxreg.reporting.figures.keys import draw_key, make_key
 from jaxreg.reporting.figures.multiples import multiples
-from jaxreg.reporting.figures.style import INK, set_title, styled
+from jaxreg.reporting.figures.style import INK, Figure, set_title, styled
 from jaxreg.reporting.figures.ticks import set_plain_ticks
 from jaxreg.reporting.figures.values import draw_values
 from jaxreg.reporting.figures.words import replicates_note
@@ -76,7 +75,7 @@ def signal_propagation(results: xr.Dataset, axis: str, *, check: int = 0, title:
                 axes.set_title(name, fontsize=8.5)
         grid[line, 0].set_ylabel(f"{label}\nsecond moment".strip())
     theories = [Line2D([], [], color=INK, linewidth=1.2, label="mean-field theory")] if predicted else []
-    draw_key(grid[0, -1], key, [""] * len(key.colours), theories)
+    draw_key(grid[0, -1], key, extra=theories)
     figure.supxlabel("layer", fontsize=9)
     step = value_label(results["check_step"].values.ravel()[0].item()) if "check_step" in results.coords else str(check)
     notes = ["geometric " + replicates_note(results, "bars") if results.sizes["seed"] > 1 else "1 seed", row_note]
@@ -105,7 +104,7 @@ def _draw_signal(
     axes.set_xticks(layers[:: -(-len(layers) // 9)])
     axes.set_xlim(layers[0] - 0.4, layers[-1] + 0.4)
     if np.isfinite(data["values"]).any():
-        set_plain_ticks(axes.yaxis, *axes.get_ylim())
+        set_plain_ticks(axes.yaxis)
     else:
         axes.set_yticks([])
 

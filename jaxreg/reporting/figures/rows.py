@@ -8,17 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jaxreg.reporting.figures.data import require_dims, value_data
-from jaxreg.reporting.figures.style import GREY, OKABE_ITO, set_title, styled
-from jaxreg.reporting.figures.values import draw_reported
+from jaxreg.reporting.figures.style import GREY, OKABE_ITO, Figure, set_title, shows, styled
+from jaxreg.reporting.figures.ticks import show_shares
+from jaxreg.reporting.figures.values import bars_of, draw_reported
 from jaxreg.reporting.figures.words import (
     axis_labels,
+    axis_words,
     capital,
     diverged_counts,
+    is_share,
     name_of,
+    quantity_in_full,
     quantity_label,
     replicates_note,
 )
@@ -66,15 +69,17 @@ def value_rows(
         shown = np.isfinite(values)
         if values.shape[1] > 1:
             axes.plot(values[shown], rows[shown], ".", color=OKABE_ITO[0], alpha=0.35, markersize=4, label="_seeds")
-        bars = np.nan_to_num([mean - each["low"].values, each["high"].values - mean])
+        share = is_share(name_of(quantity, ""), quantity)
+        bars = bars_of(each, share)
         axes.errorbar(mean, at, xerr=bars, fmt="o", color=OKABE_ITO[0], elinewidth=1.4, capsize=2.5, markersize=4.5)
-        if baseline is not None:
-            axes.axvline(float(each["mean"].sel({axis: baseline})), color=GREY, linewidth=0.9, linestyle="--", zorder=1)
+        if baseline is not None and np.isfinite(held := float(each["mean"].sel({axis: baseline}))):
+            axes.axvline(held, color=GREY, linewidth=0.9, linestyle="--", zorder=1, label="_baseline")
         if number == 0:
             places = dict(zip(each[axis].values.tolist(), at, strict=True))
             marked = draw_reported(axes, reported, name_of(quantity, ""), axis, places, rows=True)
         axes.set_xlabel(textwrap.fill(quantity_label(name_of(quantity, ""), quantity), 26))
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        show_shares(axes.xaxis, name_of(quantity, ""), quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.margins(x=0.08)
         diverged = diverged_counts(each["diverged"], (axis,))
         axes.set_yticks(at, [f"{label}{note}" for label, note in zip(labels, diverged, strict=True)])
@@ -84,7 +89,7 @@ def value_rows(
     if marked:
         figure.legend(handles=marked, loc="outside lower center", ncols=2)
     notes = [replicates_note(data[0], "bars"), "dots: single seeds" if data[0].sizes["seed"] > 1 else ""]
-    notes += [f"dashed: mean at {axis}={baseline}"] if baseline is not None else []
-    names = [name_of(quantity, "").replace("_", " ") for quantity in quantities]
-    set_title(figure, title or capital(f"{', '.join(names)} at each {axis}"), notes)
+    notes += [f"dashed: mean at {axis_words(axis)} = {baseline}" if shows(figure, "_baseline") else ""]
+    names = [quantity_in_full(name_of(quantity, ""), quantity) for quantity in quantities]
+    set_title(figure, title or capital(f"{', '.join(names)} at each {axis_words(axis)}"), notes)
     return figure

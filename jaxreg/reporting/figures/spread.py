@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from jaxreg.measures import setting_dims
 from jaxreg.reporting.figures.data import value_data
-from jaxreg.reporting.figures.style import OKABE_ITO, set_title, single_axes, styled
-from jaxreg.reporting.figures.words import quantity_label, words
+from jaxreg.reporting.figures.style import OKABE_ITO, Figure, set_title, single_axes, styled
+from jaxreg.reporting.figures.ticks import label_quantity
+from jaxreg.reporting.figures.words import is_share, quantity_in_full
 
 MIDDLE = 95  # per cent of the seeds that are shaded
 
@@ -38,11 +38,13 @@ def spread(results: xr.Dataset, variable: str = "final_test_accuracy", *, title:
     axes.axvspan(float(low), float(high), color=OKABE_ITO[0], alpha=0.15, lw=0)
     axes.hist(seeds, bins="auto", color=OKABE_ITO[0], edgecolor="white", linewidth=0.4)
     axes.axvline(float(seeds.mean()), color="black", lw=1.2)
-    axes.set(xlabel=quantity_label(variable, results[variable]), ylabel="seeds")
-    notes = [f"line: mean {seeds.mean():.4g}, standard deviation {seeds.std(ddof=1):.2g}"]
-    notes += [f"shaded: the middle {MIDDLE} % of {len(seeds)} seeds, {low:.4g} to {high:.4g}"]
-    notes += [f"lowest {seeds.min():.4g}, highest {seeds.max():.4g}"]
+    label_quantity(axes.xaxis, variable, results[variable])
+    axes.set_ylabel("number of seeds")
+    unit, sign = (100, " %") if is_share(variable, results[variable]) else (1, "")
+    notes = [f"line: mean {unit * seeds.mean():.4g}{sign}, standard deviation {unit * seeds.std(ddof=1):.2g}{sign}"]
+    notes += [f"shaded: the middle {MIDDLE} % of {len(seeds)} seeds, {unit * low:.4g} to {unit * high:.4g}{sign}"]
+    notes += [f"lowest {unit * seeds.min():.4g}{sign}, highest {unit * seeds.max():.4g}{sign}"]
     if lost := int(data["diverged"].sum()):
         notes.append(f"{lost} more diverged")
-    set_title(figure, title or f"The same setting with other seeds: {words(variable)}", notes)
+    set_title(figure, title or f"The same setting with other seeds: {quantity_in_full(variable)}", notes)
     return figure

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from jaxreg.measures import best_step, setting_dims, settings, stopping, value_label
 from jaxreg.reporting.figures.data import X_LABELS, curve_data, require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of, make_key
-from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, set_title, styled
+from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, set_title, styled
 from jaxreg.reporting.figures.training import draw_curve, set_view
 from jaxreg.reporting.figures.values import draw_values
-from jaxreg.reporting.figures.words import diverged_note, replicates_note, row_label, words
+from jaxreg.reporting.figures.words import axis_title, diverged_note, quantity_words, replicates_note, row_label
 
 _LOSSES = ("train_loss", "validation_loss")
-_GIVEN_UP = ("validation_loss", "test_accuracy"), (1, 100), ("nats", "points")
+_GIVEN_UP = ("validation_loss", "test_accuracy"), (1, 100), ("nats", "percentage points")
 _OTHERS = {
     "final": (-0.12, "after the last step", OKABE_ITO[1]),
     "best": (0.12, "at the best check of all", OKABE_ITO[2]),
@@ -60,7 +60,7 @@ def stopping_points(
     figure = Figure(figsize=(7.2, 4.4 + 0.26 * len(patience)), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 0.5 + 0.25 * len(patience)))
     for name, curve in data.items():
-        draw_curve(upper, curve, words(name), *looks[name][:2])
+        draw_curve(upper, curve, quantity_words(name), *looks[name][:2])
     set_view(upper, list(data.values()), "loss", log_y=True)
     upper.margins(x=0.01)
     upper.set_ylabel(row_label(results, _LOSSES))
@@ -135,14 +135,15 @@ def stopping_cost(results: xr.Dataset, patience: Sequence[int], *, title: str | 
         axes.axhline(0, color=GREY, linewidth=1.0, label="_zero")
         for part, (shift, label, colour) in _OTHERS.items():
             draw(axes, scale * (stops[f"kept_{name}"] - results[f"{part}_{name}"]), shift, label, colour)
-        axes.set_ylabel(f"change in {words(name)} ({units})")
+        axes.set_ylabel(textwrap.fill(f"change in {quantity_words(name)} ({units})", 26))
     for axes in panels:
         axes.set_xticks(at, [value_label(each) for each in patience])
         axes.set(xlim=(-0.5, len(patience) - 0.5), xlabel="patience (checks)")
     panels[2].legend(title="what is kept, minus\nwhat there is", **_BESIDE)
-    never = int((stops["stopped_check"] < 0).sum())
+    counting = (stops["diverged_step"] < 0).broadcast_like(stops["stopped_check"])
+    never = int((counting & (stops["stopped_check"] < 0)).sum())
     notes = [replicates_note(data, "bars"), "dots: single seeds" if results.sizes["seed"] > 1 else ""]
-    notes += [f"{never} of {stops['stopped_check'].size} never stop" if never else "", diverged_note(data)]
+    notes += [f"{never} of {int(counting.sum())} never stop" if never else "", diverged_note(data)]
     set_title(figure, title or "What early stopping saves and gives up", notes)
     return figure
 
@@ -168,7 +169,7 @@ def cost_of_steps(results: xr.Dataset, *, title: str | None = None) -> Figure:
     key = make_key(data, groups)
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    labels = key.sections[0][1] if len(key.sections) == 1 else [""] * len(key.colours)
+    labels = key.sections[0].labels if len(key.sections) == 1 else [""] * len(key.colours)
     for (_, cell), colour, style, label in zip(settings(data, groups), key.colours, key.styles, labels, strict=True):
         look: dict[str, Any] = {"color": colour, "linestyle": style, "drawstyle": "steps-pre", "linewidth": 1.4}
         total = f"{label}: {np.nanmax(cell['seconds'].values):.3g} s".removeprefix(": ")
@@ -178,7 +179,7 @@ def cost_of_steps(results: xr.Dataset, *, title: str | None = None) -> Figure:
     lower.set_ylim(-4, 104)
     upper.set_ylabel("time per step (ms)")
     lower.set(ylabel="still training (%)", xlabel=X_LABELS["step"])
-    upper.legend(title=", ".join([*groups, "training time"]), **_BESIDE)
+    upper.legend(title=", ".join([*map(axis_title, groups), "training time"]), **_BESIDE)
     set_title(figure, title or "Members that have stopped no longer cost time", ["all members of a program together"])
     return figure
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import Formatter, LogFormatterMathtext
 
@@ -37,7 +37,24 @@ _STYLE: Any = {
     **{"legend.frameon": False, "svg.fonttype": "none", "svg.hashsalt": "jaxreg"},
     "text.parse_math": False,  # a name that holds $ is a name
 }
+RAISED = str.maketrans("0123456789+-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b")
+_INCH, _FINER = 96, 1.5  # pixels of an inch in a notebook, and how many are drawn for each of them
 _P = ParamSpec("_P")
+
+
+class Figure(matplotlib.figure.Figure):
+    """A Matplotlib figure that a notebook shows where it is the value of a cell, although pyplot knows nothing of it.
+
+    All figures of this package are such: alter and save them as any other.
+    """
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """The picture, and the size at which it is shown, as IPython asks for them."""
+        width, height = (round(_INCH * inches) for inches in self.get_size_inches())
+        with style(), _on_white(self):
+            return _png(self, _FINER * _INCH), {"width": width, "height": height}
+
+
 _F = TypeVar("_F", bound=Figure)
 
 
@@ -66,8 +83,6 @@ def styled(draw: Callable[_P, _F]) -> Callable[_P, _F]:
 class _Powers(Formatter):
     """Ticks of a logarithmic axis as Matplotlib words them, in text in place of TeX: 2\u00d710\u207b\u00b3."""
 
-    _raised = str.maketrans("0123456789+-", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b")
-
     def __init__(self, in_tex: LogFormatterMathtext) -> None:
         self._in_tex = in_tex
 
@@ -76,11 +91,11 @@ class _Powers(Formatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = re.sub(r"\$\\mathdefault\{(.*)\}\$", r"\1", self._in_tex(x, pos)).replace(r"\times", "\u00d7")
-        text = re.sub(r"\^\{(.*)\}", lambda power: power[1].translate(self._raised), text)
+        text = re.sub(r"\^\{(.*)\}", lambda power: power[1].translate(RAISED), text)
         return text.replace("-", "\u2212")
 
 
-def _spell_powers(figure: Figure) -> None:
+def _spell_powers(figure: matplotlib.figure.Figure) -> None:
     """The ticks of logarithmic axes without TeX, which names on the figure are not read as either."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -90,7 +105,7 @@ def _spell_powers(figure: Figure) -> None:
                 axis.set_minor_formatter(_Powers(minor))
 
 
-def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
+def save(figure: matplotlib.figure.Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
     """Writes `name`.png (150 dots per inch) and `name`.svg (text as text) and returns their paths.
 
     The same figure gives the same bytes: no dates, identifiers that depend on content alone, and one fixed layout.
@@ -102,17 +117,24 @@ def save(figure: Figure, folder: str | Path, name: str) -> tuple[Path, Path]:
             layout.execute(figure)
             figure.set_layout_engine("none")
         with _on_white(figure):  # `savefig` would first lay it out again, which takes as long as to draw it
-            as_svg, as_png = io.BytesIO(), io.BytesIO()
+            as_svg = io.BytesIO()
             FigureCanvasSVG(figure).print_svg(as_svg, metadata={"Date": None})
-            figure.set_dpi(150)
-            FigureCanvasAgg(figure).print_png(as_png)
-    write_bytes_atomically(png, as_png.getbuffer())
+            as_png = _png(figure, 150)
+    write_bytes_atomically(png, as_png)
     write_bytes_atomically(svg, as_svg.getbuffer())
     return png, svg
 
 
+def _png(figure: matplotlib.figure.Figure, dpi: float) -> bytes:
+    """The figure as PNG; it keeps the canvas and the resolution that this gives it."""
+    drawn = io.BytesIO()
+    figure.set_dpi(dpi)
+    FigureCanvasAgg(figure).print_png(drawn)
+    return drawn.getvalue()
+
+
 @contextlib.contextmanager
-def _on_white(figure: Figure) -> Iterator[None]:
+def _on_white(figure: matplotlib.figure.Figure) -> Iterator[None]:
     """A white background; that, the resolution and the canvas are those from before in the end."""
     colour, dpi, canvas = figure.get_facecolor(), figure.dpi, figure.canvas
     figure.set_facecolor("white")
@@ -124,7 +146,7 @@ def _on_white(figure: Figure) -> Iterator[None]:
         figure.set_canvas(canvas)
 
 
-def set_title(figure: Figure, title: str, notes: Sequence[str]) -> None:
+def set_title(figure: matplotlib.figure.Figure, title: str, notes: Sequence[str]) -> None:
     """Writes the title at the upper left, and below it, in small type, what the marks mean."""
     points = 72 * figure.get_size_inches()[0]
     title = textwrap.fill(title, int(points / 6.3))
@@ -140,7 +162,18 @@ def single_axes() -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def figure_of(axes: Axes) -> Figure:
+def alone() -> tuple[Figure, list[Axes]]:
+    """The same as one of several panels."""
+    figure, axes = single_axes()
+    return figure, [axes]
+
+
+def shows(figure: matplotlib.figure.Figure, label: str) -> bool:
+    """Whether something is drawn whose label begins so: captions and notes speak of nothing else."""
+    return any(str(artist.get_label()).startswith(label) for axes in figure.axes for artist in axes.get_children())
+
+
+def figure_of(axes: Axes) -> matplotlib.figure.Figure:
     """The figure that holds `axes`."""
     figure = axes.get_figure(root=True)
     assert figure is not None

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from matplotlib.contour import ContourSet
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from jaxreg.measures import effective_setting, halted_by_patience, setting_labels, settings
 from jaxreg.reporting.figures.data import along_axis, require_dims
-from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, evenly, set_title, styled
+from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, Figure, evenly, set_title, styled
+from jaxreg.reporting.figures.words import axis_words
 
 MAX_TILED = 6  # values of an axis beside or below each other
 _CLASSES = ((OKABE_ITO[0], "o"), (OKABE_ITO[1], "^"))  # colour and marker of each class
@@ -82,7 +82,7 @@ def decision_surfaces(
     require_dims(results["surface"], ("check", "x1", "x2", *dims), "surface")
     seed = int(results["surface"].attrs["seed"])
     shown = results.sel(seed=seed).isel({dim: evenly(results.sizes[dim], MAX_TILED) for dim in dims})
-    cut = [f"{shown.sizes[dim]} of {results.sizes[dim]} values of {dim} shown" for dim in dims]
+    cut = [f"{shown.sizes[dim]} of {results.sizes[dim]} values of {axis_words(dim)} shown" for dim in dims]
     height, width = shown.sizes[rows] if rows else 1, shown.sizes[cols]
 
     x1, x2 = (shown[name].values for name in ("x1", "x2"))
@@ -108,7 +108,7 @@ def decision_surfaces(
     bar.outline.set_visible(False)
     notes = [f"seed {seed}", "circles: training points of class 0", "triangles: of class 1", "line: probability 1/2"]
     notes += [text for text, dim in zip(cut, dims, strict=True) if shown.sizes[dim] < results.sizes[dim]]
-    set_title(figure, title or f"Decision surfaces for each {' and '.join(reversed(dims))}", notes)
+    set_title(figure, title or f"Decision surfaces for each {axis_words(*reversed(dims))}", notes)
     return figure
 
 

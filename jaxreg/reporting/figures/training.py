@@ -8,21 +8,26 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from jaxreg.measures import setting_dims, setting_label, settings
 from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
-from jaxreg.reporting.figures.keys import Key, draw_key, handle, looks_of, make_key
-from jaxreg.reporting.figures.style import evenly, set_title, single_axes, styled
-from jaxreg.reporting.figures.ticks import set_plain_ticks
+from jaxreg.reporting.figures.drawn import Curves, remember
+from jaxreg.reporting.figures.keys import MAX_LEGEND, MAX_PARTS, Key, divided, draw_key, handle, looks_of, make_key
+from jaxreg.reporting.figures.multiples import panel_grid, parts_of
+from jaxreg.reporting.figures.style import Figure, alone, evenly, set_title, styled
+from jaxreg.reporting.figures.ticks import label_quantity, plain, set_plain_ticks, show_shares
 from jaxreg.reporting.figures.words import (
     axis_labels,
+    axis_words,
     capital,
     diverged_counts,
     diverged_note,
-    kind_of,
+    for_each,
+    is_share,
+    plain_kind,
     quantity_label,
+    quantity_words,
     replicates_note,
     row_label,
     words,
@@ -44,8 +49,9 @@ def curves(
 ) -> Figure:
     """One variable along training, all settings in one plot: means over seeds in 95 % t bands.
 
-    Colours follow the settings in order; a second axis of at most four values is shown by line style. Members that
-    diverged are thin lines that end in a cross.
+    Colours follow the settings in order; a second axis of at most four values is shown by line style, further ones
+    become panels, an even choice of at most 6. Members that diverged are thin lines that end in a cross; of those that
+    were never measured there is the cross alone, at the start, on the upper edge.
 
     Args:
       results: labelled results of a run.
@@ -60,15 +66,26 @@ def curves(
     """
     data = curve_data(results, variable, x, max_points)
     dims = setting_dims(data)
-    key = make_key(data, dims)
-    figure, axes = single_axes()
-    _draw_settings(axes, data, key, variable)
-    set_view(axes, [data], variable, log_y)
-    axes.set(xlabel=position_label(results, x), ylabel=quantity_label(variable, results[variable]))
-    axes.margins(x=0.01)
-    draw_key(axes, key, diverged_counts(data["diverged"], dims))
-    subject = capital(words(variable)) + (f" for each {' and '.join(dims)}" if dims else "")
-    set_title(figure, title or subject, [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)])
+    looks, panel_dims = divided(data, dims)
+    parts, part_note = parts_of(data, panel_dims, MAX_PARTS)
+    key = make_key(data.isel(dict.fromkeys(panel_dims, 0)), looks)
+    figure, grid = panel_grid(list(parts), (3.7, 2.5), 1.6) if panel_dims else alone()
+    for axes, part in zip(grid, parts.values(), strict=True):
+        _draw_settings(axes, part, looks, key, variable)
+        set_view(axes, list(parts.values()), variable, log_y)
+        axes.margins(x=0.01)
+    label_position(figure, grid, results, x)
+    if panel_dims:
+        show_shares(grid[0].yaxis, variable, results[variable])
+        figure.supylabel(quantity_label(variable, results[variable]), fontsize=9)
+    else:
+        label_quantity(grid[0].yaxis, variable, results[variable])
+    draw_key(grid[min(1, len(grid) - 1)], key, data["diverged"], over=grid)
+    subject = capital(quantity_words(variable, results[variable])) + f" {for_each(*dims)}".rstrip()
+    notes = [replicates_note(data, "band"), data.attrs["thinned"], part_note, diverged_note(data)]
+    set_title(figure, title or subject, notes)
+    labels = position_label(results, x), quantity_label(variable, results[variable])
+    remember(figure, Curves(data, make_key(data, dims), variable, *labels, is_share(variable, results[variable])))
     return figure
 
 
@@ -93,28 +110,31 @@ def views(
     Raises:
       ValueError: `variable` is no curve, or one of `xs` is unknown.
     """
+    data = curve_data(results, variable, xs[0], 500)
+    dims = setting_dims(data)
+    looks, panel_dims = divided(data, dims)
+    if panel_dims:
+        raise ValueError(f"views of {variable}: select one value of {' and '.join(panel_dims)} first")
     figure = Figure(figsize=(1.4 + 2.6 * len(xs), 3.6), layout="constrained")
     grid = figure.subplots(1, len(xs), sharey=True, squeeze=False)[0]
     for axes, x in zip(grid, xs, strict=True):
         data = curve_data(results, variable, x, 500)
-        dims = setting_dims(data)
-        key = make_key(data, dims)
+        key = make_key(data, looks)
         after_start = data["position"].where(data["position"] > 0)
         logarithmic = log_x and float(after_start.min()) < float(after_start.max())
-        _draw_settings(axes, data.assign(position=after_start) if logarithmic else data, key, variable)
+        _draw_settings(axes, data.assign(position=after_start) if logarithmic else data, looks, key, variable)
         set_view(axes, [data], variable, log_y=False)
         if logarithmic:
             low, high = float(after_start.min()), float(after_start.max())
             axes.set_xscale("log")
             axes.set_xlim(low, high)
-            set_plain_ticks(axes.xaxis, low, high)
-            if high >= _THOUSANDS:
-                axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            set_plain_ticks(axes.xaxis, EngFormatter(sep="") if high >= _THOUSANDS else plain)
         axes.set_xlabel(position_label(results, x))
-    grid[0].set_ylabel(quantity_label(variable, results[variable]))
-    draw_key(grid[-1], key, diverged_counts(data["diverged"], dims))
+    label_quantity(grid[0].yaxis, variable, results[variable])
+    draw_key(grid[-1], key, data["diverged"])
     notes = [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)]
-    set_title(figure, title or f"{capital(words(variable))} for each {' and '.join(dims) or 'member'}", notes)
+    subject = capital(quantity_words(variable, results[variable]))
+    set_title(figure, title or f"{subject} {for_each(*dims)}".rstrip(), notes)
     return figure
 
 
@@ -159,7 +179,8 @@ def panels(
     grid = figure.subplots(blocks * len(rows), columns, sharex=x == "step", squeeze=False)
     names, labels = axis_labels(next(iter(data.values())), (axis,))
     if results[axis].dtype.kind in "iuf":
-        labels = [f"{', '.join(names)} = {label}" for label in labels]
+        labels = [f"{axis_words(*names)} = {label}" for label in labels]
+    counts = diverged_counts(next(iter(data.values()))["diverged"], (axis,))
     for place in range(blocks * columns):
         block, column = divmod(place, columns)
         for row, variables in enumerate(rows):
@@ -168,24 +189,25 @@ def panels(
                 axes.remove()
                 continue
             for name in variables:
-                draw_curve(axes, data[name].isel({axis: shown[place]}), words(name), *looks[name][:2])
+                draw_curve(axes, data[name].isel({axis: shown[place]}), quantity_words(name), *looks[name][:2])
             set_view(axes, [data[name] for name in variables], variables[0], log_y and "accuracy" not in variables[0])
             below = place + columns >= len(shown) and row == len(rows) - 1
             axes.tick_params(labelbottom=below or x != "step", labelleft=column == 0)
             axes.locator_params(axis="x", nbins=4)
+            show_shares(axes.yaxis, variables[0], results[variables[0]])
             if column == 0:
                 axes.set_ylabel(row_label(results, variables))
             if row == 0:
-                axes.set_title(textwrap.fill(labels[shown[place]], 28), fontsize=8.5)
+                axes.set_title(textwrap.fill(labels[shown[place]], 28) + counts[shown[place]], fontsize=8.5)
     figure.supxlabel(position_label(results, x), fontsize=9)
     handles = [handle(*look) for look in dict.fromkeys(looks.values())]
-    figure.legend(handles=handles, loc="outside right upper")
+    figure.legend(handles=handles, loc="outside right center")
     every = list(data.values())
     thinned = next((curve.attrs["thinned"] for curve in every if curve.attrs["thinned"]), "")
+    kinds = " and ".join(dict.fromkeys(plain_kind(name) for row in rows for name in row))
     part = f"{len(shown)} of {total} values shown" if len(shown) < total else ""
-    kinds = " and ".join(dict.fromkeys(words(kind_of(name)) for row in rows for name in row))
     notes = [replicates_note(every[0], "band"), thinned, part, diverged_note(every[0])]
-    set_title(figure, title or f"{capital(kinds)} for each {axis}", notes)
+    set_title(figure, title or f"{capital(kinds)} for each {axis_words(axis)}", notes)
     return figure
 
 
@@ -195,24 +217,38 @@ def position_label(results: xr.Dataset, x: X) -> str:
     return str(results[name].attrs.get("long_name", X_LABELS[x])) if name in results.coords else X_LABELS[x]
 
 
-def _draw_settings(axes: Axes, data: xr.Dataset, key: Key, variable: str) -> None:
-    """A curve for each setting."""
-    for (setting, cell), colour, style in zip(settings(data), key.colours, key.styles, strict=True):
-        draw_curve(axes, cell, setting_label(setting) or words(variable), colour, style, faint=key.crowded)
+def label_position(figure: Figure, grid: Sequence[Axes], results: xr.Dataset, x: X) -> None:
+    """What training is measured in, once for all panels."""
+    if len(grid) == 1:
+        grid[0].set_xlabel(position_label(results, x))
+    else:
+        figure.supxlabel(position_label(results, x), fontsize=9)
 
 
-def draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str, *, faint: bool = False) -> None:
-    """The mean in its band, and each member that diverged up to its end."""
+def _draw_settings(axes: Axes, data: xr.Dataset, dims: Sequence[str], key: Key, variable: str) -> None:
+    """A curve for each setting along `dims`."""
+    for (setting, cell), colour, style in zip(settings(data, dims), key.colours, key.styles, strict=True):
+        draw_curve(axes, cell, setting_label(setting) or words(variable), colour, style, among=len(key.colours))
+
+
+def draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str, *, among: int = 1) -> None:
+    """The mean in its band, the fainter the more curves there are, and each member that diverged up to its end."""
+    faint = among > MAX_LEGEND
     at = cell["position"].values
+    known = np.isfinite(at)
+    axes.update_datalim(np.column_stack([at[known], np.zeros(known.sum())]), updatey=False)  # all of training
     axes.plot(at, cell["mean"].values, color=colour, linestyle=style, linewidth=1.0 if faint else 1.6, label=label)
     if np.isfinite(cell["low"]).any():
-        known = np.isfinite(at)
         low, high = cell["low"].values[known], cell["high"].values[known]
-        axes.fill_between(at[known], low, high, color=colour, alpha=0.08 if faint else 0.2, linewidth=0)
+        axes.fill_between(at[known], low, high, color=colour, alpha=min(0.2, max(0.8 / among, 0.06)), linewidth=0)
     for member in cell["values"].transpose("seed", ...).values[cell["diverged"].values]:
-        last = np.flatnonzero(np.isfinite(member))[-1:]
-        axes.plot(at, member, color=colour, linewidth=0.6, alpha=0.8, label="_diverged")
-        axes.plot(at[last], member[last], "x", color=colour, markersize=5, label="_end")
+        last = np.flatnonzero(np.isfinite(member) & known)[-1:]
+        if last.size:
+            axes.plot(at, member, color=colour, linewidth=0.6, alpha=0.8, label="_diverged")
+            end = at[last], member[last]
+        else:  # it was gone before it was measured
+            end = at[known][:1], np.full(min(known.sum(), 1), np.inf)
+        axes.plot(*end, "x", color=colour, markersize=5, label="_end")
 
 
 def set_view(axes: Axes, data: Sequence[xr.Dataset], variable: str, log_y: bool) -> None:
@@ -235,12 +271,14 @@ def set_view(axes: Axes, data: Sequence[xr.Dataset], variable: str, log_y: bool)
     low, high = low - margin, high + margin
     if log_y:
         low, high = 10**low, 10**high
-    if variable.endswith("accuracy"):
-        low, high = max(low, -0.02), min(high, 1.02)
+    if not log_y and is_share(variable, data[0]["values"]):
+        high = min(high, 1.02)
+    if not log_y and gather("values").min(initial=np.inf) >= 0:
+        low = max(low, -0.02 * high)  # what is never negative is not drawn as if it could be
     axes.set_yscale("log" if log_y else "linear")
     axes.set_ylim(low, high)
     if log_y:
-        set_plain_ticks(axes.yaxis, low, high)
+        set_plain_ticks(axes.yaxis)
     for line in axes.lines:
         if line.get_label() == "_end":
             line.set_ydata(np.clip(np.asarray(line.get_ydata()), low, high))

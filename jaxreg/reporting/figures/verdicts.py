@@ -8,14 +8,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from jaxreg.measures import value_labels
 from jaxreg.reporting.figures.data import X_LABELS
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
-from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, set_title, styled
-from jaxreg.reporting.figures.words import capital, name_of, words
+from jaxreg.reporting.figures.style import GREY, OKABE_ITO, PALE, Figure, set_title, styled
+from jaxreg.reporting.figures.words import axis_title, axis_words, capital, diverged_until_note, name_of, words
 
 MAX_LETTERED = 150  # cells of a panel
 _COLOURS = (PALE, *OKABE_ITO)
@@ -29,7 +28,8 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
     `flag_meanings`, their names in one blank-separated string, as they go into netCDF. The first category is the
     ordinary state and stays pale. Other codes and NaN mean that there is no verdict; those cells are white. A cell
     holds the most frequent verdict of its seeds, of equally frequent ones the one that comes later in `flag_meanings`.
-    A further dimension (such as layer) becomes panels, an even choice of at most 4.
+    A further dimension (such as layer) becomes panels, an even choice of at most 4. Members that diverged are counted
+    where the array has the coordinate `diverged_step`.
 
     Args:
       verdicts: [x, y], with or without seed and one further dimension; a dimension check is labelled by `check_step`.
@@ -41,6 +41,8 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
         more than 9 categories.
     """
     name = name_of(verdicts, "verdict")
+    diverged = verdicts.coords["diverged_step"] >= 0 if "diverged_step" in verdicts.coords else xr.DataArray(False)
+    verdicts = verdicts.drop_vars("diverged_step", errors="ignore")
     missing = [dim for dim in (x, y) if dim not in verdicts.dims]
     if missing:
         raise ValueError(f"{name}: has no dimension {' and '.join(missing)}, only {', '.join(map(str, verdicts.dims))}")
@@ -61,15 +63,15 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
             axis.set_ticks(ticks + 0.5, [labels[tick] for tick in ticks])
             axis.set_tick_params(length=0)
     for set_label, dim in ((figure.supxlabel, x), (figure.supylabel, y)):
-        set_label(X_LABELS["step"] if dim == "check" else dim, fontsize=9)
+        set_label(X_LABELS["step"] if dim == "check" else axis_title(*dim.split(", ")), fontsize=9)
     texts = [(f"{letter}   " if lettered else "") + words(text) for letter, text in zip(letters, names, strict=True)]
     entries = list(zip(_COLOURS, texts, strict=False))
     entries += [("white", "no verdict")] if bool((common < 0).any()) else []
     patches = [Patch(facecolor=colour, edgecolor=GREY, linewidth=0.5, label=text) for colour, text in entries]
     figure.legend(handles=patches, loc="outside right center")
     notes = [f"the most frequent verdict of {seeds} seeds" if seeds > 1 else "1 seed", part_note]
-    notes += [f"seeds differ in {divided} of {common.size} cells" if seeds > 1 else ""]
-    dims = ["training" if dim == "check" else dim for dim in (x, y)]
+    notes += [f"seeds differ in {divided} of {common.size} cells" if seeds > 1 else "", diverged_until_note(diverged)]
+    dims = ["training" if dim == "check" else axis_words(*dim.split(", ")) for dim in (x, y)]
     set_title(figure, title or f"{capital(words(name))} over {' and '.join(dims)}", notes)
     return figure
 

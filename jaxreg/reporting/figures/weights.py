@@ -9,9 +9,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
-from jaxreg.reporting.figures.style import GREY, evenly, set_title, styled
+from jaxreg.reporting.figures.style import GREY, Figure, evenly, set_title, styled
 
 MAX_IMAGES = 64
 _ROBUST = 99.5  # percentile of |weight| at which the colours end

@@ -12,13 +12,61 @@ from jaxreg.config import LABELS
 from jaxreg.measures import setting_values, value_labels
 from jaxreg.statistics import FEW_SEEDS, rests_on_normality
 
+_MAX_NAMED = 6  # settings of which a note gives the values
 MAX_TEXT = 44  # characters of a value that is text, such as a method
 PARTS = ("train", "test", "validation", "test_batch")  # a part of the data has one colour and line style in all figures
 
 
+_AXES = {  # names of hyperparameters that are not words yet, and the units of those that have some
+    "hidden_sizes": ("hidden sizes", "units"),
+    "init": ("initial scheme", ""),
+    "init_variance": ("initial variance", ""),
+    "beta1": ("β₁", ""),
+    "beta2": ("β₂", ""),
+    "decay_steps": ("decay time", "steps"),
+    "warmup_steps": ("warm-up", "steps"),
+    "batch_size": ("batch size", "examples"),
+    "num_steps": ("length of training", "steps"),
+    "num_epochs": ("length of training", "epochs"),
+    "patience": ("patience", "checks"),
+    "l1_strength": ("L1 strength", ""),
+    "l1_start": ("start of L1", "fraction of training"),
+    "l2_strength": ("L2 strength", ""),
+    "kl_strength": ("KL strength", ""),
+    "kl_target": ("KL target", ""),
+    "max_norm": ("max-norm radius", ""),
+}
+_PARTS_IN_WORDS = {"train": "training", "test": "test", "validation": "validation", "test_batch": "test batch"}
+_QUANTITIES = {  # variables whose name does not say what they are
+    "train_loss_with_penalties": "training loss with penalties, mean between checks",
+    "training_loss_with_penalty": "training loss with penalties",
+}
+_KINDS = {"objective": "loss with penalties"}
+_WHEN = {"final": "after the last step", "best": "at the best check"}  # a prefix of a variable, in words
+_SHARES = ("accuracy", "error", "share", "fraction")
+
+
 def words(name: str) -> str:
-    """A name in words: "test loss" for "test_loss"."""
+    """A name in words: "weight change" for "weight_change"."""
     return name.replace("_", " ")
+
+
+def axis_words(*names: str) -> str:
+    """Hyperparameters in words, without units: "learning rate and batch size"."""
+    *first, last = dict.fromkeys(_AXES[name][0] if name in _AXES else words(name) for name in names) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def for_each(*names: str) -> str:
+    """What a figure of all settings is of: "for each learning rate", or "for each setting of … and …"."""
+    return f"for each {'setting of ' if len(names) > 1 else ''}{axis_words(*names)}" if names else ""
+
+
+def axis_title(*names: str) -> str:
+    """Hyperparameters as an axis or a legend names them, with units: "batch size (examples)"."""
+    return ", ".join(
+        f"{axis_words(name)} ({_AXES[name][1]})" if _AXES.get(name, ("", ""))[1] else axis_words(name) for name in names
+    )
 
 
 def name_of(values: xr.DataArray, default: str) -> str:
@@ -31,12 +79,43 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def quantity_words(name: str, values: xr.DataArray | None = None) -> str:
+    """What a variable is, in the words of all figures and tables: "test accuracy" for "final_test_accuracy".
+
+    An array with a `long_name` brings its own words.
+    """
+    if values is not None and "long_name" in values.attrs:
+        return str(values.attrs["long_name"])
+    prefix, _, rest = name.partition("_")
+    if prefix in _WHEN and part_of(rest):
+        name = rest
+    if name in _QUANTITIES:
+        return _QUANTITIES[name]
+    part = part_of(name)
+    return words(name) if part is None else f"{_PARTS_IN_WORDS[part]} {kind_words(name)}"
+
+
+def quantity_in_full(name: str, values: xr.DataArray | None = None) -> str:
+    """The same with when it is measured, for titles: "test accuracy after the last step"."""
+    prefix, _, rest = name.partition("_")
+    when = f" {_WHEN[prefix]}" if prefix in _WHEN and part_of(rest) else ""
+    return quantity_words(name, values) + when
+
+
+def is_share(name: str, values: xr.DataArray) -> bool:
+    """Whether a variable is a share of something, which figures show in per cent."""
+    return str(values.attrs.get("units", "1")) == "1" and (name.endswith(_SHARES) or name.startswith("share of "))
+
+
 def quantity_label(name: str, values: xr.DataArray) -> str:
-    """Name and units: "test loss (nats)", "test accuracy (fraction)"."""
-    units = str(values.attrs.get("units", "1"))
-    if units == "1":
-        units = "fraction" if name.endswith(("accuracy", "error", "share", "fraction")) else ""
-    return words(name) + (f" ({units})" if units else "")
+    """Words and units: "test loss (nats)", "test accuracy (%)", and "steps to …" without its units again."""
+    return with_units(quantity_words(name, values), name, values)
+
+
+def with_units(what: str, name: str, values: xr.DataArray) -> str:
+    """Words for a variable and its units, if it has some that the words do not say."""
+    units = "%" if is_share(name, values) else str(values.attrs.get("units", "1"))
+    return what if units == "1" or what.startswith(units) else f"{what} ({units})"
 
 
 def part_of(name: str) -> str | None:
@@ -49,9 +128,25 @@ def kind_of(name: str) -> str:
     return name.removeprefix(f"{part_of(name)}_")
 
 
+def kind_words(name: str) -> str:
+    """The same in words: "loss with penalties" of "train_objective"."""
+    kind = kind_of(name)
+    return _KINDS.get(kind, words(kind))
+
+
+def plain_kind(name: str) -> str:
+    """The same without what distinguishes several of a kind: "loss" of "train_objective"."""
+    return kind_words(name).partition(" with ")[0]
+
+
+def part_words(name: str) -> str:
+    """The part of the data that a variable is measured on, in words: "training" of "train_loss"."""
+    return _PARTS_IN_WORDS[str(part_of(name))]
+
+
 def row_label(results: xr.Dataset, variables: Sequence[str]) -> str:
-    """One label for variables that measure the same on several parts of the data."""
-    return "\n".join(dict.fromkeys(quantity_label(kind_of(name), results[name]) for name in variables))
+    """One label for variables that measure the same on several parts of the data, with penalties or without."""
+    return "\n".join(dict.fromkeys(with_units(plain_kind(name), name, results[name]) for name in variables))
 
 
 def axis_labels(data: xr.Dataset, dims: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -77,13 +172,38 @@ def t_interval(seeds: Any) -> str:
     return "95 % t interval" + (f", below n = {FEW_SEEDS} only if values are normal" if few else "")
 
 
-def diverged_note(data: xr.Dataset) -> str:
-    """How many members diverged, "" if none."""
+def diverged_note(data: xr.Dataset, then: str = "left out of the mean") -> str:
+    """How many members diverged, and of which settings no other is left; "" if none diverged."""
     count = int(data["diverged"].sum())
-    return f"{count} of {data['diverged'].size} members diverged, left out of the mean" if count else ""
+    if not count:
+        return ""
+    lost = all_diverged_note(data)
+    return f"{count} of {data['diverged'].size} members diverged, {then}" + (f" ({lost})" if lost else "")
+
+
+def all_diverged_note(data: xr.Dataset) -> str:
+    """The settings whose seeds all diverged: "all seeds at learning rate 100, 1000"; "" if there is none."""
+    dims = [str(dim) for dim in data["diverged"].dims if dim != "seed"]
+    lost = data["diverged"].all("seed").transpose(*dims).values.ravel()
+    if not lost.any():
+        return ""
+    names, labels = axis_labels(data, dims)
+    if not dims or lost.all():
+        return "all seeds"
+    if lost.sum() > _MAX_NAMED:
+        return f"all seeds of {int(lost.sum())} of {lost.size} settings"
+    between = ", " if len(names) == 1 else "; "
+    values = between.join(label for label, gone in zip(labels, lost, strict=True) if gone)
+    return f"all seeds at {', '.join(map(axis_words, names))} {values}"
+
+
+def diverged_until_note(diverged: xr.DataArray) -> str:
+    """How many members have nothing after the check before they diverged, "" if none."""
+    count = int(diverged.sum())
+    return f"{count} of {diverged.size} members diverged, nothing is measured from there on" if count else ""
 
 
 def diverged_counts(diverged: xr.DataArray, dims: Sequence[str]) -> list[str]:
-    """For each setting how many seeds diverged, if any."""
-    counts = diverged.sum("seed").transpose(*dims).values.ravel()
-    return [f"\n({count} of {diverged.sizes['seed']} diverged)" if count else "" for count in counts]
+    """For each value along `dims` how many members diverged, if any."""
+    counts = diverged.sum([dim for dim in diverged.dims if dim not in dims]).transpose(*dims).values.ravel()
+    return [f"\n({count} of {diverged.size // counts.size} diverged)" if count else "" for count in counts]

@@ -52,7 +52,7 @@ def test_a_heat_map_holds_the_share_of_each_bin(checks: int, bins: int) -> None:
     assert figure.get_supxlabel() == "training (steps)"
     assert figure.get_supylabel() == "weight"
     assert figure.axes[-1].get_ylabel() == "share of the values per bin"
-    assert words(figure) == "Histograms of weight along training values of 3 seeds together; white: empty bins"
+    assert words(figure) == "Histograms of weight along training values of 3 seeds together; blank: empty bins"
 
 
 @pytest.mark.parametrize("ridge", [False, True])

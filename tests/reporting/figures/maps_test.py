@@ -21,8 +21,8 @@ def test_heat_map_shows_the_mean_over_seeds(size: int, annotated: bool) -> None:
     if annotated:
         first = mean_interval(results["final_test_accuracy"].isel(learning_rate=0, init_variance=0))
         half_width = float(first["high"] - first["low"]) / 2
-        assert axes.texts[0].get_text() == f"{float(first['mean']):#.3g}\n± {half_width:.2g}"
-    assert bar.get_ylabel() == "final test accuracy (fraction)"
+        assert axes.texts[0].get_text() == f"{100 * float(first['mean']):#.3g}\n± {100 * half_width:.2g}"
+    assert bar.get_ylabel() == "test accuracy (%)"
     (cross,) = marks(axes, "diverged")
     assert (np.floor(np.asarray(cross.get_xydata())) == size - 1).all()
     interval = ", ±: 95 % t interval, below n = 5 only if values are normal" if annotated else ""

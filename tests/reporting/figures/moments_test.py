@@ -43,7 +43,7 @@ def test_points_are_means_over_seeds_and_lines_what_is_expected() -> None:
 def test_the_first_steps_are_on_linear_axes_with_a_panel_for_each_setting() -> None:
     lines = {"t terms": expectation(), "t + 1 terms": expectation()}
     figure = figures.moment_ratios(ratios(), lines, first_steps=5, title="The slip")
-    assert [axes.get_title() for axes in figure.axes] == ["beta2 = 0.9", "beta2 = 0.999"]
+    assert [axes.get_title() for axes in figure.axes] == ["β₂ = 0.9", "β₂ = 0.999"]
     for axes in figure.axes:
         ((t, _),) = points(axes)
         assert t.tolist() == [1, 2, 3, 4, 5]

@@ -34,7 +34,7 @@ def test_lines_are_the_expected_ones_at_their_fitted_height() -> None:
         np.testing.assert_allclose(height, height[0], rtol=1e-6)
         np.testing.assert_allclose(height[0], 0.8, rtol=0.25)
         np.testing.assert_allclose(size.max(), examples, rtol=1e-3)
-    assert legend_texts(axes) == ["train loss", "test batch loss", "test loss"]
+    assert legend_texts(axes) == ["training loss", "test batch loss", "test loss"]
     assert axes.get_ylabel() == "fluctuation (nats)"
     assert "fitted in height" in words(figure)
 
@@ -63,7 +63,7 @@ def test_relative_fluctuation_is_a_share() -> None:
 
 def test_losses_without_enough_checks_are_left_out() -> None:
     results = noisy(SIZES[:2])
-    assert legend_texts(figures.fluctuations(results, last_steps=20).axes[0]) == ["train loss"]
+    assert legend_texts(figures.fluctuations(results, last_steps=20).axes[0]) == ["training loss"]
     with pytest.raises(ValueError, match="fewer than three"):
         figures.fluctuations(results, last_steps=1)
 

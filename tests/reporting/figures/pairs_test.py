@@ -35,7 +35,7 @@ def test_a_line_joins_the_runs_of_a_seed(rates: list[float]) -> None:
     np.testing.assert_allclose(ends, np.stack([interval["low"], interval["high"]], 1))
     assert len(marks(axes, "_seed")) == 5
     assert axes.get_xscale() == "log"
-    assert axes.get_ylabel() == "final test accuracy (fraction)"
+    assert axes.get_ylabel() == "test accuracy (%)"
     assert "mean of 5 seeds, bars: 95 % t interval; thin lines join the runs of one seed" in words(figure)
 
 
@@ -78,8 +78,8 @@ def test_differences_are_those_of_the_pairs(rates: list[float]) -> None:
     np.testing.assert_allclose(np.asarray(dots.get_ydata()), pairs.values.ravel(), rtol=1e-6)
     (reference,) = marks(axes, "_reference")
     assert np.asarray(reference.get_xydata()).tolist() == [[rates[2], 0.0]]
-    assert axes.get_ylabel() == "difference in final test loss (nats)"
-    assert f"difference to learning_rate = {rates[2]:.6g} mean of 5 paired differences" in words(figure)
+    assert axes.get_ylabel() == "difference in test loss (nats)"
+    assert f"difference to learning rate = {rates[2]:.6g} mean of 5 paired differences" in words(figure)
 
 
 def test_an_interval_that_holds_zero_is_open() -> None:

@@ -101,7 +101,10 @@ def test_a_further_axis_becomes_rows_and_shallow_networks_end_early() -> None:
     results["backpropagated_std"].loc[{"hidden_sizes": "32", "layer": 3}] = np.nan
     results["weights_std"].loc[{"hidden_sizes": "32", "layer": 3}] = np.nan
     figure = figures.signal_propagation(results, "init_variance")
-    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["32\nsecond moment", "32x32\nsecond moment"]
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == [
+        "hidden sizes = 32\nsecond moment",
+        "hidden sizes = 32x32\nsecond moment",
+    ]
     assert [theory_of(axes).shape for axes in figure.axes[::3]] == [(3, 2), (3, 3)]
     np.testing.assert_allclose(theory_of(figure.axes[3])[:, 0], [64 * v * 0.2 for v in VARIANCES], rtol=1e-5)
 

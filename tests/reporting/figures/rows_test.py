@@ -25,7 +25,7 @@ def test_every_quantity_has_a_plot_and_every_value_a_row() -> None:
     first = figure.axes[0]
     assert [label.get_text() for label in first.get_yticklabels()] == METHODS
     assert first.get_ylim()[0] > first.get_ylim()[1]  # the first value on top
-    assert [axes.get_xlabel() for axes in figure.axes][1] == "final test loss (nats)"
+    assert [axes.get_xlabel() for axes in figure.axes][1] == "test loss (nats)"
     for axes, quantity in zip(figure.axes, drawn, strict=True):
         ((points, _, (bars,)),) = axes.containers
         interval = mean_interval(quantity)
@@ -41,7 +41,7 @@ def test_the_baseline_is_the_mean_of_its_row() -> None:
     figure = figures.value_rows([accuracy], "method", baseline="l2")
     dashed = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     np.testing.assert_allclose(np.asarray(dashed[0].get_xdata()), float(accuracy.sel({"method": "l2"}).mean()))
-    assert "dashed: mean at method=l2" in words(figure)
+    assert "dashed: mean at method = l2" in words(figure)
 
 
 def test_reported_numbers_stand_in_the_row_of_their_method() -> None:

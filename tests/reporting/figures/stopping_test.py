@@ -38,7 +38,7 @@ def test_losses_are_means_in_bands_and_the_training_loss_one_point_for_each_chec
     results = overfitted()
     figure = figures.stopping_points(results, (1, 5, 10))
     train, validation = lines(figure.axes[0])
-    assert legend_texts(figure.axes[0]) == ["train loss", "validation loss"]
+    assert legend_texts(figure.axes[0]) == ["training loss", "validation loss"]
     np.testing.assert_allclose(np.asarray(validation.get_ydata()), mean_interval(results["validation_loss"])["mean"])
     blocks = results["train_loss"].values.reshape(4, 20, 50).mean(2)
     np.testing.assert_allclose(np.asarray(train.get_ydata()), blocks.mean(0), rtol=1e-5)

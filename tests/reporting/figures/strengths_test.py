@@ -25,7 +25,9 @@ def panel(values: xr.DataArray, method: str) -> Axes:
     return next(axes for axes in figure.axes if axes.get_title() == method)
 
 
-@pytest.mark.parametrize(("method", "field", "x"), [("l2", "l2_strength", L2[1:]), ("max_norm", "max_norm", [1, 2, 3])])
+@pytest.mark.parametrize(
+    ("method", "field", "x"), [("l2", "L2 strength", L2[1:]), ("max_norm", "max-norm radius", [1, 2, 3])]
+)
 def test_a_method_stands_over_its_own_strength(method: str, field: str, x: list[float]) -> None:
     values = levels(["l2", "max_norm"], seeds=4)
     axes = panel(values, method)
@@ -47,9 +49,14 @@ def test_off_is_a_dashed_line_with_its_band() -> None:
     assert "dashed: switched off" in words(figures.strengths(values))
 
 
+def test_nothing_is_said_of_a_dashed_line_that_is_not_drawn() -> None:
+    values = levels(["l2", "max_norm"], seeds=4).isel(l2_strength=slice(1, None))
+    assert "dashed" not in words(figures.strengths(values))
+
+
 def test_strengths_that_go_together_are_named() -> None:
     assert panel(levels(["l2+max_norm", "dropout"], seeds=2), "l2+max_norm").get_xlabel() == (
-        "l2_strength\n(and max_norm with it)"
+        "L2 strength\n(and max-norm radius with it)"
     )
     (text,) = panel(levels(["l2", "dropout"], seeds=2), "dropout").texts
     assert text.get_text() == "its strength is not swept"

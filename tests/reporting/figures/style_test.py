@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,12 @@ def drawings() -> dict[str, Callable[[], Figure]]:
         "weight_images": lambda: figures.weight_images(np.arange(24.0).reshape(12, 2), (3, 4)),
         "confusion": lambda: figures.confusion(xr.DataArray(np.eye(3) + 1, dims=("label", "prediction"))),
     }
+
+
+def in_a_notebook(figure: Figure) -> tuple[bytes, dict[str, int]]:
+    """What IPython shows where a figure is the value of a cell."""
+    found: tuple[bytes, dict[str, int]] = getattr(figure, "_repr_png_")()  # noqa: B009 (as IPython finds it by name)
+    return found
 
 
 @pytest.mark.parametrize("name", list(drawings()))
@@ -93,6 +100,23 @@ def test_nothing_is_cut_off_by_the_edge_of_the_page(name: str) -> None:
 def test_a_title_can_be_given() -> None:
     figure = figures.curves(make_results(axes={}), "test_loss", title="All rates (figure 36)")
     assert words(figure) == "All rates (figure 36) mean of 5 seeds, band: 95 % t interval"
+
+
+@pytest.mark.parametrize("name", list(drawings()))
+def test_a_notebook_shows_a_figure_that_can_be_altered(name: str) -> None:
+    figure = drawings()[name]()
+    colour, dpi, canvas = figure.get_facecolor(), figure.dpi, figure.canvas
+    first, size = in_a_notebook(figure)
+    with Image.open(io.BytesIO(first)) as image:
+        assert image.format == "PNG"
+        inches = figure.get_size_inches()
+        np.testing.assert_allclose([size["width"], size["height"]], 96 * inches, atol=1)
+        np.testing.assert_allclose(image.size, 144 * inches, atol=1)
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert (figure.get_facecolor(), figure.dpi, figure.canvas) == (colour, dpi, canvas)
+    figure.axes[0].text(0.5, 0.5, "mine", transform=figure.axes[0].transAxes, fontsize=30)
+    assert in_a_notebook(figure)[0] != first
+    figure.savefig(io.BytesIO(), format="pdf")
 
 
 def test_pyplot_knows_nothing_of_the_figures() -> None:

@@ -100,7 +100,7 @@ def test_of_many_values_an_even_choice_is_drawn() -> None:
     results = add_surfaces(make_results(axes={"learning_rate": np.geomspace(0.01, 1, 9).tolist()}, seeds=1))
     figure = figures.decision_surfaces(results, "learning_rate")
     assert len(figure.panels) == 6
-    assert "6 of 9 values of learning_rate shown" in words(figure)
+    assert "6 of 9 values of learning rate shown" in words(figure)
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

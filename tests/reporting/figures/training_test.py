@@ -20,11 +20,11 @@ def test_curves_hold_a_line_and_a_band_per_setting(rates: list[float], bar: bool
     assert len(lines(axes)) == len(bands(axes)) == len(rates)
     assert len(figure.axes) == 1 + bar
     assert legend_texts(axes) == ([] if bar else [f"{rate:g}" for rate in rates])
-    assert (figure.axes[-1].get_ylabel() == "learning_rate") == bar
+    assert (figure.axes[-1].get_ylabel() == "learning rate") == bar
     assert axes.get_ylabel() == "test loss (nats)"
     assert axes.get_xlabel() == "training (steps)"
     band = "band: 95 % t interval, below n = 5 only if values are normal"
-    assert words(figure) == f"Test loss for each learning_rate mean of 3 seeds, {band}"
+    assert words(figure) == f"Test loss for each learning rate mean of 3 seeds, {band}"
 
 
 def test_band_limits_are_those_of_mean_interval() -> None:
@@ -105,7 +105,7 @@ def test_a_second_axis_is_told_by_line_style() -> None:
     axes = figures.curves(results, "test_loss").axes[0]
     assert len({line.get_color() for line in lines(axes)}) == 3
     assert [line.get_linestyle() for line in lines(axes)] == ["-", "--"] * 3
-    assert legend_texts(axes) == ["learning_rate", "0.1", "1", "2", "activation", "relu", "tanh"]
+    assert legend_texts(axes) == ["learning rate", "0.1", "1", "2", "activation", "relu", "tanh"]
 
 
 def test_axes_of_numbers_are_drawn_in_order_and_names_in_okabe_ito() -> None:
@@ -141,12 +141,12 @@ def test_panels_have_a_column_per_value(count: int) -> None:
     assert all(len(lines(axes)) == len(bands(axes)) == 2 for axes in figure.axes)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert len(titles) == shown
-    assert titles[0] == "learning_rate = 0.001"
+    assert titles[0] == "learning rate = 0.001"
     assert (f"{shown} of {count} values shown" in words(figure)) == (count == 40)
     assert len({axes.get_ylim() for axes in figure.axes}) == 2  # one per row of variables
     labels = {axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()}
-    assert labels == {"loss (nats)", "accuracy (fraction)"}
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train", "test", "validation"]
+    assert labels == {"loss (nats)", "accuracy (%)"}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "test", "validation"]
 
 
 def test_variables_of_a_panel_differ_in_colour_and_style() -> None:
@@ -155,14 +155,17 @@ def test_variables_of_a_panel_differ_in_colour_and_style() -> None:
     assert len({line.get_color() for line in drawn}) == len({line.get_linestyle() for line in drawn}) == 4
     clash = figures.panels(make_results(seeds=2), "learning_rate", [["train_loss", "train_objective"]])
     assert len({line.get_color() for line in lines(clash.axes[0])}) == 2
-    assert [text.get_text() for text in clash.legends[0].get_texts()] == ["train loss", "train objective"]
+    assert [text.get_text() for text in clash.legends[0].get_texts()] == [
+        "training loss",
+        "training loss with penalties",
+    ]
 
 
 def test_panels_of_an_axis_with_one_value_or_zipped() -> None:
-    assert figures.panels(make_results(axes={}), "learning_rate").axes[0].get_title() == "learning_rate = 0.1"
+    assert figures.panels(make_results(axes={}), "learning_rate").axes[0].get_title() == "learning rate = 0.1"
     zipped = make_results(axes={"batch_size": [10, 100]}, zipped={"learning_rate": ("batch_size", [0.1, 1.0])})
     titles = [axes.get_title().replace("\n", " ") for axes in figures.panels(zipped, "learning_rate").axes]
-    assert "batch_size, learning_rate = 100, 1" in titles
+    assert "batch size and learning rate = 100, 1" in titles
 
 
 def test_panels_refuse_a_second_axis_and_an_unknown_one() -> None:

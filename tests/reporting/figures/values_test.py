@@ -38,7 +38,7 @@ def test_points_and_bars_are_those_of_mean_interval() -> None:
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     np.testing.assert_allclose(ends, np.stack([interval["low"], interval["high"]], 1))
     assert len(np.asarray(marks(axes, "_seeds")[0].get_ydata())) == 35
-    assert axes.get_ylabel() == "final test loss (nats)"
+    assert axes.get_ylabel() == "test loss (nats)"
     assert [label.get_text() for label in axes.get_xticklabels()] == [f"{rate:g}" for rate in RATES]
     assert "bars: 95 % t interval; dots: single seeds" in words(figure)
 
@@ -51,7 +51,7 @@ def test_other_axes_become_lines() -> None:
     many = make_results(axes={"learning_rate": RATES[:2], "batch_size": list(range(1, 14))}, seeds=2)
     figure = figures.value_against(many, "learning_rate")
     assert len(figure.axes) == 2
-    assert figure.axes[1].get_ylabel() == "batch_size"
+    assert figure.axes[1].get_ylabel() == "batch size (examples)"
 
 
 @pytest.mark.parametrize("kind", ["numbers", "names"])
@@ -115,7 +115,7 @@ def test_censored_members_sit_at_the_upper_edge_without_a_mean() -> None:
     ((points, _, _),) = axes.containers
     np.testing.assert_array_equal(np.asarray(points.get_ydata()), [200, np.nan])
     assert axes.texts[0].get_text().split() == ["2", "of", "3", "never", "reached", "0.85"]
-    assert axes.get_ylabel() == "steps to train (steps)"
+    assert axes.get_ylabel() == "steps to train"
     assert "no mean where a seed never got there" in words(figure)
 
 
