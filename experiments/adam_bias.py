@@ -32,6 +32,7 @@ import numpy as np
 from jax import Array
 
 from experiments import cli
+from experiments.source import cited, told
 from jaxreg.claims import Claim, Measure, Trend, Within
 from jaxreg.config.experiment import Experiment
 from jaxreg.data import Data
@@ -53,7 +54,7 @@ STILL, MOVING = 1e-7, 1e-3  # learning rates: at the first the weights hardly mo
 FIRST_STEPS = 8
 SIMULATED, TRAINED = 0.02, 0.1  # relative deviations that count as none
 ROUNDING = 1e-5  # relative
-PART_1 = "report 003, part 1"
+PART_1 = cited("003", "part 1")
 KINGMA_BA = "Kingma and Ba (2015), section 3"
 
 # What is measured.
@@ -395,7 +396,7 @@ STUDY = Study(
     name="adam_bias",
     title="The second moment of Adam",
     question="Is E[vₜ] / E[g²] = 1 - β₂ᵗ, of which gradients, and what is it in training?",
-    source="Report 003, part 1; Kingma and Ba (2015), section 3.",
+    source=told("003", "part 1", "Kingma and Ba (2015), section 3"),
     claims=CLAIMS,
     answer=answer,
     measure=measure,

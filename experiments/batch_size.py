@@ -34,7 +34,7 @@ from functools import partial
 import numpy as np
 
 from experiments import cli
-from experiments.source import as_printed, reported
+from experiments.source import as_printed, cited, reported, told
 from jaxreg.claims import Best, Claim, Measure, ReportedNumber, Trend, compare
 from jaxreg.measures import (
     fluctuation,
@@ -79,7 +79,7 @@ FLUCTUATION = {
         "fluctuation as a share of the training-batch loss", partial(fluctuation, relative=True), better="lower"
     ),
 }
-PART_4 = "report 000, part 4"
+PART_4 = cited("000", "part 4")
 CLAIMS: tuple[Claim, ...] = (
     *(
         Trend(claim, loss, "batch_size", "falls", source=f"{PART_4}, figures 23-28")
@@ -120,9 +120,9 @@ def answer(results: xr.Dataset) -> str:
     if "batch_size" not in results.dims:
         return default_answer(results)
     chosen, where = _one_line(results)
-    sentences = [default_answer(results)]
-    if means := _at_each(fluctuation(chosen), "nats"):
-        sentences.append(f"In the last 1000 steps the loss of a training batch fluctuates{where} by {means}.")
+    sentences: list[str] = []
+    if means := _at_each(fluctuation(chosen)):
+        sentences.append(f"In the last 1000 steps the loss of a training batch fluctuates{where}, in nats, by {means}.")
     if "learning_rate" in results.dims:
         others, held = held_at(results, best_setting(results), "batch_size", "learning_rate")
         rates = 10 ** best_rate(others).mean("seed")
@@ -132,20 +132,20 @@ def answer(results: xr.Dataset) -> str:
         sentences.append(
             f"The rate that is best on validation is{held}, in the geometric mean over seeds, {rates_in_words}."
         )
-    if "gradient_variance" in results and (means := _at_each(noise_scale(chosen), "examples")):
-        sentences.append(f"At the end of training the gradient noise scale is{where} {means}.")
-    return " ".join(sentences)
+    if "gradient_variance" in results and (means := _at_each(noise_scale(chosen))):
+        sentences.append(f"At the end of training the gradient noise scale is{where}, in examples, {means}.")
+    return f"{default_answer(results)}\n\n{' '.join(sentences)}"
 
 
-def _at_each(values: xr.DataArray, units: str) -> str:
-    """The means over seeds with their 95 % intervals: "0.85 ± 0.02 nats at 1, 0.24 at 10"."""
+def _at_each(values: xr.DataArray) -> str:
+    """The means over seeds with their 95 % intervals: "0.85 ± 0.02 at 1, 0.24 at 10"."""
     shown: list[str] = []
     for size, of_size in zip(_sizes(values), values.transpose("batch_size", "seed"), strict=True):
         mean = float(of_size.mean())
         if np.isposinf(mean):
             shown.append(f"too large to be measured at {size}")
         elif np.isfinite(mean):
-            shown.append(f"{mean_in_words(of_size, '.3g', half_form='.2g')}{'' if shown else f' {units}'} at {size}")
+            shown.append(f"{mean_in_words(of_size, '.3g', half_form='.2g', within=(0, np.inf))} at {size}")
     return ", ".join(shown)
 
 
@@ -259,7 +259,7 @@ STUDY = Study(
     name="batch_size",
     title="Batch size",
     question="Does a larger batch fluctuate less and need fewer steps, and which size generalises best?",
-    source="Report 000, part 4, figures 23-28.",
+    source=told("000", "part 4, figures 23-28"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

@@ -21,6 +21,7 @@ from jaxreg import command
 from jaxreg.claims import judge
 from jaxreg.errors import Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
+from jaxreg.reporting.defaults import answer_of
 from jaxreg.runs.commands import resuming
 from jaxreg.session import Outcome, dry_run, execute
 from jaxreg.study import Study
@@ -68,12 +69,13 @@ def _run(study: Study, argv: Sequence[str]) -> int:
 
 
 def _show(study: Study, outcome: Outcome) -> None:
-    """Prints the table, the verdicts, and where the rest is."""
+    """Prints the answer, the table, the verdicts, and where the rest is."""
     console = Console(emoji=False)
     if console.width < _NARROWEST:  # COLUMNS=0, on which Rich would print nothing
         console.width = _NARROWEST
-    from jaxreg.reporting.tables import print_table, print_verdicts  # what shows is slow to import
+    from jaxreg.reporting.tables import print_answer, print_table, print_verdicts  # what shows is slow to import
 
+    print_answer(answer_of(study, outcome.results), console)
     print_table(outcome.results, console)
     print_verdicts(judge(study.claims, outcome.results), console)
     if outcome.folder is not None:

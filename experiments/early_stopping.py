@@ -28,7 +28,7 @@ import sys
 import numpy as np
 
 from experiments import cli
-from experiments.source import reported
+from experiments.source import cited, reported, told
 from jaxreg.claims import Claim, Measure, ReportedNumber, Within
 from jaxreg.measures import best_step, held_at, overfitting, stopping
 from jaxreg.measures.summary import best_setting, halted
@@ -48,7 +48,7 @@ SOURCE = {
 }
 LAST_PRINTED = 99_000  # steps
 FIGURE_37 = {60_000: "figure 37 ends"}
-PART_6 = "report 000, part 6"
+PART_6 = cited("000", "part 6")
 
 
 def last_printed_validation_loss(results: xr.Dataset) -> xr.DataArray:
@@ -96,8 +96,9 @@ def answer(results: xr.Dataset) -> str:
     if not bool(trained.any()):
         return default_answer(results)
     went_on = best_step(chosen).dropna("seed")
-    lowest = mean_in_words(went_on, ".0f")
-    sentences = [f"The validation loss is lowest after {lowest} steps{where} (mean over {went_on.size} seeds)."]
+    lowest = mean_in_words(went_on, ".0f", within=(0, float(chosen["check_step"].max())))
+    about = f"mean over {went_on.size} seeds, {went_on.attrs['resolution']}"
+    sentences = [f"Steps to the lowest validation loss{where}: {lowest} ({about})."]
     if not went_on.size:
         sentences = []
     for each in patience:
@@ -108,9 +109,9 @@ def answer(results: xr.Dataset) -> str:
             continue
         change = mean_in_words(100 * (stops["kept_test_accuracy"] - chosen["final_test_accuracy"]), "+.2f")
         sentences.append(
-            f"Patience {each} stops in {stopped} of {int(trained.sum())} seeds and saves "
-            f"{mean_in_words(100 * stops['saved'], '.0f')} % of the steps; against the last step "
-            f"its test accuracy changes by {change} points."
+            f"Patience {each} stops in {stopped} of {int(trained.sum())} seeds. Steps saved: "
+            f"{mean_in_words(100 * stops['saved'], '.0f', within=(0, 100), unit=' %')}; change in test accuracy "
+            f"against the last step, in points: {change}."
         )
     return f"{default_answer(results)}\n\n{' '.join(sentences)}"
 
@@ -177,7 +178,7 @@ STUDY = Study(
     name="early_stopping",
     title="Early stopping",
     question="Where is the validation loss lowest, and what does stopping by patience save and give up?",
-    source="Report 000, part 6, figures 37-40.",
+    source=told("000", "part 6, figures 37-40"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

@@ -28,17 +28,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from experiments import cli
+from experiments.source import cited, told
 from jaxreg.claims import Best, Claim, Judgement, Measure, Trend, Within
 from jaxreg.measures import agree, held_at, most_distinct_units, value_labels
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import SHARE, mean_interval
 from jaxreg.study import ReportFigure, Study
 
 AXIS = "init_variance"
 GAUSSIAN = (0.1, 0.2, 0.3, 1.0, 2.0)  # the source's numbers
-PART_1 = "report 000, part 1"
+PART_1 = cited("000", "part 1")
 
 
 class Reading(NamedTuple):
@@ -118,7 +119,7 @@ def answer(results: xr.Dataset) -> str:
         return default_answer(results)
     chosen, where = held_at(results, best_setting(results), AXIS)
     gaussian = above_zero(chosen.sortby(AXIS))
-    sentences = [default_answer(results)]
+    sentences: list[str] = []
     if gaussian.sizes[AXIS] > 1:
         ends = gaussian.isel({AXIS: [0, -1]})
         values = value_labels(ends[AXIS].values.tolist())
@@ -135,7 +136,7 @@ def answer(results: xr.Dataset) -> str:
         sentences.append(f"Zero weights reach {_accuracy(zero)}{units}.")
     if (reading := reading_of(results)) is not None:
         sentences.append(f"The source's numbers are read as {reading.name} here.")
-    return " ".join(sentences)
+    return f"{default_answer(results)}\n\n{' '.join(sentences)}"
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:
@@ -195,7 +196,7 @@ def _accuracy(results: xr.Dataset) -> str:
     """The final test accuracy of one setting, with the half-width of its interval."""
     from jaxreg.reporting.tables import percent  # matplotlib is slow to import
 
-    interval = mean_interval(results["final_test_accuracy"])
+    interval = mean_interval(results["final_test_accuracy"], within=SHARE)
     mean, low, high = (float(interval[part]) for part in ("mean", "low", "high"))
     return percent(mean, low, high)
 
@@ -204,7 +205,7 @@ STUDY = Study(
     name="init_variance",
     title="Variance of the initial weights",
     question="What does the variance of the initial weights do to training, and what does starting from zero?",
-    source="Report 000, part 1, figures 2-4.",
+    source=told("000", "part 1, figures 2-4"),
     claims=CLAIMS,
     answer=answer,
     figures=draw,

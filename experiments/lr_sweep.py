@@ -22,13 +22,13 @@ from functools import partial
 import numpy as np
 
 from experiments import cli
-from experiments.source import as_printed, reported
+from experiments.source import as_printed, cited, reported, told
 from jaxreg.claims import Measure, Trend, compare
 from jaxreg.measures import fluctuation, held_at, steps_to_train, value_labels, with_divergence
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import mean_in_words
 from jaxreg.study import ReportFigure, Study
 
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 1000, "num_steps": 10_000, "schedule": "constant"}
@@ -47,7 +47,7 @@ FLUCTUATION = Measure("fluctuation of the batch loss", partial(fluctuation, dive
 RELATIVE_FLUCTUATION = Measure(
     "fluctuation as a share of the batch loss", partial(fluctuation, relative=True, diverged=np.inf), better="lower"
 )
-PART_5 = "report 000, part 5"
+PART_5 = cited("000", "part 5")
 CLAIMS = (
     Trend("A larger learning rate needs fewer steps.", SPEED, "learning_rate", "falls", source=PART_5),
     Trend("A larger learning rate fluctuates more, or diverges.", FLUCTUATION, "learning_rate", "rises", source=PART_5),
@@ -67,24 +67,23 @@ def answer(results: xr.Dataset) -> str:
         return default_answer(results)
     chosen, where = _one_line(results)
     steps = steps_to_train(chosen, TRAINED).transpose("learning_rate", "seed")
-    over_seeds, total = mean_interval(steps), steps.sizes["seed"]
-    half_width = ((over_seeds["high"] - over_seeds["low"]) / 2).values
+    total, longest = steps.sizes["seed"], float(results["check_step"].max())
     reached, sometimes, never = [], [], []
-    for i, rate in enumerate(value_labels(steps["learning_rate"].values.tolist())):
-        trained = int(np.isfinite(steps.values[i]).sum())
+    for rate, of_rate in zip(value_labels(steps["learning_rate"].values.tolist(), 3), steps, strict=True):
+        trained = int(np.isfinite(of_rate).sum())
         if trained == total:
-            interval = f" ± {half_width[i]:.0f}" if total > 1 else ""
-            reached.append(f"{over_seeds['mean'].values[i]:.0f}{interval} steps at {rate}")
+            reached.append(f"{mean_in_words(of_rate, '.0f', within=(0, longest))} at {rate}")
         elif trained:
             sometimes.append(f"in {trained} of {total} seeds at {rate}")
         else:
             never.append(rate)
-    if reached or sometimes:
-        words = [f"after {', '.join(reached)}"] if reached else []
-        words += sometimes + ([f"not at {', '.join(never)}"] if never else [])
-    else:
-        words = ["at no rate"]
-    return f"{default_answer(results)} A test accuracy of {TRAINED:g} is reached{where} {'; '.join(words)}."
+    words = [", ".join(reached)] if reached else []
+    words += sometimes + ([f"never at {', '.join(never)}"] if never and words + sometimes else [])
+    asked = f"a test accuracy of {TRAINED:g}{where}"
+    if not words:
+        return f"{default_answer(results)}\n\nNo rate reaches {asked}."
+    first = f"Steps to the first check at or above {asked} ({steps.attrs['resolution']}): {'; '.join(words)}."
+    return f"{default_answer(results)}\n\n{first}"
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:
@@ -138,7 +137,7 @@ STUDY = Study(
     name="lr_sweep",
     title="Learning rate",
     question="Which learning rate trains the network best, and does a larger one need fewer steps?",
-    source="Report 000, part 5, figures 29-36.",
+    source=told("000", "part 5, figures 29-36"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

@@ -28,10 +28,12 @@ Wall time: 39 s for point_cloud.cfg and 44 s for point_cloud_spirals.cfg on 2 vi
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from typing import TYPE_CHECKING
 
 from experiments import cli
+from experiments.source import cited, told
 from jaxreg.claims import AtBest, Best, Claim, Measure
 from jaxreg.config import Experiment, Hparams, effective_hparams
 from jaxreg.config.sweeps import make_sweep
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
 
 NONE, L1, L2, EARLY = "none", "l1", "l2", "early_stopping"
 REPEATS = 20  # of the timing
-PART_2 = "report 003, part 2"
+PART_2 = cited("003", "part 2")
 
 
 # What is measured
@@ -162,14 +164,16 @@ def answer(results: xr.Dataset) -> str:
     chosen = best_of_each(results)
     errors = kept_test_error(chosen)
     percent = [
-        f"{name} {mean_in_words(100 * error, '.1f')}" for name, error in zip(_names(chosen), errors, strict=True)
+        f"{name} {mean_in_words(100 * error, '.1f', within=(0, 100))}"
+        for name, error in zip(_names(chosen), errors, strict=True)
     ]
     text = (
+        f"{default_answer(results)}\n\n"
         f"Test error in percent, of what is kept, at the strengths that are best on validation: {'; '.join(percent)}."
     )
     if "training_time_alone" in results:
         times = [
-            f"{method} {mean_in_words(1000 * seconds, '.0f')}"
+            f"{method} {mean_in_words(1000 * seconds, '.0f', within=(0, math.inf))}"
             for method, seconds in zip(results["method"].values, time_alone(results), strict=True)
         ]
         share = 1000 * float(time_per_member(results).max())
@@ -264,7 +268,7 @@ STUDY = Study(
     name="point_cloud",
     title="Regularisers on a point cloud",
     question="What do L1, L2 and early stopping do to training loss, validation loss, time, and to what is learned?",
-    source="Report 003, part 2, figures 1-3.",
+    source=told("003", "part 2, figures 1-3"),
     claims=CLAIMS,
     answer=answer,
     measure=measure,

@@ -62,7 +62,7 @@ from jaxreg.study import ReportFigure, Study
 NONE, L2, L2_L1, L2_KL = "none", "l2", "l2+late_l1", "l2+kl"
 MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM = "max_norm", "dropout+l2", "dropout+max_norm"
 METHODS = (L2, L2_L1, L2_KL, MAX_NORM, DROPOUT_L2, DROPOUT_MAX_NORM)  # the source's (a) to (f)
-PART_3 = "report 003, part 3"
+PART_3 = source.cited("003", "part 3")
 SOURCE = {
     "dataset": "mnist",
     "downsample": 1,
@@ -179,10 +179,10 @@ def answer(results: xr.Dataset) -> str:
     if len(setting_dims(results["diverged_step"])) > 1:
         return f"{default_answer(results)}\n\nBest on validation: {'; '.join(_best_of_each(results))}."
     parts = [
-        f"{method} {mean_in_words(100 * error, '.2f')}"
+        f"{method} {mean_in_words(100 * error, '.2f', within=(0, 100))}"
         for method, error in zip(results["method"].values.tolist(), final_test_error(results), strict=True)
     ]
-    text = f"{default_answer(results)} Test error in percent: {', '.join(parts)}."
+    text = f"{default_answer(results)}\n\nTest error in percent: {', '.join(parts)}."
     text += _left_out_classes(results)
     if MAX_NORM in results["method"] and "at_bound_fraction" in results:
         share = at_last_check(results, "at_bound_fraction").sel({"method": MAX_NORM}).mean("seed").values
@@ -337,7 +337,7 @@ STUDY = Study(
     name="regularizers",
     title="Regularisers",
     question="Which regulariser helps a small network, and what does each do to its weights and activations?",
-    source="Report 003, part 3, figures 4-23.",
+    source=source.told("003", "part 3, figures 4-23"),
     reported=REPORTED,
     claims=CLAIMS,
     answer=answer,

@@ -33,6 +33,7 @@ from typing import Any
 
 from experiments import cli
 from experiments.init_variance import AXIS, SOURCE, AsRead, reading_of
+from experiments.source import cited, told
 from jaxreg.claims import Claim, Higher, Measure, Trend, Within
 from jaxreg.diagnostics.thresholds import MOST_SATURATED, SMALLEST_CHANGE
 from jaxreg.measures import (
@@ -53,7 +54,7 @@ from jaxreg.measures import (
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics import SHARE, mean_interval
 from jaxreg.study import ReportFigure, Study
 
 FIGURES = {0.0: "5-7", 0.1: "8-10", 0.2: "11-13", 0.3: "14-16", 1.0: "17-19", 2.0: "20-22"}  # by the source's number
@@ -81,7 +82,7 @@ def _within(statement: str, measure: Measure, number: float, low: float, high: f
     )
 
 
-PARTS_2_3 = "report 000, parts 2 and 3"
+PARTS_2_3 = cited("000", "parts 2 and 3")
 UNCHANGED = {0.0: 7, 1.0: 18, 2.0: 20}  # where the source sees weights that do not change: its figures
 CLAIMS: tuple[Claim, ...] = (
     *(
@@ -148,7 +149,7 @@ def answer(results: xr.Dataset) -> str:
 
     chosen, where = held_at(results, best_setting(results), AXIS)
     share = saturation(chosen).sortby(AXIS) if AXIS in chosen.dims else saturation(chosen).expand_dims(AXIS)
-    interval = mean_interval(share)
+    interval = mean_interval(share, within=SHARE)
     values, columns = value_labels(share[AXIS].values.tolist()), (interval["mean"], interval["low"], interval["high"])
     each = [
         f"{percent(mean, low, high, decimals=1)} at {value}"
@@ -160,6 +161,7 @@ def answer(results: xr.Dataset) -> str:
     return (
         f"Saturated share of layer 1 at the end{where}, by {AXIS}: {', '.join(each)}. "
         f"Of {sum(counts.values())} layers in all members {', '.join(shown) or 'none is judged'} at the last check."
+        f"\n\n{default_answer(results)}"
     )
 
 
@@ -282,7 +284,7 @@ STUDY = Study(
     name="signal_flow",
     title="Signal flow",
     question="Which initial weights saturate, freeze or starve a layer, and where do gradients vanish or explode?",
-    source="Report 000, parts 1-3, figures 1 and 5-22.",
+    source=told("000", "parts 1-3, figures 1 and 5-22"),
     claims=CLAIMS,
     answer=answer,
     figures=draw,

@@ -1,4 +1,7 @@
-"""The numbers that the experiments' sources report: reported.csv, a row each."""
+"""The two studies whose questions the experiments ask again, and their numbers: reported.csv, a row each.
+
+What the studies asked is told in docs/studies.md.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,28 @@ from jaxreg.slow_imports import xr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # slow to import
+
+STUDIES = {
+    "000": "the study of training a small network (report 000)",
+    "003": "the study of regularisation (report 003)",
+}
+"""What the reports are, by their numbers."""
+
+
+def cited(report: str, place: str = "") -> str:
+    """A place in a report by what the report is: "the study of training a small network (report 000), part 5".
+
+    Args:
+      report: its number.
+      place: parts and figures.
+    """
+    return ", ".join(filter(None, (STUDIES[report], place)))
+
+
+def told(report: str, place: str, *others: str) -> str:
+    """The source of an experiment, in a sentence or two: a place in a report, and further sources."""
+    named = "; ".join((cited(report, place), *others))
+    return f"{named[:1].upper()}{named[1:]}. What that study asked is told in docs/studies.md."
 
 
 class Row(NamedTuple):
@@ -64,7 +89,7 @@ def reported(
         value=row.value,
         quantity=row.quantity,
         conditions=row.setting,
-        source=f"report {row.source}",
+        source=cited(row.source),
         note=row.note,
         fitted=fitted,
     )

@@ -7,6 +7,7 @@ from jaxreg.data import load as load_data
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.moved import find_moved_modules
+from jaxreg.reporting.answers import answer
 from jaxreg.results.members import load_member
 from jaxreg.results.storage import load as load_results
 from jaxreg.study import Study
@@ -29,6 +30,7 @@ __all__ = [
     "Stopped",
     "Study",
     "add_hyperparameter",
+    "answer",
     "from_arrays",
     "from_linen",
     "keep_compilations",

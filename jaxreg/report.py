@@ -22,7 +22,7 @@ python -m jaxreg.report RUN RUN [RUN ...] [--out=comparison.html]
 
 Of one run folder, rebuilds figures/ and report.html in place, from results.nc, meta.json and flags.cfg. Words, claims
 and figures are those of the run's study, which is found by what meta.json tells of it, or by --study; of a run without
-a study they are the default ones, as with --study=default.
+a study they are the default ones, as with --study=default. Of a run that goes on the page shows what there is so far.
 Of several, writes one page that compares them with the first."""
 
 
@@ -77,7 +77,7 @@ def _write(folders: Sequence[Path], out: str | None, study: str | None) -> Path:
     if len(folders) == 1:
         if out is not None:
             raise ConfigError("out", out, "is for several runs; the report of one is written into its folder")
-        meta = read_finished(folders[0])
+        meta = read_finished(folders[0], or_so_far=True)
         found, certain = study_source.find(meta, folders[0], study)
         from jaxreg.reporting.assemble import write_report  # what draws is slow to import, and not needed to refuse
 

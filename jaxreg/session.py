@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jaxreg")
 
-_SECONDS_BETWEEN_SCALARS = 5.0
+SECONDS_BETWEEN_LOOKS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,15 +213,15 @@ def _train_and_write(
     """Trains what is left of every part, and writes results, TensorBoard, summary and report."""
     runners = [runner for runner, _ in parts]
     measured = functools.partial(_dataset, runners, about)
-    folder.delete("tensorboard")  # of an earlier session
-    scalars = _Scalars(folder.path / "tensorboard", _max_runs(plan.experiment), measured)
+    folder.delete("tensorboard", *runfolder.SO_FAR_FILES)  # of an earlier session
+    looks = _InProgress(folder.path, _max_runs(plan.experiment), measured)
     with progress_bar(plan.experiment.run.progress) as bar:
-        _train(parts, plan, folder, scalars, bar)
-        return _write(runners, measured, plan, study, folder, scalars, bar)
+        _train(parts, plan, folder, looks, bar)
+        return _write(runners, measured, plan, study, folder, looks, bar)
 
 
 def _train(
-    parts: Sequence[tuple[Runner, Checkpoints]], plan: Plan, folder: runfolder.RunFolder, scalars: _Scalars, bar: Bar
+    parts: Sequence[tuple[Runner, Checkpoints]], plan: Plan, folder: runfolder.RunFolder, looks: _InProgress, bar: Bar
 ) -> None:
     settings, runners = plan.experiment.run, [runner for runner, _ in parts]
     last = runners[-1]
@@ -232,7 +232,7 @@ def _train(
             for runner, checkpoints in parts:
                 # Earlier seeds are finished, unless the checkpoint of their end was lost.
                 if runner is last or not runner.finished:
-                    runner.run(Hooks(checkpoints, interruption, bar, scalars.write_sometimes, profile))
+                    runner.run(Hooks(checkpoints, interruption, bar, looks.write_sometimes, profile))
         if stop := interruption.after_the_last_step():  # asked once the guard has read all signals
             raise stop
     finally:
@@ -248,19 +248,20 @@ def _write(
     plan: Plan,
     study: Study,
     folder: runfolder.RunFolder,
-    scalars: _Scalars,
+    looks: _InProgress,
     bar: Bar,
 ) -> xr.Dataset:
     cost = runners[-1].record.cost
     bar.says("writing the results")
     with cost.timed("write"):
         dataset = measured()
-        scalars.finish(dataset)
+        looks.finish(dataset)
     with cost.timed("evaluate"):
         dataset = _with_measured(study, plan, dataset)
     with cost.timed("write"):
         results.save(dataset, folder.path / "results.nc")
         write_summary(dataset, folder.path / "summary.csv")
+        folder.delete(*runfolder.SO_FAR_FILES)
     folder.update(**_cost(runners), **_counts(dataset))
     folder.delete("report.html", "figures")  # of fewer seeds
     if plan.experiment.run.report:
@@ -275,11 +276,11 @@ def _report(folder: Path, study: Study, meta: Mapping[str, Any]) -> None:
     write_report(folder, study, meta)
 
 
-class _Scalars:
-    """TensorBoard scalars while training runs: at checks, at most every few seconds and for a twentieth of the time.
+class _InProgress:
+    """What there is to see while training runs: the results so far, for `jaxreg.report`, and TensorBoard scalars.
 
-    What writes them is slow to import. That begins at the second check, in a thread of its own, so that neither the
-    first step nor the devices wait for it.
+    Written at checks, at most every few seconds and for a twentieth of the time. What writes it is slow to import. That
+    begins at the second check, in a thread of its own, so that neither the first step nor the devices wait for it.
     """
 
     def __init__(self, folder: Path, max_runs: int, measured: Callable[[], xr.Dataset]) -> None:
@@ -287,40 +288,50 @@ class _Scalars:
         self._module: Future[Any] | None = None  # jaxreg.reporting.tensorboard
         self._writer: ScalarWriter | None = None
         self._due: float | None = None  # when the next are written, in the time of `time.monotonic`
-        self._off = max_runs == 0
+        self._has_scalars, self._has_results = max_runs > 0, True
 
     def write_sometimes(self) -> None:
         start = time.monotonic()
-        if self._off:
-            return
         if self._due is None:
-            self._due = start + _SECONDS_BETWEEN_SCALARS
+            self._due = start + SECONDS_BETWEEN_LOOKS
         elif start > self._due and self._imported().done():
-            self._write(lambda writer: writer.write(self._measured()))
+            so_far = self._measured()
+            self._save(so_far)
+            if self._has_scalars:
+                self._write_scalars(lambda writer: writer.write(so_far))
             end = time.monotonic()
-            self._due = end + max(_SECONDS_BETWEEN_SCALARS, 20 * (end - start))
+            self._due = end + max(SECONDS_BETWEEN_LOOKS, 20 * (end - start))
         else:
             self._imported()
 
     def finish(self, results: xr.Dataset) -> None:
-        if not self._off:
-            self._write(lambda writer: writer.finish(results))
+        if self._has_scalars:
+            self._write_scalars(lambda writer: writer.finish(results))
 
     def _imported(self) -> Future[Any]:
         if self._module is None:
             thread = ThreadPoolExecutor(1)
-            self._module = thread.submit(importlib.import_module, "jaxreg.reporting.tensorboard")
+            module = "jaxreg.reporting.tensorboard" if self._has_scalars else "h5netcdf"
+            self._module = thread.submit(importlib.import_module, module)
             thread.shutdown(wait=False)
         return self._module
 
-    def _write(self, points: Callable[[ScalarWriter], None]) -> None:
+    def _save(self, so_far: xr.Dataset) -> None:
+        if self._has_results:
+            try:
+                results.save(so_far, self._folder / runfolder.SO_FAR)
+            except OSError as error:  # they can be had again from the checkpoints, training time cannot
+                _log.warning("results so far could not be written (%s): none from here on", error.strerror)
+                self._has_results = False
+
+    def _write_scalars(self, points: Callable[[ScalarWriter], None]) -> None:
         is_first, module = self._writer is None, self._imported().result()
         try:
-            self._writer = self._writer or module.ScalarWriter(self._folder, self._max_runs)
+            self._writer = self._writer or module.ScalarWriter(self._folder / "tensorboard", self._max_runs)
             points(self._writer)
         except OSError as error:  # scalars can be had again from the checkpoints, training time cannot
             _log.warning("TensorBoard scalars could not be written (%s): none from here on", error.strerror)
-            self._off = True
+            self._has_scalars = False
         if is_first and self._writer and self._writer.left_out:
             shown, total = self._max_runs, self._max_runs + self._writer.left_out
             _log.info("TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d", shown, total, shown)

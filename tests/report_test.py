@@ -86,6 +86,30 @@ def test_the_report_of_one_run_is_rebuilt_in_place(make_run: MakeRun, capsys: py
     assert not list(folder.glob(".figures*"))
 
 
+def test_of_a_run_that_goes_on_there_is_what_it_has_so_far(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run("one")
+    note(folder, status="running", ended=None)
+    so_far = results.load(folder)
+    begun = so_far["learning_rate"] < 1  # the last setting has not begun
+    measured = (so_far["check"] < 3) & begun
+    curves = [name for name in so_far.data_vars if "check" in so_far[name].dims]
+    so_far = so_far.assign({name: so_far[name].where(measured) for name in curves})
+    so_far = so_far.assign(checks_done=(3 * begun).broadcast_like(so_far["checks_done"]))
+    ends = [name for name in so_far.data_vars if str(name).startswith("final_")]
+    so_far = so_far.assign({name: so_far[name] * float("nan") for name in ends})
+    results.save(so_far, folder / runfolder.SO_FAR)
+    (folder / "results.nc").unlink()
+    page = rebuilt(folder)
+    warning = "not finished (running): the numbers are those measured so far, between steps 0 and 100 of 200"
+    assert f"{warning}; 15 of 20 members have begun." in page
+    accuracy = float(so_far["test_accuracy"].sel(learning_rate=0.1).isel(check=2).mean())
+    assert f"{100 * accuracy:.1f}\u00a0%" in page
+    capsys.readouterr()
+    assert "holds no results yet (status running)" in refused(capsys, folder, make_run("two"))
+
+
 def test_a_run_without_a_study_has_the_default_one(make_run: MakeRun) -> None:
     folder = make_run("one", "run")
     note(folder, study=study_source.locate(Study()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import resource
 import shutil
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import jax
 import pytest
+import xarray as xr
 
 from experiments import cli, lr_sweep
-from jaxreg import extract, report, results
+from jaxreg import extract, report, results, session
 from jaxreg.errors import RunFolderError
 from jaxreg.results import members
+from jaxreg.runs import folder as runfolder
 from tests.training_run import assert_same_bits, assert_within_tolerance
 
 FLAGS = (
@@ -142,6 +145,39 @@ def test_extract_leaves_no_half_folder(
         assert list((tmp_path / "made").rglob("*")) == ([out] if exists else [])
     assert extract.main(command) == 0
     assert sorted(path.name for path in out.iterdir()) == ["curve.csv", "curve.nc", "flags.cfg", "params", "params.npz"]
+
+
+def test_while_it_trains_the_results_so_far_can_be_read_and_at_its_end_they_are_gone(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_LOOKS", -1.0)
+    assert train(tmp_path / "run") == 0
+    assert not list((tmp_path / "run").glob("*so_far*"))
+    assert_same_bits(results.load(tmp_path / "run"), results.load(finished))
+    monkeypatch.setattr(runfolder, "SO_FAR_FILES", ())  # so that they stay
+    assert train(tmp_path / "kept", "--eval_every=2", "--patience=0") == 0
+    so_far = results.load(tmp_path / "kept" / runfolder.SO_FAR)
+    assert 0 < int(so_far["checks_done"].max()) <= so_far.sizes["check"]
+    assert so_far["train_accuracy"].isnull().all()  # measured after the last step
+    measured = so_far["test_loss"].notnull()
+    ended = results.load(tmp_path / "kept")["test_loss"]
+    assert (so_far["test_loss"].where(measured) == ended.where(measured)).where(measured, True).all()
+
+
+def test_where_the_results_so_far_cannot_be_written_it_trains_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SECONDS_BETWEEN_LOOKS", -1.0)
+    save = results.save
+
+    def full(dataset: xr.Dataset, path: Path) -> None:
+        if path.name == runfolder.SO_FAR:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(dataset, path)
+
+    monkeypatch.setattr(results, "save", full)
+    assert train(tmp_path / "run", "--eval_every=2") == 0
+    assert "results so far could not be written (No space left on device): none from here on" in capsys.readouterr().err
 
 
 def test_a_run_of_two_devices_goes_on_with_one_if_it_is_asked_to(

@@ -11,7 +11,7 @@ from jaxreg.claims.comparison import Compared, compare_settings
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Finding, MeasuredClaim, Verdict, make_finding
 from jaxreg.claims.measure import Better, Measure, check_better
-from jaxreg.claims.wording import TIED, comparative, listed, note_missing, ties, why_undecided
+from jaxreg.claims.wording import MISSING_SIDE, TIED, comparative, listed, note_missing, ties, undecided
 from jaxreg.measures.settings import NotHeldError
 
 
@@ -78,20 +78,21 @@ class Best(MeasuredClaim):
             return finding("contradicted", reason, list(same.values()))
         if all(c.sign == sign for c in found):
             if biased:
-                return finding("undecided", f"best {at} in the seeds that are left, but members are missing")
+                return finding("undecided", f"best {at} in the seeds that are left; {MISSING_SIDE}")
             nearest = quantity.by(min(found, key=lambda c: c.size))
             if len(others) == 1:
                 return finding("supported", f"{comparative(sign)} {at} than at {names[others[0]]}, {nearest}")
             return finding(
-                "supported", f"{comparative(sign)} {at} than at each of the {len(others)} others, at least {nearest}"
+                "supported",
+                f"{comparative(sign)} {at} than at each of the {len(others)} others; than at the nearest, {nearest}",
             )
         if worse:
             where = listed([names[i] for i in worse])
-            return finding("undecided", f"{comparative(-sign)} {at} than at {where}, where members are missing")
+            return finding("undecided", f"{comparative(-sign)} {at} than at {where}; {MISSING_SIDE}")
         open_ = {i: c.evidence for i, c in against.items() if c.sign == 0}
         n = min(evidence.n for evidence in open_.values())
         if n > 1 and all(math.isnan(evidence.p) for evidence in open_.values()):
             where = f"at {axis}={names[chosen]} and {listed([names[i] for i in open_])}"
             return finding("undecided", f"{ties(quantity.label, where, n, members.values[[chosen, *open_]])}: {TIED}")
-        both = f"{axis}={names[chosen]} and {listed([names[i] for i in open_])}"
-        return finding("undecided", f"{both} {why_undecided(list(open_.values()))}")
+        what = f"whether {axis}={names[chosen]} has {comparative(sign)} {quantity.label} than "
+        return finding("undecided", undecided(what + listed([names[i] for i in open_]), list(open_.values())))

@@ -15,6 +15,8 @@ from jaxreg.claims.wording import Quantity
 from jaxreg.measures.settings import NotHeldError, agree, setting_dims, setting_label, value_labels
 from jaxreg.slow_imports import xr
 
+DIGITS = 3  # of a value of an axis in a sentence, or as many as tell the values apart
+
 
 class Grid:
     """The members of one measure, [*dims, seed].
@@ -40,13 +42,14 @@ class Grid:
         except NotHeldError:
             raise
         except KeyError as missing:
-            raise NotHeldError(f"This run does not record what {measure.label} is read off") from missing
+            raise NotHeldError(f"This run does not record what {measure.label} is computed from") from missing
         if not values.sizes.get("seed"):
             raise NotHeldError(f"This run has no seeds in {measure.label}")
         self.dims = setting_dims(values)
         if set(values.dims) != {*self.dims, "seed"}:
             raise ValueError(f"{measure.label}: dimensions {values.dims}, where only swept ones and seed are allowed")
-        self.quantity, self.better = Quantity(measure.label, str(values.attrs.get("units", "1"))), measure.better
+        described = (str(values.attrs.get(name, default)) for name, default in (("units", "1"), ("resolution", "")))
+        self.quantity, self.better = Quantity(measure.label, *described), measure.better
         self.values: Values = values.variable.transpose(*self.dims, "seed").to_numpy().astype(np.float64)
         self.diverged = np.isnan(self.values)
         if self.diverged.any():
@@ -94,7 +97,7 @@ class Grid:
         if any(self._lookup.where(name, value).dims == (dim,) for name, value in setting.items()):
             raise NotHeldError(f"This run does not hold {setting_label(setting)} at each {axis}")
         members = self.members([{axis: value, **setting} for value in values], axis)
-        return value_labels(values), members
+        return value_labels(values, DIGITS), members
 
     def around(
         self, axis: str, setting: Mapping[str, Any], among: Sequence[Any] | None = None
@@ -119,7 +122,7 @@ class Grid:
         rest = {name: value for name, value in setting.items() if name not in here}
         compared = axis if among is None else f"these values of {axis}"
         members = self.members([{axis: value, **rest} for value in kept], compared)
-        return value_labels(kept), members, kept.index(own)
+        return value_labels(kept, DIGITS), members, kept.index(own)
 
     def swept(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a setting that the run sweeps.

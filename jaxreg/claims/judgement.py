@@ -59,7 +59,7 @@ class Judgement:
       source: where it is made ("report 000, part 5"), "" if it is ours.
       verdict: supported, contradicted or undecided.
       reason: why, in a sentence or two.
-      n: seeds behind the verdict, 0 where the run does not hold what the claim is about.
+      n: seeds behind the verdict, 0 where the run does not hold what the claim is about, and where none is left.
       units: those of the differences ("1" for accuracies, "nats", "steps").
       evidence: the comparisons.
       rests_on_normality: whether the verdict is a decision of a t test over so few seeds that it holds for normally
@@ -74,6 +74,11 @@ class Judgement:
     units: str
     evidence: tuple[Evidence, ...]
     rests_on_normality: bool = False
+
+    @property
+    def in_this_run(self) -> bool:
+        """Whether the run holds what the claim is about; where every member of that diverged it does, with n = 0."""
+        return self.n > 0 or bool(self.evidence)
 
 
 class Claim(Protocol):

@@ -83,7 +83,10 @@ class Lookup:
             agrees &= there.transpose(order).reshape([self.sizes[dim] if dim in along else 1 for dim in dims])
         places = agrees.ravel().nonzero()[0].tolist()
         if len(places) != 1:
-            raise NotHeldError(f"This run holds {setting_label(setting)} at {len(places) or 'no'} settings")
+            label = setting_label(setting)
+            if not places:
+                raise NotHeldError(f"No setting of this run has {label}")
+            raise NotHeldError(f"{len(places)} settings of this run have {label}, and the claim names none of them")
         return int(places[0])
 
     def _coordinate(self, name: str) -> _Coordinate | None:

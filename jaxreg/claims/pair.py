@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from jaxreg.claims.comparison import Compared, Members, compare_settings
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Finding, MeasuredClaim, Verdict, make_finding
-from jaxreg.claims.wording import TIED, Quantity, comparative, note_missing, ties, why_undecided
+from jaxreg.claims.wording import MISSING_SIDE, TIED, Quantity, comparative, note_missing, ties, undecided
 from jaxreg.measures.settings import setting_labels
 
 
@@ -46,14 +46,15 @@ class Pair(MeasuredClaim):
         if found.sign:
             shown = f"{comparative(found.sign)} {quantity.label} at {first} than at {second}"
             if members.biased_by_missing(found.sign, *members.missing):
-                return "undecided", f"{shown} in the seeds that are left, but members are missing on the better side"
+                return "undecided", f"{shown} in the seeds that are left; {MISSING_SIDE}"
             return "supported" if found.sign == self.claimed else "contradicted", f"{shown}, {quantity.by(found)}"
         if n > 1 and math.isnan(found.evidence.p):
             tied = ties(quantity.label, f"at {first} and {second}", n, members.values)
             if quantity.units == "nats" and found.evidence.test == "identical":
                 return "contradicted", tied
             return "undecided", f"{tied}: {TIED}"
-        return "undecided", f"{first} and {second} {why_undecided([found.evidence])}"
+        what = f"whether {first} has {comparative(self.claimed)} {quantity.label} than {second}"
+        return "undecided", undecided(what, [found.evidence])
 
 
 class Lower(Pair):

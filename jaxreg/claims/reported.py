@@ -17,6 +17,7 @@ from jaxreg.claims.measure import Better, as_measure
 from jaxreg.claims.wording import if_normal, note_missing, sentence, too_few
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
+from jaxreg.measures.shares import range_of
 from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import prediction_interval, t_p
 
@@ -96,7 +97,9 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
             for setting in setting_values(measured)
         ]
         for setting, part in settings(measured, where=wanted):
-            one_run = prediction_interval(part[entry.name]).map(lambda value: value.item())
+            values = part[entry.name]
+            within = range_of(entry.name, values.values, str(values.attrs.get("units", "1")))
+            one_run = prediction_interval(values, within=within).map(lambda value: value.item())
             low, high, n = (float(one_run[name]) for name in ("low", "high", "n"))
             if n == 0:
                 continue
@@ -166,7 +169,8 @@ class ReportedNumber:
         except NotHeldError as missing:
             return not_held(statement, source, missing)
         quantity, (values,) = grid.quantity, members.values
-        one_run = prediction_interval(xr.DataArray(values, dims="seed"))
+        within = range_of(quantity.label, values, quantity.units)
+        one_run = prediction_interval(xr.DataArray(values, dims="seed"), within=within)
         mean, sd, low, high = (float(one_run[name]) for name in ("mean", "sd", "low", "high"))
         n = int(one_run["n"])
         left_out = len(values) - n
@@ -178,9 +182,11 @@ class ReportedNumber:
             better=members.better,
             choices=members.choices,
         )
-        shown = f"{quantity.label}: {quantity.value(mean)}"
-        if not math.isnan(low):
-            shown += f"; one run lies within {quantity.value(low)} to {quantity.value(high)} (95 % interval, n = {n})"
+        shown = f"{quantity.label} is {quantity.value(mean)} here"
+        if low == high:
+            shown += f" in all {n} seeds"
+        elif not math.isnan(low):
+            shown += f", and of one run 95 % are expected within {quantity.span(low, high)} (n = {n})"
         notes = note_missing([setting], members)
         reason = sentence(f"{shown}; the source's {quantity.value(number.value)} {why}" if n else too_few(n))
         test: Test = "identical" if sd == 0 else "none" if math.isnan(p) else "t"
@@ -244,7 +250,7 @@ def judge_reported(
     if not inside and sd == 0 and choices * _chance_of_another(n) > ALPHA:
         enough = next(k for k in itertools.count(n) if choices * _chance_of_another(k) <= ALPHA)
         return found(
-            "undecided", f"differs, but so few equal values may be chance; n = {enough} would be needed", enough
+            "undecided", f"differs, but so few equal values may be chance; {enough} seeds would be needed", enough
         )
     if not inside and sd > 0 and p_chosen > ALPHA:
         return found("undecided", f"lies outside, which may be chance with {choices} settings to choose from")

@@ -61,10 +61,10 @@ def note_choice(results: xr.Dataset, free: Sequence[str], choice: int, compared:
     sizes = [results.sizes[dim] for dim in free]
     at = np.unravel_index(choice, sizes)
     chosen = {d: results[d].values[i].item() for d, i, size in zip(free, at, sizes, strict=True) if size > 1}
-    averaged = f" averaged over {compared}" if compared else ""
+    averaged = f" (averaged over {compared})" if compared else ""
     return (
-        f"Judged at {setting_label(chosen)}, best on validation{averaged}; p is multiplied by the {math.prod(sizes)} "
-        f"choices, which a claim that names {listed(list(chosen))} is spared."
+        f"Judged at {setting_label(chosen)}, the best of {math.prod(sizes)} on validation{averaged}; for that choice p "
+        f"is multiplied by {math.prod(sizes)}. A claim that names {listed(list(chosen))} needs no such factor."
     )
 
 

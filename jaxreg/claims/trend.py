@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from jaxreg.claims.comparison import Compared, compare_settings
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Finding, MeasuredClaim, Verdict, make_finding
-from jaxreg.claims.wording import TIED, note_missing, ranges, ties, why_undecided
+from jaxreg.claims.wording import MISSING_SIDE, TIED, between, note_missing, ties, undecided
 
 Direction = Literal["rises", "falls"]
 
@@ -73,35 +73,35 @@ class Trend(MeasuredClaim):
         def finding(verdict: Verdict, reason: str, *behind: Compared) -> Finding:
             return make_finding(verdict, reason, behind, found, [*members.notes, *notes])
 
-        where = f"in {quantity.label} along {self.axis} from {names[0]} to {names[-1]}"
-        size = quantity.by(slope, " per value" if has_slope else "")
+        label = quantity.label
+        where = f"in {label} as {self.axis} goes from {names[0]} to {names[-1]}"
+        size = f"on average {quantity.by(slope, ' from each value to the next')}" if has_slope else quantity.by(slope)
         if slope.sign == -claimed and not biased:
             return finding("contradicted", f"a {other} {where}, {size}", slope)
         if opposed:
-            against = ranges(names, [sign == -claimed for sign in signs])
-            holds = ranges(names, [sign == claimed for sign in signs])
-            begin = f"holds {holds}, not {against}" if holds else f"does not hold {against}"
+            against = between(names, [sign == -claimed for sign in signs])
+            holds = between(names, [sign == claimed for sign in signs])
             worst = max(opposed, key=lambda i: steps[i].size)
-            which = f" from {names[worst]} to {names[worst + 1]}" if len(opposed) > 1 else ""
-            reason = f"{begin}: there a {other} in {quantity.label},{which} {quantity.by(steps[worst])}"
+            most = f": most from {names[worst]} to {names[worst + 1]}" if len(opposed) > 1 else ""
+            reason = f"a {other} in {label} where {self.axis} is {against}{most}, {quantity.by(steps[worst])}"
+            reason += f"; a {change} {holds}" if holds else f"; nowhere a significant {change}"
             return finding("contradicted", reason, *(steps[i] for i in opposed))
         if slope.sign == claimed and not biased:
             if any(opposed_but_biased):
-                stretch = ranges(names, opposed_but_biased)
+                stretch = between(names, opposed_but_biased)
                 reason = f"a {change} {where}, {size}, but a {other} {stretch} in the seeds that are left there"
                 return finding("undecided", reason, slope)
             nowhere = f", and nowhere a significant {other}" if has_slope else ""
             return finding("supported", f"a {change} {where}, {size}{nowhere}", slope)
         if slope.sign:
             seen = change if slope.sign == claimed else other
-            reason = f"a {seen} {where} in the seeds that are left, but members are missing where that is better"
-            return finding("undecided", reason, slope)
+            return finding("undecided", f"a {seen} {where} in the seeds that are left; {MISSING_SIDE}", slope)
         n = slope.evidence.n
         if n > 1 and all(math.isnan(c.evidence.p) for c in found):
-            tied = ties(quantity.label, f"at all values of {self.axis}", n, members.values)
+            tied = ties(label, f"at all values of {self.axis}", n, members.values)
             if quantity.units == "nats" and all(c.evidence.test == "identical" for c in found):
                 return finding("contradicted", tied, slope)
             return finding("undecided", f"{tied}: {TIED}", slope)
         if n > 1 and math.isnan(slope.evidence.p):
             return finding("undecided", f"neither rise nor fall {where} in any of {n} seeds", slope)
-        return finding("undecided", f"a {change} {where} {why_undecided([slope.evidence], 'cannot be decided')}", slope)
+        return finding("undecided", undecided(f"whether there is a {change} {where}", [slope.evidence]), slope)

@@ -15,6 +15,7 @@ from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Finding, MeasuredClaim, Verdict
 from jaxreg.claims.wording import enough_seeds, note_missing, too_few
 from jaxreg.measures.settings import TOLERANCE, setting_label
+from jaxreg.measures.shares import range_of
 from jaxreg.statistics import seeds_needed, sign_p, t_p, t_test
 
 
@@ -61,7 +62,7 @@ class Within(MeasuredClaim):
 
         if n < 2:
             return finding("undecided", too_few(n), difference=float(present[0]) if n else math.nan)
-        at, span = f"{quantity.label} at {label}:", f"{quantity.value(self.low)} to {quantity.value(self.high)}"
+        at, span = f"{quantity.label} at {label}:", quantity.span(self.low, self.high)
         low, high = self.low - TOLERANCE * abs(self.low), self.high + TOLERANCE * abs(self.high)
         if (present == present[0]).all():  # censored in all seeds, too
             centre = float(present[0])
@@ -70,27 +71,30 @@ class Within(MeasuredClaim):
             shown = f"{at} {quantity.value(centre)} in all {n} seeds"
             if members.choices * 2.0**-n > ALPHA:
                 enough = math.ceil(math.log2(members.choices / ALPHA))
-                reason = f"{shown}, which may be chance with so few; n = {enough} would be needed"
+                reason = f"{shown}, which may be chance with so few; {enough} seeds would be needed"
                 return finding("undecided", reason, needed=enough, **numbers)
         else:
             centre, needed, numbers = _against_bounds(present, low, high, members.choices)
             if numbers["test"] == "sign":
                 inside = int(((present >= low) & (present <= high)).sum())
-                shown = f"{at} within {span} in {inside} of {n} seeds"
+                shown = f"{at} {span} in {inside} of {n} seeds"
             else:
-                interval = f"95 % interval {quantity.value(numbers['low'])} to {quantity.value(numbers['high'])}"
-                shown = f"{at} {quantity.value(centre)} ({interval}, n = {n})"
+                ends = np.clip((numbers["low"], numbers["high"]), *range_of(quantity.label, present, quantity.units))
+                numbers |= {"low": float(ends[0]), "high": float(ends[1])}
+                interval = f"95 % interval {quantity.span(*ends.tolist())}"
+                exactly = f", {quantity.resolution}" if quantity.resolution else ""
+                shown = f"{at} {quantity.value(centre)} ({interval}, n = {n}{exactly})"
             if numbers["p_holm"] > ALPHA:
-                reason = f"{shown}, which cannot be told apart from the bounds {span}{enough_seeds(needed)}"
+                reason = f"{shown}, too near to the claimed {span} to decide; {enough_seeds(needed)}"
                 return finding("undecided", reason, needed=needed, **numbers)
         side = -1 if centre < low else 1 if centre > high else 0
         good = side == 0 or (members.better == "lower") == (side < 0)
         if left_out and (members.better is None or good):
-            return finding("undecided", f"{shown} in the seeds that are left, but members are missing", **numbers)
+            reason = f"{shown} in the seeds that are left; since members are missing, that decides nothing"
+            return finding("undecided", reason, **numbers)
         if side == 0:
-            return finding("supported", f"{shown}, within {span}", **numbers)
-        beyond = f"below {quantity.value(self.low)}" if side < 0 else f"above {quantity.value(self.high)}"
-        return finding("contradicted", f"{shown}, {beyond}", **numbers)
+            return finding("supported", f"{shown}, as claimed ({span})", **numbers)
+        return finding("contradicted", f"{shown}, not as claimed ({span})", **numbers)
 
 
 def _against_bounds(values: Values, low: float, high: float, choices: int) -> tuple[float, int | None, dict[str, Any]]:

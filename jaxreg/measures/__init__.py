@@ -4,6 +4,7 @@ Everything named here is public: `from jaxreg.measures import steps_to_train`. T
 `jaxreg.measures.summary` and `jaxreg.measures.tidy`.
 """
 
+from jaxreg.measures.importance import axis_importance
 from jaxreg.measures.layers import (
     gradient_decades,
     has_diagnosis,
@@ -26,6 +27,7 @@ from jaxreg.measures.learning import (
     steps_to_train,
     time_alone,
     time_per_member,
+    up_to_now,
     with_divergence,
 )
 from jaxreg.measures.noise import expected_fluctuation, fluctuation, noise_scale, roughness
@@ -73,6 +75,7 @@ __all__ = [
     "as_kept",
     "at_check",
     "at_last_check",
+    "axis_importance",
     "best_so_far",
     "best_step",
     "best_value",
@@ -113,6 +116,7 @@ __all__ = [
     "stopping",
     "time_alone",
     "time_per_member",
+    "up_to_now",
     "validation_rise_after_l1",
     "value_label",
     "value_labels",

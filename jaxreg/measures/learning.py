@@ -13,7 +13,8 @@ from jaxreg.slow_imports import xr
 def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray:
     """Steps to the first check with test accuracy >= threshold, […, seed]; never is +inf (censored, ranked last).
 
-    A member that diverged counts by what it reached before. `attrs["threshold"]` keeps the threshold.
+    A member that diverged counts by what it reached before. `attrs["threshold"]` keeps the threshold, and
+    `attrs["resolution"]` says how often it was looked: "checked every 50 steps".
     """
     reached = results["test_accuracy"] >= threshold
     steps = results["check_step"].where(reached).min("check").fillna(np.inf)
@@ -24,9 +25,23 @@ def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray
             units="steps",
             description=f"steps to the first check with test accuracy >= {threshold:g}",
             threshold=threshold,
+            resolution=checked_every(results),
             long_name=f"steps to a test accuracy of {threshold:g}",
         )
     )
+
+
+def checked_every(results: xr.Dataset) -> str:
+    """How far apart the checks are, which is how exactly a step can be known that is read off them.
+
+    "checked every 50 steps", or "checked every 10 to 50 steps" where settings differ; "" of fewer than two checks.
+    """
+    steps = results["check_step"].transpose(..., "check").values
+    apart = np.diff(steps, axis=-1)[..., :1].astype(float)
+    if not (apart := apart[np.isfinite(apart)]).size:
+        return ""
+    least, most = int(apart.min()), int(apart.max())
+    return f"checked every {least if least == most else f'{least} to {most}'} steps"
 
 
 def with_divergence(values: xr.DataArray, results: xr.Dataset) -> xr.DataArray:
@@ -120,6 +135,23 @@ def at_last_check(results: xr.Dataset, variable: str) -> xr.DataArray:
     checks = xr.DataArray(np.arange(loss.sizes["check"]), dims="check")
     last = checks.where(loss.notnull()).max("check").fillna(-1)
     return at_check(curve, last).rename(variable).assign_attrs(curve.attrs)
+
+
+def up_to_now(results: xr.Dataset) -> xr.Dataset:
+    """Results of a run that goes on, with what stands for the end of training taken at the last check so far.
+
+    That is every `final_NAME` of a NAME along `check`, of members that neither ended nor diverged. Members that have
+    not begun have none.
+    """
+    sound = results["diverged_step"] < 0
+    last = {}
+    for name in results.data_vars:
+        curve = str(name).removeprefix("final_")
+        if curve != name and curve in results and "check" in results[curve].dims:
+            end = results[name]
+            last[str(name)] = end.fillna(at_last_check(results, curve).where(sound)).transpose(*end.dims)
+            last[str(name)].attrs = end.attrs
+    return results.assign(last)
 
 
 def time_per_member(results: xr.Dataset) -> xr.DataArray:

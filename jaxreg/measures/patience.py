@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxreg.measures.learning import at_check, between_checks
+from jaxreg.measures.learning import at_check, between_checks, checked_every
 from jaxreg.slow_imports import xr
 
 
@@ -44,7 +44,9 @@ def best_step(results: xr.Dataset) -> xr.DataArray:
     """Steps to the check of lowest validation loss, [..., seed]; NaN for a member that diverged or was halted."""
     step = at_check(results["check_step"], results["best_check"])
     step = step.where((results["diverged_step"] < 0) & ~halted_by_patience(results))
-    return step.rename("best_step").assign_attrs(units="steps", description="steps to the lowest validation loss")
+    return step.rename("best_step").assign_attrs(
+        units="steps", description="steps to the lowest validation loss", resolution=checked_every(results)
+    )
 
 
 def stopping(results: xr.Dataset, patience: Sequence[int]) -> xr.Dataset:

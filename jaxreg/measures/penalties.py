@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxreg.config import suppressed_by
 from jaxreg.config.steps import steps_before
 from jaxreg.measures.learning import at_last_check, between_checks
+from jaxreg.measures.settings import setting_values
+from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.slow_imports import xr
 
 
@@ -17,6 +19,24 @@ def effective_setting(setting: Mapping[str, Any]) -> dict[str, Any]:
         return dict(setting)
     suppressed = suppressed_by(str(setting["method"]))
     return {name: value for name, value in setting.items() if name not in suppressed}
+
+
+def effective_settings(results: xr.Dataset, dims: Sequence[str]) -> list[dict[str, Any]]:
+    """The settings along `dims`, as `setting_values` goes through them, each without the strengths that do not act.
+
+    Those are what its method leaves out, and what belongs to a regulariser that is off: l1_start at l1_strength=0.
+    """
+    names = ("method", *(r.strength for r in REGULARISERS.values()))
+    fixed = {name: results[name].item() for name in names if name in results.coords and not results[name].dims}
+
+    def acting(setting: dict[str, Any]) -> dict[str, Any]:
+        whole = fixed | setting
+        kept = effective_setting(whole)
+        off = [r for r in REGULARISERS.values() if r.owns and whole.get(r.strength) == r.off]
+        idle = {name for regulariser in off for name in regulariser.owns}
+        return {name: value for name, value in setting.items() if name in kept and name not in idle}
+
+    return [acting(setting) for setting in setting_values(results[["diverged_step"]], dims)]
 
 
 def last_objective(results: xr.Dataset) -> xr.DataArray:

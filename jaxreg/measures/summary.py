@@ -10,7 +10,9 @@ import numpy as np
 
 from jaxreg.files import write_atomically
 from jaxreg.measures.patience import halted_by_patience
+from jaxreg.measures.penalties import effective_settings
 from jaxreg.measures.settings import setting_dims, setting_values
+from jaxreg.measures.shares import range_of
 from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import mean_interval
 
@@ -35,7 +37,7 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     Columns: the value of each axis and of each coordinate zipped with it; `seeds`, and how many of them `stopped` and
     `diverged`; for each of `QUANTITIES` that the results hold, `_mean` and `_sd` over the seeds that have a value, and
     `_low` and `_high`, the ends of the 95 % Student t interval of the mean (NaN with fewer than two values).
-    Accuracies are fractions in [0, 1], losses in nats.
+    Accuracies are fractions in [0, 1], and so are the ends of their intervals, losses in nats.
     """
     dims = member_dims(results)
 
@@ -48,9 +50,23 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     columns |= {halt: flat(members.sum("seed")) for halt, members in halted(results).items()}
     for quantity in QUANTITIES:
         if quantity in results:
-            over_seeds = mean_interval(results[quantity])
+            over_seeds = mean_interval(results[quantity], within=range_of(quantity, results[quantity].values))
             columns |= {f"{quantity}_{name}": flat(over_seeds[name]) for name in STATISTICS}
     return table.assign(**columns)
+
+
+def distinct_summary(results: xr.Dataset) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The rows of the `summary` that train differently from all before them, and of each the values that act.
+
+    Settings that differ only in strengths that do not act (see `effective_settings`) have the same members; the first
+    of them stands for all.
+    """
+    settings = effective_settings(results, member_dims(results))
+    first: dict[tuple[Any, ...], int] = {}
+    for row, setting in enumerate(settings):
+        first.setdefault(tuple(setting.items()), row)
+    rows = list(first.values())
+    return summary(results).iloc[rows].reset_index(drop=True), [settings[row] for row in rows]
 
 
 def halted(results: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -13,10 +13,12 @@ from jaxreg import results as labelled
 from jaxreg.claims import compare, judge
 from jaxreg.errors import RunFolderError
 from jaxreg.files import new_folder, read_text, write_bytes_atomically
+from jaxreg.measures import up_to_now
 from jaxreg.reporting import figures, page
-from jaxreg.reporting.defaults import default_answer, default_figures
+from jaxreg.reporting.defaults import answer_of, default_figures
+from jaxreg.reporting.interactive import curves_if_none
 from jaxreg.reporting.networks import network_figures
-from jaxreg.runs.folder import read_finished, read_flags
+from jaxreg.runs.folder import SO_FAR, read_finished, read_flags, results_file
 from jaxreg.study import ReportFigure, Study
 
 
@@ -31,7 +33,7 @@ def write_report(
     Earlier figures are replaced once all new ones are drawn and the text is known.
 
     Args:
-      folder: a run folder with results.nc and flags.cfg.
+      folder: a run folder with flags.cfg and results.nc, or the results so far of a run that goes on.
       study: question, claims and figures; without an answer or figures of its own those of `defaults`.
       meta: what the page says of the run; by default what is in meta.json.
       keep_figures: refuse to replace an earlier report that has figures or a title which this study does not have.
@@ -44,10 +46,17 @@ def write_report(
       The path of the page.
     """
     if meta is None:
-        meta = read_finished(folder)
-    flags, results = read_flags(folder, meta), labelled.load(folder)
-    drawn = [*(study.figures or default_figures)(results), *network_figures(results, folder)]
-    answer, judgements = (study.answer or default_answer)(results), judge(study.claims, results)
+        meta = read_finished(folder, or_so_far=True)
+    flags, file = read_flags(folder, meta), results_file(folder)
+    results = labelled.load(file)
+    goes_on = file.name == SO_FAR  # its parameters are not to be had yet
+    if goes_on:
+        results = up_to_now(results)
+    drawn = list((study.figures or default_figures)(results))
+    if not goes_on:
+        drawn += network_figures(results, folder)
+    drawn += curves_if_none(drawn, results)
+    answer, judgements = answer_of(study, results), judge(study.claims, results)
     comparison = compare(results, study.reported) if study.reported else None
     if keep_figures:
         _refuse_loss(folder, study, drawn)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from jaxreg.config import DataConfig
 from jaxreg.measures import setting_label
-from jaxreg.measures.summary import Row, best_row, member_dims, summary
+from jaxreg.measures.summary import Row, best_row, distinct_summary, member_dims
 from jaxreg.reporting import figures, provenance
 from jaxreg.reporting.document import (
     MISSING,
@@ -51,8 +51,8 @@ class Run:
 
     @functools.cached_property
     def settings(self) -> pd.DataFrame:
-        """The `summary` of its settings."""
-        return summary(self.results)
+        """The `summary` of its settings that train differently."""
+        return distinct_summary(self.results)[0]
 
     @functools.cached_property
     def best_row(self) -> Row | None:

@@ -65,8 +65,8 @@ class _Cell:
     def __init__(self) -> None:
         from IPython.display import HTML, display  # which runs this
 
-        self._html, self._begun, self._shown = HTML, time.monotonic(), 0.0
-        self._doing = "compiling"
+        self._html: Any = HTML
+        self._begun, self._shown, self._doing = time.monotonic(), 0.0, "compiling"
         self._handle: Any = display(self._picture(0, None), display_id=True)
 
     def __call__(self, done: int, total: int | None, doing: str) -> None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from jaxreg.measures import setting_dims, setting_label
-from jaxreg.measures.summary import best_setting
+from jaxreg.measures import setting_dims
+from jaxreg.reporting.answers import answer
 from jaxreg.slow_imports import xr
-from jaxreg.statistics import mean_interval
-from jaxreg.study import ReportFigure
+from jaxreg.study import ReportFigure, Study
 
 MANY_SEEDS = 20  # of which a histogram says something
 
 
 def default_answer(results: xr.Dataset) -> str:
-    """The setting that is best on validation, with its test accuracy."""
-    from jaxreg.reporting.tables import percent  # matplotlib is slow to import, and not needed for a refusal
+    """The sentences of `jaxreg.answer` in one paragraph: the best setting, and what it cannot be told apart from."""
+    return " ".join(answer(results).sentences)
 
-    setting = best_setting(results)
-    if setting is None:
-        return "No member has a validation accuracy: all of them diverged."
-    accuracy = mean_interval(results["final_test_accuracy"].sel(setting)).map(lambda value: value.item())
-    reached = percent(float(accuracy["mean"]), float(accuracy["low"]), float(accuracy["high"]))
-    where = f"{setting_label(setting)} is best on validation; its" if setting else "The"
-    return f"{where} test accuracy is {reached} (n = {int(accuracy['n'])})."
+
+def answer_of(study: Study, results: xr.Dataset) -> str:
+    """What page and terminal say first: the answer of the study, by default `default_answer`."""
+    return (study.answer or default_answer)(results)
 
 
 def default_figures(results: xr.Dataset) -> list[ReportFigure]:

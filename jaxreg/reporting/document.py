@@ -20,6 +20,7 @@ from jaxreg.measures import value_labels
 from jaxreg.measures.summary import Row
 from jaxreg.reporting.figures.style import style
 from jaxreg.reporting.tables import interval
+from jaxreg.statistics import interval_in_words
 from jaxreg.study import ReportFigure as ReportFigure  # those who draw find it beside what shows it
 
 LARGE_SVG_BYTES = 500_000  # of a saved figure: beyond this its PNG is inlined
@@ -144,14 +145,14 @@ def _mean_cells(rows: Sequence[Row], quantity: str, scale: float, unit: str, lea
     # One digit more once the typical half-width would round to 0.
     decimals = least if np.isnan(typical) or typical >= 0.5 * 10.0**-least else least + 1
 
-    def cell(row: Row, mean: float, half: float) -> Cell:
+    def cell(row: Row, mean: float, low: float, high: float) -> Cell:
         if np.isnan(mean):
             return Cell(MISSING, mean)
-        alone = "one seed, no interval" if np.isnan(half) and row["seeds"] > 1 else ""
-        text = f"{grouped(mean, decimals)}{unit}" + ("" if np.isnan(half) else f" ± {half:.{decimals}f}")
+        alone = "one seed, no interval" if np.isnan(high - low) and row["seeds"] > 1 else ""
+        text = interval_in_words(mean, low, high, lambda x: grouped(x, decimals), unit=unit)
         return Cell(text.replace(" ", _NO_BREAK), mean, remark=alone)
 
-    return [cell(row, mean, half) for row, (mean, _, _), half in zip(rows, means, halves, strict=True)]
+    return [cell(row, *mean) for row, mean in zip(rows, means, strict=True)]
 
 
 # Figures

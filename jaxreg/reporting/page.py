@@ -13,8 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.claims import Evidence, Judgement, Verdict
-from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, member_dims, summary
-from jaxreg.reporting import provenance
+from jaxreg.claims.wording import rounded
+from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, distinct_summary, member_dims
+from jaxreg.reporting import interactive, provenance
 from jaxreg.reporting.document import (
     MISSING,
     Cell,
@@ -23,12 +24,11 @@ from jaxreg.reporting.document import (
     axis_cells,
     counted,
     grouped,
-    inlined,
     loss_cells,
     significant,
     write_page,
 )
-from jaxreg.reporting.tables import halted, shown_rows
+from jaxreg.reporting.tables import elsewhere_in_words, halted, merged_note, shown_rows
 from jaxreg.statistics import rests_on_normality
 from jaxreg.study import ReportFigure
 
@@ -74,29 +74,35 @@ def write_report(
       source: the part and the figures of the source that the experiment repeats; may be empty.
       results: the labelled results of the run.
       meta: content of meta.json; what is missing is left out.
-      figures: drawn in this order, as SVG.
+      figures: drawn in this order, as SVG, the first beside the answer.
       comparison: result of `jaxreg.claims.reported.compare`, or None where the source reports no number.
       flags: text of flags.cfg.
       notes: further remarks, one sentence each.
-      judgements: the claims with their verdicts, in this order.
+      judgements: the claims with their verdicts, in this order; those about what the run does not hold are folded away.
     """
-    table = summary(results)
+    table, acting = distinct_summary(results)
+    held = [judgement for judgement in judgements if judgement.in_this_run]
     compared = comparison is not None and not comparison.empty
+    shown = interactive.with_charts(figures)
     write_page(
         path,
         "report.html.j2",
         title=title,
         question=question,
-        answer=[paragraph for paragraph in re.split(r"\n\s*\n", answer.strip()) if paragraph],
+        answer=[_unbroken(paragraph) for paragraph in re.split(r"\n\s*\n", answer.strip()) if paragraph],
         source=source,
         notes=notes,
-        status=_status(meta),
+        status=provenance.unfinished(results, meta),
         facts=_facts(results, table, meta),
-        claims=[_claim(judgement) for judgement in judgements],
-        tally=_tally(judgements),
-        figures=[inlined(figure) for figure in figures],
-        settings=_settings(results, table),
-        settings_caption=_settings_caption(table),
+        claims=[_claim(judgement) for judgement in held],
+        tally=_tally(held),
+        elsewhere=[_claim(judgement) for judgement in judgements if not judgement.in_this_run],
+        elsewhere_in_words=elsewhere_in_words(len(judgements) - len(held)),
+        main_figure=shown[:1],
+        figures=shown[1:],
+        interactive=interactive.parts(results, table, shown),
+        settings=_settings(results, table, acting),
+        settings_caption=_settings_caption(results, table),
         comparison=_comparison(comparison) if comparison is not None and compared else None,
         diverged=_diverged(results),
         diverged_caption=_diverged_caption(results),
@@ -109,12 +115,6 @@ def write_report(
     )
 
 
-def _status(meta: Mapping[str, Any]) -> str:
-    """A warning if the numbers are not those of a finished run."""
-    status = meta.get("status", "done")
-    return "" if status == "done" else f"This run is not finished ({status}): the numbers are those measured so far."
-
-
 def _facts(results: xr.Dataset, table: pd.DataFrame, meta: Mapping[str, Any]) -> list[str]:
     """The run in short: data, size, date."""
     data = results.coords["dataset"].item() if "dataset" in results.coords else results.attrs.get("dataset")
@@ -125,6 +125,11 @@ def _facts(results: xr.Dataset, table: pd.DataFrame, meta: Mapping[str, Any]) ->
     if meta.get("started"):
         facts.append(str(meta["started"])[:10])
     return facts
+
+
+def _unbroken(text: str) -> str:
+    """The text with its numbers kept together: no line ends before a %, or around ± and =."""
+    return re.sub(r" (?=[%±])|(?<=±) |(?<=\bn) (?== )|(?<=n =) ", _NO_BREAK, text)
 
 
 # Claims
@@ -144,9 +149,8 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "verdict": judgement.verdict,
         "statement": judgement.statement,
         "source": judgement.source,
-        "reason": judgement.reason,
-        "n": (f"n = {judgement.n}" if judgement.n else "not in this run")
-        + (", if normal" if judgement.rests_on_normality else ""),
+        "reason": _unbroken(judgement.reason),
+        "n": f"n = {judgement.n}{', if normal' if judgement.rests_on_normality else ''}",
         "evidence": Table(columns, [_evidence(part) for part in judgement.evidence]) if judgement.evidence else None,
     }
 
@@ -160,7 +164,7 @@ def _evidence(part: Evidence) -> list[Cell]:
     else:
         interval = f"{_signed(part.low, half)} to {_signed(part.high, half)}"
     excluded = f"{part.left_out} left out: diverged" if part.left_out else ""
-    needed = MISSING if part.needed is None else f"about {grouped(part.needed)}"
+    needed = MISSING if part.needed is None else f"about {grouped(rounded(part.needed))}"
     return [
         Cell(part.label, part.label, numeric=False),
         Cell(_signed(part.difference, half), part.difference),
@@ -188,13 +192,19 @@ def _probability(p: float) -> str:
 # Tables
 
 
-def _settings(results: xr.Dataset, table: pd.DataFrame) -> Table:
-    """The result table: axes, accuracies and losses with intervals, halted members."""
+def _settings(results: xr.Dataset, table: pd.DataFrame, acting: Sequence[Mapping[str, Any]]) -> Table:
+    """The result table: axes (a dash where one has no effect), accuracies and losses with intervals, halted members."""
     names, best = axis_names(results), best_row(table) if len(table) > 1 else None
     top, bottom = shown_rows(table, MAX_ROWS, BEST_ROWS, WORST_ROWS)
     shown = table.iloc[top + bottom]
     rows: Sequence[Row] = shown.to_dict("records")
-    columns = [axis_cells(shown[name]) for name in names] or [[Cell("all members", 0, False)]]
+    columns = [
+        [
+            cell if name in acting[row] else Cell(MISSING, cell.key, cell.numeric)
+            for row, cell in zip(top + bottom, axis_cells(shown[name]), strict=True)
+        ]
+        for name in names
+    ] or [[Cell("all members", 0, False)]]
     columns += [accuracy_cells(rows, quantity) for quantity in ACCURACIES]
     columns += [loss_cells(rows, quantity) for quantity in LOSSES]
     columns.append([Cell(halted(row), sum(row[halt] for halt in HALTS), False) for row in rows])
@@ -206,7 +216,7 @@ def _settings(results: xr.Dataset, table: pd.DataFrame) -> Table:
     )
 
 
-def _settings_caption(table: pd.DataFrame) -> str:
+def _settings_caption(results: xr.Dataset, table: pd.DataFrame) -> str:
     seeds = int(table["seeds"].max())
     over = f"mean over {seeds} seeds ± half the width of its 95{_NO_BREAK}% interval (Student t)"
     words = f"Each setting at its last check: {over if seeds > 1 else 'one seed, no interval'}. Losses in nats."
@@ -217,6 +227,7 @@ def _settings_caption(table: pd.DataFrame) -> str:
         words += (
             f" Best is chosen on validation{among if (table['diverged'] > 0).any() else ''}; test is only reported."
         )
+    words += merged_note(results, table)
     left_out = len(table) - sum(map(len, shown_rows(table, MAX_ROWS, BEST_ROWS, WORST_ROWS)))
     if left_out:
         words += (

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.config import FIELDS, DataConfig, Experiment, RunConfig, describe
+from jaxreg.measures import at_check
 from jaxreg.reporting.document import counted, grouped, seconds, size
 
 Meta = Mapping[str, Any]  # content of meta.json
@@ -98,6 +99,22 @@ def receipt(results: xr.Dataset, meta: Meta) -> list[tuple[str, str]]:
     for i, group in enumerate(groups, 1):
         lines.append((f"layout of group {i}" if len(groups) > 1 else "layout", layout(group)))
     return lines
+
+
+def unfinished(results: xr.Dataset, meta: Mapping[str, Any]) -> str:
+    """A warning if the numbers are not those of a finished run, with how far it is; "" of a finished one."""
+    status = meta.get("status", "done")
+    if status == "done":
+        return ""
+    words = f"This run is not finished ({status}): the numbers are those measured so far"
+    if "checks_done" not in results:
+        return f"{words}."
+    reached = at_check(results["check_step"], results["checks_done"] - 1).fillna(0)
+    least, most = int(reached.min()), int(reached.max())
+    where = f"at step {grouped(most)}" if least == most else f"between steps {grouped(least)} and {grouped(most)}"
+    begun, members = int((results["checks_done"] > 0).sum()), results["checks_done"].size
+    waiting = f"; {begun} of {members} members have begun" if begun < members else ""
+    return f"{words}, {where} of {steps(results)}{waiting}."
 
 
 def steps(results: xr.Dataset) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxreg.measures import setting_label, value_labels
-from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, ranking, summary
-from jaxreg.statistics import rests_on_normality
+from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, distinct_summary, member_dims, ranking
+from jaxreg.statistics import interval_in_words, rests_on_normality
 
 if TYPE_CHECKING:
     from jaxreg.claims import Judgement
@@ -32,11 +33,10 @@ def shown_rows(table: pd.DataFrame, at_most: int, best: int, worst: int) -> tupl
 
 
 def percent(mean: float, low: float = np.nan, high: float = np.nan, decimals: int = 2) -> str:
-    """A fraction in percent: `91.23 % ± 0.15`, with the half-width of its interval if there is one."""
+    """A fraction in percent with its interval: `91.23 % ± 0.15`, `7.00 % (0 to 45.12 %)`, `100.00 % in all seeds`."""
     if np.isnan(mean):
         return "-"
-    half = "" if np.isnan(high - low) else f" ± {50 * (high - low):.{decimals}f}"
-    return f"{100 * mean:.{decimals}f} %{half}"
+    return interval_in_words(100 * mean, 100 * low, 100 * high, lambda x: f"{x:.{decimals}f}", unit=" %")
 
 
 def halted(row: Row) -> str:
@@ -50,17 +50,21 @@ def print_table(results: xr.Dataset, console: Console) -> None:
 
     Of more than 40 settings only the ten best and the three worst on validation are printed.
     """
-    table, names = summary(results), axis_names(results)
+    (table, acting), names = distinct_summary(results), axis_names(results)
     rows, best = table.to_dict("records"), best_row(table) if len(table) > 1 else None
     top, bottom = shown_rows(table, MAX_PRINTED, PRINTED_BEST, PRINTED_WORST)
     printed = Table(
-        box=rich.box.SIMPLE_HEAD, caption="\n".join(_caption(table, len(top) + len(bottom))), caption_justify="left"
+        box=rich.box.SIMPLE_HEAD,
+        caption="\n".join(_caption(results, table, len(top) + len(bottom))),
+        caption_justify="left",
     )
     # A number that is cut misleads: headings fold, and where that is not enough the axes share a column.
     labels = {name: value_labels(table[name]) for name in names}
     values = {name: max(map(len, labels[name])) for name in names}
     folded = {name: max(values[name], *map(len, name.split("_"))) for name in names}
-    room = console.width - 58
+    shares = [[percent(*interval(row, f"final_{split}_accuracy")) for row in rows] for split in ("validation", "test")]
+    widths = [max(15, *map(len, column)) for column in shares]
+    room = console.width - 28 - sum(widths)
     together = len(names) > 1 and sum(folded.values()) + 3 * len(names) > room
     fold = sum(max(values[name], len(name)) + 3 for name in names) > room
     if together:
@@ -68,18 +72,17 @@ def print_table(results: xr.Dataset, console: Console) -> None:
         printed.add_column("setting", min_width=longest)
     for name in [] if together else names:
         printed.add_column(name.replace("_", " ") if fold else name, justify="right", min_width=values[name])
-    for name in ("validation accuracy", "test accuracy"):
-        printed.add_column(name, justify="right", min_width=15, no_wrap=True)
+    for name, width in zip(("validation accuracy", "test accuracy"), widths, strict=True):
+        printed.add_column(name, justify="right", min_width=width, no_wrap=True)
     printed.add_column("halted", min_width=7)
     printed.add_column("", min_width=4)
 
     def add(chosen: list[int]) -> None:
         for i in chosen:
-            row = rows[i]
-            setting = {name: labels[name][i] for name in names}
-            cells = [setting_label(setting)] if together else list(setting.values())
-            cells += [percent(*interval(row, f"final_{split}_accuracy")) for split in ("validation", "test")]
-            cells += [halted(row), "best" if i == best else ""]
+            setting = {name: labels[name][i] for name in names if name in acting[i]}
+            cells = [setting_label(setting)] if together else [setting.get(name, "-") for name in names]
+            cells += [column[i] for column in shares]
+            cells += [halted(rows[i]), "best" if i == best else ""]
             printed.add_row(*map(Text, cells), style="bold" if i == best else None)
 
     add(top)
@@ -89,15 +92,27 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     console.print(printed, crop=False)
 
 
+def print_answer(answer: str, console: Console) -> None:
+    """Prints what a run answers, its paragraphs apart."""
+    console.print(Text(f"\n{answer.strip()}"))
+
+
 def print_verdicts(judgements: Sequence[Judgement], console: Console) -> None:
-    """Prints each claim on which the run has evidence, with its verdict and the reason."""
-    judgements = [judgement for judgement in judgements if judgement.n]
+    """Prints each claim about what the run holds, with its verdict and the reason, and counts the others."""
+    held = [judgement for judgement in judgements if judgement.in_this_run]
     printed = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for judgement in judgements:
+    for judgement in held:
         text = Text.assemble(judgement.statement, "\n", (judgement.reason, "dim"))
         printed.add_row(Text(judgement.verdict, style="bold"), text)
-    if judgements:
+    if held:
         console.print(printed)
+    if elsewhere := len(judgements) - len(held):
+        console.print(Text(f"{elsewhere_in_words(elsewhere)}.", style="dim"))
+
+
+def elsewhere_in_words(count: int) -> str:
+    """What is said in place of so many claims about what a run does not hold."""
+    return f"{count} {'claim is' if count == 1 else 'claims are'} about data or settings that this run does not have"
 
 
 def interval(row: Row, quantity: str) -> tuple[float, float, float]:
@@ -106,7 +121,17 @@ def interval(row: Row, quantity: str) -> tuple[float, float, float]:
     return mean, low, high
 
 
-def _caption(table: pd.DataFrame, num_printed: int) -> list[str]:
+def merged_note(results: xr.Dataset, table: pd.DataFrame) -> str:
+    """A sentence, after a space, where settings that differ only in what does not act are one row of the table."""
+    same = math.prod(results.sizes[dim] for dim in member_dims(results)) - len(table)
+    if not same:
+        return ""
+    others = "1 setting that differs" if same == 1 else f"{same} settings that differ"
+    left_out = "is" if same == 1 else "are"
+    return f" A dash marks a value that has no effect there; {others} only in such values {left_out} left out."
+
+
+def _caption(results: xr.Dataset, table: pd.DataFrame, num_printed: int) -> list[str]:
     seeds = int(table["seeds"].max())
     lines = ["one seed gives no interval" if seeds == 1 else f"± half-width of the 95 % interval over {seeds} seeds"]
     if rests_on_normality(seeds):
@@ -115,6 +140,8 @@ def _caption(table: pd.DataFrame, num_printed: int) -> list[str]:
         lines.append("best on validation; test is only reported")
     if 0 < (table["diverged"] > 0).sum() < len(table):
         lines.append("settings with a diverged member rank behind all others")
+    if note := merged_note(results, table):
+        lines.append(note.strip())
     if num_printed < len(table):
         lines.append(
             f"the {PRINTED_BEST} best and {PRINTED_WORST} worst of {len(table)} settings; "

@@ -34,11 +34,15 @@ from jaxreg.runs.lock import LOCK, STAND_IN, FolderLock, unusable
 from jaxreg.runs.meta import read_meta, unreadable
 from jaxreg.runs.provenance import utc_stamp
 
+SO_FAR = "so_far.nc"  # the results of a run that goes on, now and then
+SO_FAR_FILES = (SO_FAR, f".{SO_FAR}.partial")
+
 # All that a run writes, and so all that --overwrite deletes.
 WRITTEN = (
     "flags.cfg",
     "meta.json",
     "results.nc",
+    *SO_FAR_FILES,
     "summary.csv",
     "checkpoints",
     "tensorboard",
@@ -378,8 +382,14 @@ def _shortened(differing: Sequence[str], most: int = 5) -> str:
     return "; ".join([*differing[:most], *more])
 
 
-def read_finished(folder: Path) -> dict[str, Any]:
-    """The meta.json of a run folder that holds results.
+def results_file(folder: Path) -> Path:
+    """The results of a run: results.nc, or while it goes on those so far, once it has left some."""
+    finished, so_far = folder / "results.nc", folder / SO_FAR
+    return so_far if so_far.is_file() and not finished.is_file() else finished
+
+
+def read_finished(folder: Path, *, or_so_far: bool = False) -> dict[str, Any]:
+    """The meta.json of a run folder that holds results, with `or_so_far` those of a run that goes on too.
 
     Raises:
       RunFolderError: `folder` is no run folder, or its run left no results yet; it cannot be read; there are links or
@@ -395,7 +405,7 @@ def read_finished(folder: Path) -> dict[str, Any]:
             f"{folder}: not a run folder (it holds no meta.json and flags.cfg of jaxreg); give the folder of a "
             "finished run, such as runs/NAME/STAMP"
         )
-    if not (folder / "results.nc").is_file():
+    if not (results_file(folder) if or_so_far else folder / "results.nc").is_file():
         raise RunFolderError(f"{folder}: holds no results yet (status {meta['status']}); finish it with --resume first")
     return meta
 

@@ -5,8 +5,11 @@ n is always the number of seeds. Everything named here is public: `from jaxreg.s
 
 from jaxreg.statistics.estimators import log_binned, ratio_of_means
 from jaxreg.statistics.intervals import (
+    ANY,
     FEW_SEEDS,
+    SHARE,
     bootstrap_interval,
+    interval_in_words,
     mean_in_words,
     mean_interval,
     prediction_interval,
@@ -25,16 +28,20 @@ from jaxreg.statistics.significance import (
     t_p,
     t_test,
 )
+from jaxreg.statistics.variance import variance_shares
 
 __all__ = [
+    "ANY",
     "FEW_SEEDS",
     "MOST_SEEDS",
     "ROUNDING",
+    "SHARE",
     "TTest",
     "bootstrap_interval",
     "differences",
     "holm",
     "holm_levels",
+    "interval_in_words",
     "log_binned",
     "mean_in_words",
     "mean_interval",
@@ -48,4 +55,5 @@ __all__ = [
     "sign_test",
     "t_p",
     "t_test",
+    "variance_shares",
 ]

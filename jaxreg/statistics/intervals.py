@@ -18,6 +18,7 @@ from jaxreg.slow_imports import scipy, xr
 Values = np.ndarray[Any, Any]
 
 FEW_SEEDS = 5
+ANY, SHARE = (-np.inf, np.inf), (0.0, 1.0)  # where a mean may lie: anywhere, or in [0, 1] as accuracies do
 
 
 def rests_on_normality(n: int) -> bool:
@@ -30,13 +31,17 @@ def rests_on_normality(n: int) -> bool:
     return 2 <= n < FEW_SEEDS
 
 
-def mean_interval(values: xr.DataArray, dim: str = "seed", confidence: float = 0.95) -> xr.Dataset:
+def mean_interval(
+    values: xr.DataArray, dim: str = "seed", confidence: float = 0.95, within: tuple[float, float] = ANY
+) -> xr.Dataset:
     """Student t interval of the mean: mean ± t · s / √n, t the (1 + confidence)/2 quantile at n - 1 degrees of freedom.
 
     Args:
       values: any shape with `dim`; the members along `dim` are independent replicates.
       dim: the dimension of the replicates.
       confidence: in (0, 1).
+      within: the least and the largest value that the mean can have, such as 0 and 1 of accuracies. What of the
+        interval lies beyond is cut off; since the mean does not lie there, the rest holds it as often.
 
     Returns:
       Dataset over the other dimensions: `mean`, `sd` (sample standard deviation s, n - 1 in the denominator), `low`,
@@ -44,36 +49,86 @@ def mean_interval(values: xr.DataArray, dim: str = "seed", confidence: float = 0
 
     References: Student (1908), The probable error of a mean.
     """
-    return _t_interval(values, dim, confidence, lambda n: 1 / np.sqrt(n))
+    return _t_interval(values, dim, confidence, within, lambda n: 1 / np.sqrt(n))
 
 
-def prediction_interval(values: xr.DataArray, dim: str = "seed", confidence: float = 0.95) -> xr.Dataset:
+def prediction_interval(
+    values: xr.DataArray, dim: str = "seed", confidence: float = 0.95, within: tuple[float, float] = ANY
+) -> xr.Dataset:
     """Student t interval for one further replicate, mean ± t · s · √(1 + 1/n): it judges a source's single number.
 
     Arguments and result as in `mean_interval`.
 
     References: Hahn and Meeker (1991), Statistical Intervals, section 4.7.
     """
-    return _t_interval(values, dim, confidence, lambda n: np.sqrt(1 + 1 / n))
+    return _t_interval(values, dim, confidence, within, lambda n: np.sqrt(1 + 1 / n))
 
 
-def mean_in_words(values: xr.DataArray, form: str, dim: str = "seed", half_form: str | None = None) -> str:
-    """The mean along the only dimension and the half-width of its 95 % interval: "0.85 ± 0.02"; one value has no ±.
+def mean_in_words(
+    values: xr.DataArray,
+    form: str,
+    dim: str = "seed",
+    half_form: str | None = None,
+    within: tuple[float, float] = ANY,
+    unit: str = "",
+) -> str:
+    """The mean along the only dimension and its 95 % interval, in the words of `interval_in_words`.
 
     Args:
       values: [dim].
       form: a format of the mean, such as ".2f" or "+.1f".
       dim: the dimension of the replicates.
       half_form: a format of the half-width; that of the mean without its sign by default.
+      within: where the mean can lie, as in `mean_interval`.
+      unit: behind the mean, with the space before it.
     """
-    interval = mean_interval(values, dim)
-    half = float((interval["high"] - interval["low"]) / 2)
-    shown = f" ± {half:{half_form or form.removeprefix('+')}}" if np.isfinite(half) else ""
-    return f"{float(interval['mean']):{form}}{shown}"
+    interval = mean_interval(values, dim, within=within)
+    mean, low, high = (float(interval[name]) for name in ("mean", "low", "high"))
+    half_form = half_form or form.removeprefix("+")
+    return interval_in_words(mean, low, high, lambda x: f"{x:{form}}", lambda x: f"{x:{half_form}}", unit)
+
+
+def interval_in_words(
+    mean: float,
+    low: float,
+    high: float,
+    number: Callable[[float], str],
+    half_width: Callable[[float], str] | None = None,
+    unit: str = "",
+) -> str:
+    """A mean with its interval: "0.85 ± 0.02", and of one value, without an interval, "0.85".
+
+    Where the interval is cut at the end of what is possible it is written out: "7.0 % (0 to 45.1 %)". Where all values
+    are equal, as counts at checks often are, there is no ±, which would claim to be infinitely sure: "150 in all
+    seeds". A half-width that would round to 0 is "under 0.01".
+
+    Args:
+      mean, low, high: NaN of low or high for no interval.
+      number: writes the mean, and the ends of an interval.
+      half_width: writes the half-width; `number` by default.
+      unit: behind the mean, with the space before it.
+    """
+    shown = f"{number(mean)}{unit}"
+    if not np.isfinite(high - low):
+        return shown
+    if high == low:
+        return f"{shown} in all seeds"
+    below, above = mean - low, high - mean
+    if abs(above - below) > 1e-6 * max(above, below):
+        ends = [f"{end:g}" if end in (0, 1, 100) else number(end) for end in (low, high)]
+        return f"{shown} ({ends[0]} to {ends[1]}{unit})"
+    half = (half_width or number)((high - low) / 2)
+    if not any(digit in half for digit in "123456789"):
+        half = f"under {half[:-1]}1"
+    return f"{shown} ± {half}"
 
 
 def _t_interval(
-    values: xr.DataArray, dim: str, confidence: float, standard_error: Callable[[Values], Values]
+    values: xr.DataArray,
+    dim: str,
+    confidence: float,
+    within: tuple[float, float],
+    standard_error: Callable[[Values], Values],
 ) -> xr.Dataset:
     """mean ± t · s · standard_error(n) along `dim`, NaN left out; in NumPy, because reports ask for thousands."""
     if not 0 < confidence < 1:
@@ -92,7 +147,8 @@ def _t_interval(
         sd = np.where((n > 1) & ~np.isnan(finite_mean), np.sqrt(square.sum(-1) / (n - 1)), np.nan)
         t = scipy.special.stdtrit(np.where(n > 1, n - 1, np.nan), (1 + confidence) / 2)
         half_width = t * sd * standard_error(n)
-    parts = {"mean": mean, "sd": sd, "low": mean - half_width, "high": mean + half_width}
+        low, high = (np.clip(end, *within) for end in (mean - half_width, mean + half_width))
+    parts = {"mean": mean, "sd": sd, "low": low, "high": high}
     others, units = values.isel({dim: 0}, drop=True), {"units": values.attrs.get("units", "1")}
     intervals = {name: (others.dims, part, units) for name, part in parts.items()}
     return xr.Dataset(intervals | {"n": (others.dims, n, {"units": "1"})}, coords=others.coords)

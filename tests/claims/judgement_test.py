@@ -102,7 +102,7 @@ def test_never_against_never_is_not_identical(claim: Claim) -> None:
     judgement = claim.judge(of(np.full((7, 10), np.inf)))
     assert judgement.verdict == "undecided"
     assert judgement.reason.startswith("No finite final test loss at ")
-    assert judgement.reason.endswith("in any of 10 seeds: nothing to tell them apart by.")
+    assert judgement.reason.endswith("in any of 10 seeds: nothing tells them apart.")
     assert {(e.test, e.needed) for e in judgement.evidence} == {("none", None)}
     some = np.full((7, 10), np.inf)
     some[:, 0] = 400
@@ -155,7 +155,7 @@ def test_identical_members_contradict_a_claim_that_they_differ(claim: Claim) -> 
 def test_identical_counts_may_be_chance(claim: Claim) -> None:
     judgement = claim.judge(of(np.full((7, 20), 0.95), units="1"))
     assert judgement.verdict == "undecided"
-    assert judgement.reason.endswith(" in all 20 seeds: nothing to tell them apart by.")
+    assert judgement.reason.endswith(" in all 20 seeds: nothing tells them apart.")
 
 
 def test_no_verdict_in_favour_of_a_setting_of_which_members_diverged() -> None:
@@ -198,7 +198,8 @@ def test_a_setting_that_diverges_altogether_ranks_worst(diverged: int) -> None:
         judgement = claim.judge(results)
         assert (judgement.verdict, judgement.n) == (verdict, 10)
         assert (
-            f"Diverged, and ranked worst where fewer than two pairs are left: {diverged} of 10 at " in judgement.reason
+            f"Diverged, and counted as the worst since fewer than two pairs are left: {diverged} of 10 at "
+            in judgement.reason
         )
     accuracy = Measure("accuracy", lambda results: results[LOSS], better="higher")
     assert verdicts(Higher("", accuracy, last, first), results) == "contradicted"
@@ -249,7 +250,10 @@ def test_results_without_seeds_are_undecided(claim: Claim) -> None:
         (Best("", LOSS, rate(0.3), "learning_rate", "lower"), "This run does not hold learning_rate=0.3."),
         (Best("", LOSS, rate(0.1), [0.1, 0.3], "lower"), "This run does not hold learning_rate=0.3."),
         (Within("", LOSS, {"batch_size": 7}, 0, 1), "This run does not hold batch_size=7."),
-        (Trend("", "train_time", "learning_rate", "rises"), "This run does not record what train time is read off."),
+        (
+            Trend("", "train_time", "learning_rate", "rises"),
+            "This run does not record what train time is computed from.",
+        ),
         (ReportedNumber(Reported("A5", ACCURACY, {"momentum": 3}, 0.853, "test accuracy")), "This run does not record"),
     ],
 )

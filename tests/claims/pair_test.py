@@ -41,7 +41,8 @@ def test_undecided_says_how_many_seeds_would_be_needed() -> None:
     assert judgement.verdict == "undecided"
     assert judgement.evidence[0].needed == 22
     assert judgement.reason == (
-        "learning_rate=0.001 and learning_rate=0.005 cannot be told apart with n = 5; about n = 22 would be needed."
+        "With 5 seeds it is not clear whether learning_rate=0.001 has higher final test loss than learning_rate=0.005; "
+        "about 22 seeds would be needed."
     )
 
 
@@ -55,4 +56,4 @@ def test_an_axis_that_one_setting_names_must_be_named_in_the_other() -> None:
         grid_of(np.zeros((3, 2, 6)))
     )
     assert judgement.verdict == "undecided"
-    assert judgement.reason == "This run holds learning_rate=0.005 at 3 settings."
+    assert judgement.reason == "3 settings of this run have learning_rate=0.005, and the claim names none of them."

@@ -71,7 +71,7 @@ def test_a_reported_number_and_equal_or_diverged_members() -> None:
     value = LOW_RATE.value
     few = judge_reported(value, 0.8, 0.0, 0.8, 0.8, 6)
     assert (few.verdict, few.needed) == ("undecided", 7)
-    assert "n = 7 would be needed" in few.why
+    assert "7 seeds would be needed" in few.why
     assert judge_reported(value, 0.8, 0.0, 0.8, 0.8, 7).verdict == "contradicted"
     assert judge_reported(value, value, 0.0, value, value, 2).verdict == "supported"
     assert judge_reported(value, 0.8, 0.01, 0.7, 0.84, 5, left_out=1, better="higher").verdict == "contradicted"
@@ -100,7 +100,10 @@ def test_a_number_against_the_best_of_many_settings_must_lie_further_out() -> No
 def test_a_reported_number_of_a_grid_is_judged_at_the_best_setting() -> None:
     results = make_results(axes={"learning_rate": [0.01, 0.1], "activation": ["relu", "tanh"]})
     judgement = REPORTED.judge(results)
-    assert "Judged at activation=tanh, best on validation; p is multiplied by the 2 choices" in judgement.reason
+    assert (
+        "Judged at activation=tanh, the best of 2 on validation; for that choice p is multiplied by 2."
+        in judgement.reason
+    )
     assert len(judgement.evidence) == 1
 
 

@@ -44,8 +44,8 @@ def test_other_axes_are_held_at_the_best_on_validation() -> None:
     judgement = Trend("", LOSS, "learning_rate", "falls").judge(results)
     assert judgement.verdict == "supported"
     assert judgement.reason.endswith(
-        "Judged at activation=tanh, best on validation averaged over learning_rate; p is multiplied by the 2 choices, "
-        "which a claim that names activation is spared."
+        "Judged at activation=tanh, the best of 2 on validation (averaged over learning_rate); for that choice p is "
+        "multiplied by 2. A claim that names activation needs no such factor."
     )
     assert judgement.evidence[0].p_holm == 2 * judgement.evidence[0].p
     change = results[LOSS].sel(activation="tanh").astype(float)
@@ -61,18 +61,18 @@ def test_the_choice_is_that_of_the_average_over_what_is_compared() -> None:
     results = grid_of(means[:, :, None] + noisy([0.0], seeds=6) * 1e-3)
 
     def chosen(claim: Claim) -> str:
-        return claim.judge(results).reason.rpartition(" Judged at ")[2].partition("; p is multiplied")[0]
+        return claim.judge(results).reason.rpartition(" Judged at ")[2].partition("; for that choice")[0]
 
     def lower(a: float, b: float) -> Claim:
         return Lower("", CHOSEN_BY, rate(a), rate(b))
 
-    over_all, over_some = "best on validation averaged over learning_rate", "averaged over these values of"
+    over_all, over_some = "the best of 3 on validation (averaged over learning_rate)", "averaged over these values of"
     assert chosen(Trend("", CHOSEN_BY, "learning_rate", "rises")) == f"init_variance=0.1, {over_all}"
     assert chosen(Best("", CHOSEN_BY, rate(0.01), "learning_rate", "higher")) == f"init_variance=0.1, {over_all}"
     assert chosen(Best("", CHOSEN_BY, rate(0.01), [0.001], "higher")).startswith("init_variance=0.01, ")  # 0.5, .45, .5
     assert over_some in chosen(Best("", CHOSEN_BY, rate(0.01), [0.005], "higher"))
-    assert chosen(lower(0.005, 0.01)) == "init_variance=1, best on validation averaged over both settings"
-    assert chosen(Within("", CHOSEN_BY, rate(0.001), 0, 1)) == "init_variance=0.01, best on validation"
+    assert chosen(lower(0.005, 0.01)) == "init_variance=1, the best of 3 on validation (averaged over both settings)"
+    assert chosen(Within("", CHOSEN_BY, rate(0.001), 0, 1)) == "init_variance=0.01, the best of 3 on validation"
 
 
 def test_where_members_diverged_or_accuracies_tie_the_choice_follows_the_ranking() -> None:

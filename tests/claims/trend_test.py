@@ -18,8 +18,9 @@ def test_a_trend_names_the_stretch_where_it_holds() -> None:
     accuracy = of(noisy([0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 0.8]), ACCURACY, "1")
     judgement = Trend("it rises", ACCURACY, "learning_rate", "rises", source="part 5").judge(accuracy)
     assert (judgement.verdict, judgement.n, judgement.units, judgement.source) == ("contradicted", 10, "1", "part 5")
-    assert judgement.reason.startswith("Holds from 0.001 to 0.5, not from 0.5 to 1: ")
+    assert judgement.reason.startswith("A fall in final test accuracy where learning_rate is between 0.5 and 1, by ")
     assert " points (95 % interval " in judgement.reason
+    assert judgement.reason.endswith("; a rise between 0.001 and 0.5.")
     assert [e.label for e in judgement.evidence[:2]] == ["slope along learning_rate", "learning_rate 0.001 to 0.005"]
     assert len(judgement.evidence) == 7
 
@@ -27,8 +28,9 @@ def test_a_trend_names_the_stretch_where_it_holds() -> None:
 def test_neighbouring_stretches_are_joined() -> None:
     judgement = RISES.judge(of(noisy([0.0, 1.0, 4.0, 3.5, 3.0, 2.5, 6.0])))
     assert judgement.reason.startswith(
-        "Holds from 0.001 to 0.01 and from 0.5 to 1, not from 0.01 to 0.5: there a fall in final test loss, from "
+        "A fall in final test loss where learning_rate is between 0.01 and 0.5: most from 0.05 to 0.1, by 0.5"
     )
+    assert judgement.reason.endswith("; a rise between 0.001 and 0.01, and between 0.5 and 1.")
 
 
 def test_the_slope_of_a_straight_line_is_its_step() -> None:
@@ -41,10 +43,10 @@ def test_numbers_are_ordered_by_value_and_text_as_it_stands() -> None:
     values = noisy([0.0, 1.0, 2.0])
     shuffled = of(values[[2, 0, 1]]).assign_coords(learning_rate=[0.5, 0.1, 0.3])
     assert RISES.judge(shuffled).reason.startswith(
-        "A rise in final test loss along learning_rate from 0.1 to 0.5, by 1 nats"
+        "A rise in final test loss as learning_rate goes from 0.1 to 0.5, on average by 1 nat from each value to the"
     )
     text = of(values).assign_coords(learning_rate=["9", "10x10", "1"])
-    assert "from 9 to 1," in RISES.judge(text).reason
+    assert "goes from 9 to 1," in RISES.judge(text).reason
 
 
 def test_two_values_make_one_comparison() -> None:
@@ -57,7 +59,7 @@ def test_a_slope_of_zero_in_each_seed_is_told() -> None:
     judgement = RISES.judge(of(np.array([[0] * 5, [1, -1, 2, -1, 1], [0] * 5])))
     assert judgement.verdict == "undecided"
     assert judgement.reason == (
-        "Neither rise nor fall in final test loss along learning_rate from 0.001 to 0.01 in any of 5 seeds."
+        "Neither rise nor fall in final test loss as learning_rate goes from 0.001 to 0.01 in any of 5 seeds."
     )
 
 
@@ -78,4 +80,4 @@ def test_a_step_against_a_trend_is_not_passed_over_since_members_diverged() -> N
     loss[2, :2] = np.nan
     judgement = RISES.judge(of(loss))
     assert judgement.verdict == "undecided"
-    assert "but a fall from 0.005 to 0.01 in the seeds that are left there" in judgement.reason
+    assert "but a fall between 0.005 and 0.01 in the seeds that are left there" in judgement.reason

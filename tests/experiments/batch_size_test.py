@@ -67,8 +67,8 @@ def test_a_small_batch_wants_a_small_rate_where_rates_are_swept() -> None:
 def test_the_answer_tells_the_noise_of_each_size() -> None:
     told = batch_size.answer(by_size())
     assert told.startswith("batch_size=1000 is best on validation")
-    assert "the loss of a training batch fluctuates by 0.5" in told
-    assert "nats at 1, " in told
+    assert "the loss of a training batch fluctuates, in nats, by 0.5" in told
+    assert " at 1, " in told
     assert "noise scale" not in told
 
 
@@ -76,7 +76,8 @@ def test_the_noise_scale_is_told_and_drawn_with_diagnostics() -> None:
     results = by_size()
     results["gradient_variance"] = xr.full_like(results["test_loss"], 6.0)
     results["gradient_square"] = xr.full_like(results["test_loss"], 0.5)
-    assert "the gradient noise scale is 12 ± 0 examples at 1, 12 ± 0 at 50" in batch_size.answer(results)
+    told = batch_size.answer(results)
+    assert "the gradient noise scale is, in examples, 12 in all seeds at 1, 12 in all seeds at 50" in told
     assert "gradient_noise_scale" in {figure.name for figure in batch_size.draw(results)}
 
 

@@ -65,7 +65,8 @@ def test_the_loss_at_step_99000_is_read_off_its_check() -> None:
 
 def test_the_answer_tells_where_it_is_lowest_and_what_each_patience_does() -> None:
     told = early_stopping.answer(long_run())
-    assert "The validation loss is lowest after 19500 ±" in told
+    assert "Steps to the lowest validation loss: 19500 ±" in told
+    assert "(mean over 6 seeds, checked every 1000 steps)" in told
     for patience in early_stopping.PATIENCE:
         assert f"Patience {patience} stops in 6 of 6 seeds" in told
     falling = long_run(lowest=90)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -13,7 +15,10 @@ from jaxreg.measures import (
     generalisation_gap,
     steps_to_train,
     time_per_member,
+    up_to_now,
 )
+from jaxreg.measures.learning import checked_every
+from jaxreg.measures.patience import best_step
 from tests.synthetic import make_results
 
 
@@ -128,3 +133,38 @@ def test_the_last_value_is_that_of_the_last_check_that_a_member_has() -> None:
     assert at_last_check(layered, "norm").dims == ("learning_rate", "seed", "layer")
     nothing = results.assign(validation_loss=np.nan * results["validation_loss"])
     assert at_last_check(nothing, "test_loss").isnull().all()
+
+
+def test_up_to_now_ends_are_those_of_the_last_check_so_far() -> None:
+    results = make_results(axes={"learning_rate": [0.1, 0.5, 1.0]}, seeds=2, num_checks=5, diverged=1)
+    ended = results.copy(deep=True)
+    check = xr.DataArray(np.arange(5), dims="check")
+    begun = results["learning_rate"] < 0.5
+    results["test_loss"] = results["test_loss"].where((check < 3) & begun).transpose(*ended["test_loss"].dims)
+    results["validation_loss"] = results["validation_loss"].where((check < 3) & begun)
+    results["final_test_loss"][:] = np.nan
+    now = up_to_now(results)
+    np.testing.assert_array_equal(now["final_test_loss"][0], ended["test_loss"][0, :, 2])
+    assert now["final_test_loss"][1:].isnull().all()
+    assert now["final_test_loss"].attrs == ended["final_test_loss"].attrs
+    assert up_to_now(ended).identical(ended)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([0, 50, 100, 120], "checked every 50 steps"),  # the last check comes after the last step, whenever that is
+        ([[0, 50, 100], [0, 10, 20]], "checked every 10 to 50 steps"),
+        ([[0, 50, 100], [0, 50, np.nan]], "checked every 50 steps"),
+        ([0], ""),
+    ],
+)
+def test_how_far_apart_checks_are(steps: Any, words: str) -> None:
+    dims = ("num_steps", "check")[-np.ndim(steps) :]
+    assert checked_every(xr.Dataset(coords={"check_step": (dims, steps)})) == words
+
+
+def test_steps_that_are_read_off_checks_say_how_exactly_they_are_known() -> None:
+    results = make_results(eval_every=25)
+    assert steps_to_train(results).attrs["resolution"] == "checked every 25 steps"
+    assert best_step(results).attrs["resolution"] == "checked every 25 steps"

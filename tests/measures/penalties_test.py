@@ -12,6 +12,7 @@ from jaxreg.measures import (
     rise_after_l1,
     validation_rise_after_l1,
 )
+from jaxreg.measures.penalties import effective_settings
 from tests.synthetic import make_results
 
 
@@ -79,3 +80,18 @@ def test_the_last_objective_is_the_mean_since_the_check_before() -> None:
     mean = results["train_objective"].sel(step=(step >= checks[-2]) & (step < checks[-1])).mean("step")
     np.testing.assert_allclose(last.where(~gone), mean.where(~gone), rtol=1e-6)
     assert last.attrs["units"] == "nats"
+
+
+def test_of_settings_those_strengths_act_that_the_method_names_and_what_belongs_to_a_strength_that_is_on() -> None:
+    of_methods = make_results(axes={"method": ["none", "l2"], "l2_strength": [0.1, 0.2]}, num_checks=3)
+    none, l2 = {"method": "none"}, {"method": "l2"}
+    assert effective_settings(of_methods, ("method", "l2_strength")) == [
+        *(none, none),
+        *(l2 | {"l2_strength": 0.1}, l2 | {"l2_strength": 0.2}),
+    ]
+    axes = {"l1_strength": [0.0, 0.1], "l1_start": [0.5, 0.8]}
+    late = make_results(axes=axes, num_checks=3)
+    off, on = {"l1_strength": 0.0}, {"l1_strength": 0.1}
+    assert effective_settings(late, tuple(axes)) == [off, off, on | {"l1_start": 0.5}, on | {"l1_start": 0.8}]
+    fixed = make_results(axes={"l2_strength": [0.1, 0.2]}, num_checks=3).assign_coords(method="max_norm")
+    assert effective_settings(fixed, ("l2_strength",)) == [{}, {}]

@@ -29,7 +29,8 @@ def test_summary_is_mean_sd_and_t_interval_over_seeds() -> None:
     sd = np.std([0.90, 0.92, 0.97], ddof=1)
     assert row[f"{ACCURACY}_mean"] == pytest.approx(0.93)
     assert row[f"{ACCURACY}_sd"] == pytest.approx(sd)
-    assert row[f"{ACCURACY}_high"] == pytest.approx(0.93 + scipy.stats.t.ppf(0.975, 2) * sd / np.sqrt(3))
+    half = scipy.stats.t.ppf(0.975, 2) * sd / np.sqrt(3)
+    assert 0.93 + half > 1 == row[f"{ACCURACY}_high"]  # no accuracy is above 1
     assert row[f"{ACCURACY}_low"] == pytest.approx(0.93 - scipy.stats.t.ppf(0.975, 2) * sd / np.sqrt(3))
 
 

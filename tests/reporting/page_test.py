@@ -171,24 +171,56 @@ def test_question_and_answer_come_first(plain: Page) -> None:
         "A larger rate needs fewer steps.",
         "The largest diverges.",
     ]
-    order = [plain.text.index(words) for words in ("The largest diverges", "1 supported", "Figures", "Results Each")]
-    assert order[:2] == sorted(order[:2])
     sections = [element.attributes["aria-labelledby"] for element in plain.all("section")]
-    assert sections[:4] == ["claims", "figures", "results", "comparison"]
+    assert sections[:3] == ["claims", "results", "comparison"]
+
+
+def test_the_first_figure_stands_between_answer_and_claims_and_the_others_after_them(tmp_path: Path) -> None:
+    drawn = [ReportFigure(name, f"{name} of a run.", a_figure()) for name in ("Loss", "Accuracy", "Error")]
+    read = report(tmp_path, figures=drawn)
+    parts = (
+        "The largest diverges",
+        "1 supported",
+        "Loss of a run.",
+        "Rate 0.1 is best.",
+        "Accuracy of a run.",
+        "Error of a run.",
+    )
+    places = [read.text.rindex(words) for words in parts]
+    assert places == sorted(places)
+    labels = [element.attributes.get("aria-label") for element in read.elements if element.has_class("card")]
+    assert labels == ["Figure 1", "Figure 2", "Figure 3"]
+    assert "Figures" not in report(tmp_path, figures=drawn[:1]).text
 
 
 def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -> None:
     badges = [badge.text for badge in plain.all("span") if badge.has_class("verdict")]
     tally, each = badges[:3], badges[3:]
-    assert tally == ["1 supported", "1 contradicted", "2 undecided"]
-    assert each == ["supported", "contradicted", "undecided", "undecided"]
+    assert tally == ["1 supported", "1 contradicted", "1 undecided"]
+    assert each == ["supported", "contradicted", "undecided"]
     assert len({path.attributes["d"] for path in plain.all("path")}) == 3  # a shape for each verdict, not colour alone
     text = plain.text
     assert "A larger rate fluctuates less. n = 5 All differences lie below zero." in " ".join(text.split())
-    assert "not in this run" in text
     assert len([element for element in plain.all("div") if element.has_class("evidence")]) == 3
     assert "Claimed by: report 000, part 5." in text
     assert "A claim of this study." in text
+
+
+def test_settings_that_differ_only_in_what_does_not_act_are_one_row_with_a_dash(tmp_path: Path) -> None:
+    axes: dict[str, list[Any]] = {"method": ["none", "l2"], "l2_strength": [0.001, 0.01, 0.1]}
+    read = report(tmp_path, results=make_results(axes=axes, num_checks=3), comparison=None)
+    (results,) = [section.text for section in read.all("section") if section.attributes["aria-labelledby"] == "results"]
+    shown = " ".join(results.split())
+    assert shown.count("none \u2013 ") == 1
+    assert all(f"l2 {strength} " in shown for strength in (0.001, 0.01, 0.1))
+    assert "2 settings that differ only in such values are left out." in shown
+    assert "4 settings" in read.text
+
+
+def test_numbers_of_sentences_are_not_torn_from_their_signs(tmp_path: Path) -> None:
+    reason = "By 3.00 % (n = 5), 97.00 % \u00b1 1.00."
+    page = make_report(tmp_path, answer=reason, judgements=[judgement(reason=reason)])
+    assert page.count("By 3.00\u00a0% (n\u00a0=\u00a05), 97.00\u00a0%\u00a0\u00b1\u00a01.00.") == 2
 
 
 @pytest.mark.parametrize(
@@ -208,6 +240,26 @@ def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -
 def test_evidence_is_a_row_of_numbers(tmp_path: Path, changes: dict[str, Any], row: str) -> None:
     read = report(tmp_path, judgements=[judgement(evidence=(evidence(**changes),))])
     assert row in read.text
+
+
+def test_claims_about_what_the_run_does_not_hold_are_counted_and_folded_away(plain: Page, tmp_path: Path) -> None:
+    (folded,) = [element for element in plain.all("details") if element.has_class("elsewhere")]
+    assert "open" not in folded.attributes
+    said = " ".join(folded.text.split())
+    assert said == (
+        "1 claim is about data or settings that this run does not have "
+        "Rate 7 diverges. The run holds no such rate. Claimed by: report 000, part 5."
+    )
+    only = [judgement(verdict="undecided", n=0, evidence=())] * 2
+    text = report(tmp_path, judgements=only).text
+    assert "2 claims are about data or settings" in text
+    assert "undecided" not in text
+
+
+def test_a_claim_of_which_every_member_diverged_is_one_of_this_run(tmp_path: Path) -> None:
+    read = report(tmp_path, judgements=[judgement(verdict="undecided", n=0)])
+    assert "undecided A larger rate fluctuates less. n = 0" in read.text
+    assert not [element for element in read.all("details") if element.has_class("elsewhere")]
 
 
 def test_one_claim_needs_no_tally_and_none_no_section(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ import scipy.stats
 import xarray as xr
 
 from jaxreg.statistics import (
+    SHARE,
     bootstrap_interval,
+    interval_in_words,
+    mean_in_words,
     mean_interval,
     prediction_interval,
 )
@@ -105,3 +108,45 @@ def test_bootstrap_interval_of_censored_values() -> None:
     assert [result[name].item() for name in ("estimate", "low", "high")] == [300.0, 100.0, np.inf]
     with pytest.raises(ValueError, match="confidence"):
         bootstrap_interval(array([1.0, 2.0]), confidence=95)
+
+
+def test_an_interval_ends_where_the_mean_cannot_lie() -> None:
+    shares = xr.DataArray([[0.04, 0.10], [0.97, 0.99], [0.5, 0.5]], dims=("setting", "seed"))
+    free, cut = mean_interval(shares), mean_interval(shares, within=SHARE)
+    assert float(free["low"][0]) < 0 < float(free["high"][0]) < 1
+    assert float(free["high"][1]) > 1
+    np.testing.assert_array_equal(cut["low"], [0, *free["low"].values[1:]])
+    np.testing.assert_array_equal(cut["high"], [free["high"].values[0], 1, 0.5])
+    xr.testing.assert_identical(cut[["mean", "sd", "n"]], free[["mean", "sd", "n"]])
+    assert float(prediction_interval(shares, within=SHARE)["low"].min()) == 0
+
+
+def test_cutting_an_interval_of_shares_costs_no_coverage() -> None:
+    rng = np.random.default_rng(0)
+    draws = xr.DataArray(rng.binomial(20, 0.05, (2000, 3)) / 20, dims=("draw", "seed"))
+    whole, cut = (
+        ((interval["low"] <= 0.05) & (interval["high"] >= 0.05)).values
+        for interval in (mean_interval(draws), mean_interval(draws, within=SHARE))
+    )
+    np.testing.assert_array_equal(whole, cut)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((0.85, 0.83, 0.87), "0.85 ± 0.02"),
+        ((0.85, np.nan, np.nan), "0.85"),
+        ((7.0, 0.0, 45.12), "7.00 (0 to 45.12)"),
+        ((97.0, 88.25, 100.0), "97.00 (88.25 to 100)"),
+        ((150.0, 150.0, 150.0), "150.00 in all seeds"),
+        ((0.85, 0.8499, 0.8501), "0.85 ± under 0.01"),
+    ],
+)
+def test_an_interval_in_words_claims_no_more_than_it_knows(numbers: tuple[float, float, float], words: str) -> None:
+    assert interval_in_words(*numbers, lambda x: f"{x:.2f}") == words
+
+
+def test_a_mean_in_words_keeps_its_unit_and_its_bounds() -> None:
+    values = xr.DataArray([4.0, 10.0], dims="seed")
+    assert mean_in_words(values, ".1f", within=(0, 100), unit=" %") == "7.0 % (0 to 45.1 %)"
+    assert mean_in_words(values[:1], ".1f", unit=" %") == "4.0 %"

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from jaxreg.measures import setting_dims
+from jaxreg.measures.shares import range_of
 from jaxreg.statistics import mean_interval
 
 X = Literal["step", "examples_seen", "seconds"]
@@ -53,7 +54,7 @@ def curve_data(results: xr.Dataset, variable: str, x: X, max_points: int) -> xr.
         position = values["step"] if x == "step" else _at_steps(results, values["step"], x)
     else:
         position = results["check_step" if x == "step" else x]
-    data = _with_interval(values, results)
+    data = _with_interval(values, results, variable)
     data["position"] = position.reset_coords(drop=True).astype(float)
     return data.drop_vars(along, errors="ignore").assign_attrs(thinned=thinned)
 
@@ -75,15 +76,17 @@ def _at_steps(results: xr.Dataset, step: xr.DataArray, x: str) -> xr.DataArray:
 
 def value_data(results: xr.Dataset | xr.DataArray, variable: str, axes: Sequence[str]) -> xr.Dataset:
     """One value per member, [..., seed], each of `axes` a dimension: `values`, `diverged`, mean and interval."""
+    name = str(results.name) if isinstance(results, xr.DataArray) else variable
     if isinstance(results, xr.DataArray):
         results, variable = results.to_dataset(name="values"), "values"
     for axis in axes:
         results = along_axis(results, axis)
     results = _sorted(results)
-    return _with_interval(results[variable], results)
+    return _with_interval(results[variable], results, name)
 
 
-def _with_interval(values: xr.DataArray, results: xr.Dataset) -> xr.Dataset:
+def _with_interval(values: xr.DataArray, results: xr.Dataset, name: str) -> xr.Dataset:
+    within = range_of(name, values.values, str(values.attrs.get("units", "1")))
     diverged = xr.zeros_like(values, dtype=bool)
     if "diverged_step" in results:
         diverged = results["diverged_step"] >= 0
@@ -91,7 +94,7 @@ def _with_interval(values: xr.DataArray, results: xr.Dataset) -> xr.Dataset:
     if "threshold" in values.attrs:  # a member that reached it before it diverged counts
         diverged = diverged & ~np.isfinite(values)
     censored = ((values == np.inf) & ~diverged).any("seed")
-    interval = mean_interval(values.where(~diverged & ~censored))
+    interval = mean_interval(values.where(~diverged & ~censored), within=within)
     data = interval.assign(values=values, diverged=diverged, censored=censored).transpose(
         *values.dims, missing_dims="ignore"
     )

@@ -12,6 +12,7 @@ from matplotlib.ticker import EngFormatter
 
 from jaxreg.measures import setting_dims, setting_label, settings
 from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
+from jaxreg.reporting.figures.drawn import Curves, remember
 from jaxreg.reporting.figures.keys import MAX_LEGEND, MAX_PARTS, Key, divided, draw_key, handle, looks_of, make_key
 from jaxreg.reporting.figures.multiples import panel_grid, parts_of
 from jaxreg.reporting.figures.style import Figure, alone, evenly, set_title, styled
@@ -83,6 +84,8 @@ def curves(
     subject = capital(quantity_words(variable, results[variable])) + f" {for_each(*dims)}".rstrip()
     notes = [replicates_note(data, "band"), data.attrs["thinned"], part_note, diverged_note(data)]
     set_title(figure, title or subject, notes)
+    labels = position_label(results, x), quantity_label(variable, results[variable])
+    remember(figure, Curves(data, make_key(data, dims), variable, *labels, is_share(variable, results[variable])))
     return figure
 
 
