@@ -128,7 +128,8 @@ def test_cutting_an_interval_of_shares_costs_no_coverage() -> None:
         ((interval["low"] <= 0.05) & (interval["high"] >= 0.05)).values
         for interval in (mean_interval(draws), mean_interval(draws, within=SHARE))
     ]
-    np.testing.assert_array_equal(*covered)
+    free, cut = covered
+    np.testing.assert_array_equal(free, cut)
 
 
 @pytest.mark.parametrize(
