@@ -207,7 +207,7 @@ def test_claims_show_verdict_reason_and_n_and_fold_their_evidence(plain: Page) -
 
 
 def test_settings_that_differ_only_in_what_does_not_act_are_one_row_with_a_dash(tmp_path: Path) -> None:
-    axes = {"method": ["none", "l2"], "l2_strength": [0.001, 0.01, 0.1]}
+    axes: dict[str, list[Any]] = {"method": ["none", "l2"], "l2_strength": [0.001, 0.01, 0.1]}
     read = report(tmp_path, results=make_results(axes=axes, num_checks=3), comparison=None)
     (results,) = [section.text for section in read.all("section") if section.attributes["aria-labelledby"] == "results"]
     shown = " ".join(results.split())

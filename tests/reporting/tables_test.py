@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_a_large_sweep_prints_the_best_and_the_worst_and_counts_the_rest() -> No
 
 
 def test_settings_that_differ_only_in_what_does_not_act_are_one_row() -> None:
-    axes = {"method": ["none", "l2"], "l2_strength": [0.001, 0.01, 0.1]}
+    axes: dict[str, list[Any]] = {"method": ["none", "l2"], "l2_strength": [0.001, 0.01, 0.1]}
     text = printed(make_results(axes=axes, num_checks=3))
     rows = [line.split()[:2] for line in text.splitlines() if " % ±" in line]
     assert rows == [["none", "-"], ["l2", "0.001"], ["l2", "0.01"], ["l2", "0.1"]]
