@@ -37,7 +37,7 @@ from jaxreg.claims import Claim, Measure, Trend, Within
 from jaxreg.config.experiment import Experiment
 from jaxreg.data import Data
 from jaxreg.diagnostics.moments import ADAM_MOMENTS
-from jaxreg.measures import held_at, setting_label, settings
+from jaxreg.measures import held_at, setting_label, settings, with_divergence
 from jaxreg.measures.summary import best_setting
 from jaxreg.reporting.defaults import default_figures
 from jaxreg.slow_imports import xr
@@ -371,14 +371,17 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
                 "trained_ratio",
                 f"{what}{where}. By linearity: the sum over t terms of E[gₜ²], which supposes nothing of gradients.",
                 figures.moment_ratios(
-                    trained_ratio(trained).rename("E[vₜ] / E[gₜ²]"), lines, colour, title="The ratio in training"
+                    with_divergence(trained_ratio(trained), trained).rename("E[vₜ] / E[gₜ²]"),
+                    lines,
+                    colour,
+                    title="The ratio in training",
                 ),
             ),
             ReportFigure(
                 "trained_deviation",
                 f"The same relative to 1 - β₂ᵗ{where}: 1 where E[gₜ²] stays the same, more where it falls.",
                 figures.moment_ratios(
-                    trained_relative(trained).rename("E[vₜ] / ((1 - β₂ᵗ) E[gₜ²])"),
+                    with_divergence(trained_relative(trained), trained).rename("E[vₜ] / ((1 - β₂ᵗ) E[gₜ²])"),
                     {"1 - β₂ᵗ": xr.ones_like(flat), "by linearity": linear / flat},
                     colour,
                     log_y=False,

@@ -16,7 +16,7 @@ from jaxreg.reporting.figures.keys import draw_key, handle, make_key
 from jaxreg.reporting.figures.multiples import multiples
 from jaxreg.reporting.figures.style import INK, LINE_STYLES, Figure, set_title, styled
 from jaxreg.reporting.figures.ticks import set_plain_ticks
-from jaxreg.reporting.figures.words import name_of, replicates_note
+from jaxreg.reporting.figures.words import diverged_counts, name_of, replicates_note
 
 _POINTS = 19  # of a setting, at most
 _APART = 1.05  # from the point of one setting to that of the next at the same t
@@ -67,7 +67,7 @@ def moment_ratios(
             lines = [_at(line.isel(within), held | setting) for line in expected.values()]
             aside = 1.0 if first_steps or log_y else _APART ** (i - (len(key.colours) - 1) / 2)
             _draw(axes, part["t"].values, cell, lines, tint, aside)
-        axes.set_title(label, fontsize=8.5)
+        axes.set_title(label + "".join(diverged_counts(data["diverged"], ())), fontsize=8.5)
         axes.set_xlabel("t (steps)")
         if first_steps:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -66,6 +68,8 @@ def strengths(values: xr.DataArray, *, log_y: bool = False, title: str | None = 
         axes.remove()
     if log_y:
         set_plain_ticks(grid[0, 0].yaxis)
+    elif not np.isfinite(data["mean"]).any():
+        grid[0, 0].set_yticks([])
     elif is_share(name, values):
         set_share_limits(grid[0, 0])
     show_shares(grid[0, 0].yaxis, name, values)
@@ -114,4 +118,5 @@ def _draw_method(axes: Axes, data: xr.Dataset, method: str, level: str, name: st
     for place, count in zip(x, diverged, strict=True):
         if count:
             note = f"{count} diverged at {value_label(float(place))}"
-            axes.annotate(note, (place, 1), xycoords=axes.get_xaxis_transform(), fontsize=7, rotation=90, va="top")
+            beside: dict[str, Any] = {"textcoords": "offset points", "xytext": (2, -6), "va": "top", "rotation": 90}
+            axes.annotate(note, (place, 1), xycoords=axes.get_xaxis_transform(), fontsize=7, **beside)

@@ -182,18 +182,28 @@ def diverged_note(data: xr.Dataset, then: str = "left out of the mean") -> str:
 
 
 def all_diverged_note(data: xr.Dataset) -> str:
-    """The settings whose seeds all diverged: "all seeds at learning rate 100, 1000"; "" if there is none."""
-    dims = [str(dim) for dim in data["diverged"].dims if dim != "seed"]
-    lost = data["diverged"].all("seed").transpose(*dims).values.ravel()
+    """The settings whose seeds all diverged: "all seeds at learning rate 100, 1000"; "" if there is none.
+
+    Where they are all settings with some values of one axis, by these alone.
+    """
+    lost = data["diverged"].all("seed")
     if not lost.any():
         return ""
-    names, labels = axis_labels(data, dims)
-    if not dims or lost.all():
+    if lost.all():
         return "all seeds"
-    if lost.sum() > _MAX_NAMED:
-        return f"all seeds of {int(lost.sum())} of {lost.size} settings"
+    dims = [str(dim) for dim in lost.dims]
+    for dim in dims:
+        of_value = lost.all([other for other in dims if other != dim])
+        if bool((of_value == lost).all()):
+            lost, dims = of_value, [dim]
+            break
+    gone = lost.transpose(*dims).values.ravel()
+    if gone.sum() > _MAX_NAMED:
+        of = f"values of {axis_words(*dims)}" if len(dims) == 1 else "settings"
+        return f"all seeds of {int(gone.sum())} of {gone.size} {of}"
+    names, labels = axis_labels(data, dims)
     between = ", " if len(names) == 1 else "; "
-    values = between.join(label for label, gone in zip(labels, lost, strict=True) if gone)
+    values = between.join(label for label, is_gone in zip(labels, gone, strict=True) if is_gone)
     return f"all seeds at {', '.join(map(axis_words, names))} {values}"
 
 

@@ -94,6 +94,21 @@ def test_a_legend_of_two_axes_and_a_colour_bar_name_it_too() -> None:
     assert "(all seeds at learning rate 1000)" in words(many)
 
 
+def test_lost_settings_are_named_by_the_axis_that_loses_them() -> None:
+    figure = figures.curves(lost({"learning_rate": RATES, "batch_size": [1, 30]}), "test_loss")
+    assert "(all seeds at learning rate 100, 1000)" in words(figure)
+
+
+def test_ratios_of_a_panel_that_diverged_say_so() -> None:
+    ratio = xr.DataArray(
+        np.where([[[False]], [[True]]], np.nan, np.ones((2, 2, 3))), dims=("learning_rate", "seed", "t"), name="ratio"
+    ).assign_coords(
+        t=[1, 2, 3], learning_rate=[0.1, 1e30], diverged_step=(("learning_rate", "seed"), [[-1, -1], [1, 1]])
+    )
+    figure = figures.moment_ratios(ratio, {"one": xr.ones_like(ratio.isel(seed=0, learning_rate=0, drop=True))})
+    assert [axes.get_title() for axes in figure.axes] == ["learning rate = 0.1", f"learning rate = 1e+30\n{ALL}"]
+
+
 def test_a_column_of_panels_says_so() -> None:
     figure = figures.panels(lost(), "learning_rate")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]

@@ -40,9 +40,9 @@ def drawings() -> dict[str, Callable[[], Figure]]:
     }
 
 
-def in_a_notebook(figure: Figure) -> tuple[bytes, dict[str, int]]:
-    """What IPython shows where a figure is the value of a cell."""
-    found: tuple[bytes, dict[str, int]] = getattr(figure, "_repr_png_")()  # noqa: B009 (as IPython finds it by name)
+def in_a_notebook(figure: Figure, kind: str = "png") -> tuple[bytes, dict[str, int]]:
+    """What IPython shows where a figure is the value of a cell: it calls the method named after the kind of picture."""
+    found: tuple[bytes, dict[str, int]] = getattr(figure, f"_repr_{kind}_")()
     return found
 
 
