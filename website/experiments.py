@@ -38,6 +38,7 @@ _HEADINGS = {
     "Command": "Run it",
 }
 _PART = re.compile(rf"^({'|'.join(_HEADINGS)})(?: (on [^:]*|\([^)]*\)))?[:,]\s*", re.MULTILINE)
+_STUDY = re.compile(r"\b[Rr]eport 00[03]\b")
 _CODE = re.compile(
     r"(?<![\w`/.^-])(--[\w-]+(?:=[^\s:;]*[^\s,:;.])?|[\w./]+\.(?:cfg|py|md|csv)\b|[a-z]\w*_[\w]+|\w\^\d\b)"
 )
@@ -52,6 +53,7 @@ def experiment_page(name: str) -> str:
     for part, heading in _HEADINGS.items():
         if part in parts:
             body = _commands(parts[part]) if part == "Command" else _paragraphs(parts[part])
+            body = _STUDY.sub(r"[\g<0>](../studies.md)", body) if part == "Source" else body
             lines += [f"## {heading}", body]
         if part == "Expected":
             lines.append(_figures(name))
