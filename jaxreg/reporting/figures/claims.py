@@ -58,7 +58,7 @@ def evidence(judgements: Sequence[Judgement], *, title: str | None = None) -> Fi
         axes.text(0.215, first + len(statement), "\n".join(source), fontsize=8, color=GREY, **write)
         top += height
     count = Counter(judgement.verdict for judgement in judgements if judgement.in_this_run)
-    summary = ", ".join(f"{count[verdict]} {verdict}" for verdict in LOOKS if count[verdict])
+    summary = ", ".join(f"{count[verdict]} {verdict}" for verdict in LOOKS if count[verdict]) or "none about this run"
     fragile = any(judgement.rests_on_normality for judgement in judgements)
     notes = ["n: seeds behind a verdict", "" if title is None else summary]
     notes += (
