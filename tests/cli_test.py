@@ -183,7 +183,7 @@ def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(
 def test_help_is_grouped_by_subject(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     out = capsys.readouterr().out
-    assert out.index("model:") < out.index("--hidden_sizes") < out.index("training:") < out.index("--batch_size")
+    assert out.index("\nmodel") < out.index("--hidden_sizes: ") < out.index("\ntraining") < out.index("--batch_size: ")
 
 
 # The run folder

@@ -25,6 +25,8 @@ _COLUMN = 80  # characters of a statement in a line
 def evidence(judgements: Sequence[Judgement], *, title: str | None = None) -> Figure:
     """One row per claim: its verdict, shown by shape and colour, the number of seeds behind it, and its statement.
 
+    A claim about what the run does not hold has no verdict, and says so.
+
     Args:
       judgements: at least one, drawn in this order.
       title: first line of the title, in place of the count of the verdicts.
@@ -44,17 +46,19 @@ def evidence(judgements: Sequence[Judgement], *, title: str | None = None) -> Fi
     write: dict[str, Any] = {"va": "top", "linespacing": 1.25, "parse_math": False}
     for judgement, (statement, source), height in zip(judgements, rows, heights, strict=True):
         axes.axhline(top, color=PALE, linewidth=0.8)
-        axes.plot([0.025], [top + height / 2], linestyle="none", label=judgement.verdict, **LOOKS[judgement.verdict])
         first = top + 0.4
-        axes.text(0.055, first, judgement.verdict, weight="bold", **write)
-        seeds = f"n = {judgement.n}" if judgement.n else "not in this run"
+        if judgement.in_this_run:
+            look = LOOKS[judgement.verdict]
+            axes.plot([0.025], [top + height / 2], linestyle="none", label=judgement.verdict, **look)
+            axes.text(0.055, first, judgement.verdict, weight="bold", **write)
+        seeds = f"n = {judgement.n}" if judgement.in_this_run else "not in this run"
         seeds += ", if normal" if judgement.rests_on_normality else ""
         axes.text(0.055, first + 1, seeds, fontsize=8, color=GREY, **write)
         axes.text(0.215, first, "\n".join(statement), **write)
         axes.text(0.215, first + len(statement), "\n".join(source), fontsize=8, color=GREY, **write)
         top += height
-    count = Counter(judgement.verdict for judgement in judgements)
-    summary = ", ".join(f"{count[verdict]} {verdict}" for verdict in LOOKS if count[verdict])
+    count = Counter(judgement.verdict for judgement in judgements if judgement.in_this_run)
+    summary = ", ".join(f"{count[verdict]} {verdict}" for verdict in LOOKS if count[verdict]) or "none about this run"
     fragile = any(judgement.rests_on_normality for judgement in judgements)
     notes = ["n: seeds behind a verdict", "" if title is None else summary]
     notes += (
