@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.catalogue import names
@@ -26,13 +26,11 @@ _BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 def assemble(pages: Path) -> None:
     """Writes all pages, and the files that they link to, into the folder `pages`, which is emptied first."""
     shutil.rmtree(pages, ignore_errors=True)
-    for path in [*map(ROOT.joinpath, BESIDE), *sorted((ROOT / "docs").glob("**/*.md"))]:
-        text = path.read_text("utf-8")
-        _write(pages / path.relative_to(ROOT), with_formulas(text))
-        for linked in _linked_files(path, text):
-            copy = pages / linked.relative_to(ROOT)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(linked, copy)
+    for path in _with_linked([*map(ROOT.joinpath, BESIDE), *sorted((ROOT / "docs").glob("**/*.md"))]):
+        if path.suffix == ".md":
+            _write(pages / path.relative_to(ROOT), with_formulas(path.read_text("utf-8")))
+        else:
+            _write(pages / path.relative_to(ROOT), path.read_bytes())
     for module in public_modules():
         _write(pages / "docs" / "reference" / f"{module}.md", reference_page(module))
     for name in names():
@@ -41,14 +39,25 @@ def assemble(pages: Path) -> None:
     shutil.copytree(ASSETS, pages / "assets", dirs_exist_ok=True)
 
 
-def _linked_files(page: Path, text: str) -> Iterator[Path]:
-    """The files of the repository, other than pages, that a page links to."""
-    for link in _LINK.finditer(_BLOCK.sub("", text)):
-        linked = (page.parent / link["path"]).resolve()
-        if linked.is_file() and linked.suffix != ".md" and linked.is_relative_to(ROOT):
-            yield linked
+def _with_linked(pages: Sequence[Path]) -> list[Path]:
+    """Pages, and the files of the repository that they link to; of these the pages with what they link to, and on."""
+    found, ahead = list(pages), list(pages)
+    while ahead:
+        page = ahead.pop()
+        if page.suffix == ".md":
+            linked = [path for path in _links(page) if path not in found]
+            found += linked
+            ahead += linked
+    return found
 
 
-def _write(path: Path, text: str) -> None:
+def _links(page: Path) -> list[Path]:
+    """The files of the repository that a page links to."""
+    links = _LINK.finditer(_BLOCK.sub("", page.read_text("utf-8")))
+    linked = {(page.parent / link["path"]).resolve() for link in links}
+    return sorted(path for path in linked if path.is_file() and path.is_relative_to(ROOT))
+
+
+def _write(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
+    path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)

@@ -18,7 +18,8 @@ from jaxreg.slow_imports import scipy, xr
 Values = np.ndarray[Any, Any]
 
 FEW_SEEDS = 5
-ANY, SHARE = (-np.inf, np.inf), (0.0, 1.0)  # where a mean may lie: anywhere, or in [0, 1] as accuracies do
+ANY = (-np.inf, np.inf)  # where a mean may lie: anywhere,
+SHARE = (0.0, 1.0)  # or in [0, 1] as accuracies do
 
 
 def rests_on_normality(n: int) -> bool:

@@ -83,4 +83,5 @@ def test_pages_are_laid_out_as_in_the_repository_with_the_files_that_they_link_t
     assemble(tmp_path)
     assert (tmp_path / "docs" / "claims.md").read_text("utf-8") == (ROOT / "docs" / "claims.md").read_text("utf-8")
     assert (tmp_path / "examples" / "momentum.py").is_file()
+    assert (tmp_path / "jaxreg" / "reporting" / "vega" / "README.md").is_file()  # a page outside docs/, linked to
     assert not (tmp_path / "jaxreg" / "api.py").exists()
