@@ -7,9 +7,9 @@ import ast
 import pytest
 from matplotlib.figure import Figure
 
+from docs.website import gallery
+from docs.website.places import PICTURES
 from tests.synthetic import make_results
-from website import gallery
-from website.places import PICTURES
 
 
 def test_every_function_that_draws_is_in_the_gallery() -> None:
@@ -25,11 +25,11 @@ def test_each_call_draws_what_it_stands_for_and_has_its_picture(name: str) -> No
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in gallery.CALLS
     ]
     assert called == name
-    assert (gallery.KEPT / f"{name}.png").is_file(), f"python -m website.gallery {name}"
+    assert (gallery.KEPT / f"{name}.png").is_file(), f"python -m docs.website.gallery {name}"
 
 
 def test_the_page_is_as_the_script_writes_it() -> None:
-    assert gallery.PAGE.read_text("utf-8") == gallery.gallery_page(), "python -m website.gallery curves writes it anew"
+    assert gallery.PAGE.read_text("utf-8") == gallery.gallery_page(), "docs.website.gallery writes it anew"
 
 
 def test_there_are_no_other_pictures_and_all_are_small() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from website.links import broken_links
+from docs.website.links import broken_links
 
 
 def site(folder: Path, body: str) -> Path:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from docs.website.experiments import KEPT, experiment_page
+from docs.website.formulas import with_formulas
+from docs.website.pages import BESIDE, assemble
+from docs.website.places import ROOT
+from docs.website.reference import exported, left_out, public_modules, reference_page
 from experiments.catalogue import FLAGFILES, names
-from website.experiments import KEPT, experiment_page
-from website.formulas import with_formulas
-from website.pages import BESIDE, assemble
-from website.places import ROOT
-from website.reference import exported, left_out, public_modules, reference_page
 
 
 def entries(navigation: Any) -> Iterator[str]:

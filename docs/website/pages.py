@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from docs.website.experiments import experiment_page
+from docs.website.formulas import with_formulas
+from docs.website.places import ASSETS, PICTURES, ROOT
+from docs.website.reference import public_modules, reference_page
 from experiments.catalogue import names
-from website.experiments import experiment_page
-from website.formulas import with_formulas
-from website.places import ASSETS, PICTURES, ROOT
-from website.reference import public_modules, reference_page
 
 BESIDE = ("README.md", "BUILD.md", "CHANGELOG.md", "CONTRIBUTING.md")  # Markdown files outside docs/
 

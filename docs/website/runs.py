@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from docs.website.places import RUNS
 from experiments.catalogue import FLAGFILES, on_digits
-from website.places import RUNS
 
 
 def small_flagfile(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m website`: assembles the pages, builds the site, and follows every link of it. 1 if anything is broken."""
+"""`python -m docs.website`: assembles the pages, builds the site, follows every link; 1 if anything is broken."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 
-from website.links import broken_links
-from website.pages import assemble
-from website.places import HTML, PAGES, ROOT
-from website.reference import left_out
+from docs.website.links import broken_links
+from docs.website.pages import assemble
+from docs.website.places import HTML, PAGES, ROOT
+from docs.website.reference import left_out
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """docs/gallery.md: every function of `jaxreg.reporting.figures` that draws, with the call and what it draws.
 
-`python -m website.gallery` makes the pictures and the page anew, `python -m website.gallery NAME ...` that of NAME.
+`python -m docs.website.gallery` makes the pictures and the page anew, with names after it only these pictures.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from website.pictures import keep
-from website.places import PICTURES, ROOT
-from website.places import RUNS as KEPT_RUNS
-from website.runs import finished, small_flagfile
+from docs.website.pictures import keep
+from docs.website.places import PICTURES, ROOT
+from docs.website.places import RUNS as KEPT_RUNS
+from docs.website.runs import finished, small_flagfile
 
 PAGE = ROOT / "docs" / "gallery.md"
 KEPT = PICTURES / "gallery"
@@ -120,7 +120,7 @@ def gallery_page() -> str:
     loaded = "\n".join(f'{name} = jaxreg.load_results("runs/{run.folder}")' for name, run in RUNS.items())
     lines = [
         "# Gallery of figures",
-        "<!-- made by python -m website.gallery -->",
+        "<!-- made by python -m docs.website.gallery -->",
         "Every function of `jaxreg.reporting.figures` that draws, with the call that drew the picture. Each takes "
         "labelled results and returns a matplotlib `Figure`; `figures.save(figure, folder, name)` writes it as PNG and "
         "SVG.",

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from website.places import ROOT
+from docs.website.places import ROOT
 
 _PUBLIC = re.compile(r"^\| `(jaxreg[\w.]*)` \|", re.MULTILINE)  # the table of docs/architecture.md
 # A name that its package exports from a submodule of the same name: mkdocstrings takes it for the submodule.

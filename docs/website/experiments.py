@@ -1,7 +1,7 @@
 """A page for each experiment: question, result and figures.
 
-The words are those of the docstring of its module, the figures those of its small run: `python -m website.experiments`
-draws them anew into docs/pictures/experiments, `python -m website.experiments NAME ...` only those of NAME.
+The words are those of the docstring of its module, the figures those of its small run. `python -m
+docs.website.experiments` draws them anew into docs/pictures/experiments, with names after it only those of these.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from docs.website.pictures import keep
+from docs.website.places import PICTURES
+from docs.website.runs import finished, small_flagfile
 from experiments.catalogue import FLAGFILES, names, on_digits
-from website.pictures import keep
-from website.places import PICTURES
-from website.runs import finished, small_flagfile
 
 KEPT = PICTURES / "experiments"
 FIGURES_OF_A_PAGE = 4  # the first that a study draws, unless others are named here
