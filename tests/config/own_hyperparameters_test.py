@@ -88,7 +88,9 @@ def test_axes_make_dimensions_groups_and_columns() -> None:
 
 
 def test_flags_spell_them() -> None:
-    assert "--l4_strength: Factor on the fourth powers. [0]" in help_text(make_flags())
+    assert "--l4_strength: Factor on the fourth powers. A finite number >= 0. [0]" in " ".join(
+        help_text(make_flags()).split()
+    )
     asked = experiment_from_flags("--l4_strength=log:1e-3:1:4\n--width_rule=deep")
     assert asked.axes == {"l4_strength": (0.001, 0.01, 0.1, 1.0)}
     hparams: Any = asked.hparams

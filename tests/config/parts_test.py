@@ -152,7 +152,7 @@ def test_they_stand_in_the_help_and_in_refusals(capsys: pytest.CaptureFixture[st
         _, _, line = text.partition(f" --{flag}: ")
         assert line
         assert not name.startswith("toy") or f", {name}" in line.partition(" --")[0]
-    assert "--toy_slope: Slope of the toy activation. [1]" in text
+    assert "--toy_slope: Slope of the toy activation. A finite number >= 0. [1]" in text
     assert run("--activation=toy_swihs") == 1
     assert "did you mean toy_swish?" in capsys.readouterr().err
 
