@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxreg.config.experiment import Experiment
 from jaxreg.errors import Stopped
 from jaxreg.population.compilation import COMPILER_OPTIONS
 from jaxreg.population.placement import Placements, place_block
@@ -367,18 +368,26 @@ def test_what_a_stopped_member_keeps_is_that_of_the_run_that_goes_on_until_its_s
     )
 
 
-@pytest.mark.parametrize("looks", [2, 20], ids=lambda looks: f"stopped at look {looks}")
-def test_patience_goes_on_counting_after_a_resume_within_its_window(looks: int, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def waiting() -> tuple[Experiment, xr.Dataset]:
+    """A sweep in which members wait for a lower loss at different times."""
     asked = experiment({"learning_rate": [0.1, 4.0, 8.0]}, seeds=2, **STOPPING)
-    uninterrupted = train(asked)
+    return asked, train(asked)
+
+
+@pytest.mark.parametrize("looks", [2, 20], ids=lambda looks: f"stopped at look {looks}")
+def test_patience_goes_on_counting_after_a_resume_within_its_window(
+    waiting: tuple[Experiment, xr.Dataset], looks: int, tmp_path: Path
+) -> None:
+    asked, uninterrupted = waiting
     stopped = runner(asked)
     hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(looks)))
     with pytest.raises(Stopped):
         stopped.run(hooks)
     done = dataset_of(stopped)
     now, best = done["checks_done"] - 1, done["best_check"]
-    waiting = (done["stopped_check"] < 0) & (now > best) & (uninterrupted["stopped_check"] > now)
-    assert waiting.any()  # some member is in the middle of its window
+    in_its_window = (done["stopped_check"] < 0) & (now > best) & (uninterrupted["stopped_check"] > now)
+    assert in_its_window.any()
     resumed = restored(runner(asked), tmp_path)
     resumed.run()
     assert_same_bits(dataset_of(resumed), uninterrupted)

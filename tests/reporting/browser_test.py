@@ -462,8 +462,10 @@ def test_charts_follow_the_colours_of_the_screen(show: Open) -> None:
     colour = f"getComputedStyle(document.querySelector('{LOSS} .mark-line path')).stroke"
     light = page.evaluate(colour)
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"{colour} !== '{light}'")
-    dark = page.evaluate(colour)
+    dark, looks = light, 0
+    while dark == light and (looks := looks + 1) < 100:
+        page.wait_for_timeout(50)
+        dark = page.evaluate(colour)
     assert sum(map(int, re.findall(r"\d+", dark))) > sum(map(int, re.findall(r"\d+", light)))
 
 
