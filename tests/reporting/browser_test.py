@@ -457,6 +457,23 @@ def test_a_chart_that_cannot_be_drawn_leaves_the_picture(show: Open, pages: dict
     assert page.said != []
 
 
+def test_the_table_of_three_axes_fits_on_a_page_of_a4(show: Open, pages: dict[str, Path], tmp_path: Path) -> None:
+    axes: dict[str, list[Any]] = {
+        "hidden_sizes": ["8", "32"],
+        "init_variance": [0.01, 0.1],
+        "learning_rate": [0.1, 1.0],
+    }
+    results = make_results(axes=axes, seeds=2, num_checks=5)
+    for name in ("validation", "test"):  # so far apart that intervals are wide, and their words long
+        results[f"final_{name}_accuracy"] = results[f"final_{name}_accuracy"] * [1.0, 0.8]
+    make_report(tmp_path, results=results)
+    pages["wide"] = tmp_path / "report.html"
+    page = show("wide")
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 within margins of a centimetre, 96 dots an inch
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+
+
 def test_charts_follow_the_colours_of_the_screen(show: Open) -> None:
     page = show("sweep")
     colour = f"getComputedStyle(document.querySelector('{LOSS} .mark-line path')).stroke"
