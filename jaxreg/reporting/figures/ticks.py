@@ -49,7 +49,30 @@ def plain(number: float) -> str:
     return mantissa.replace("-", "\u2212")
 
 
-class _PlainLocator(Locator):
+class _RoomLocator(Locator):
+    """Ticks by the room that their labels have, chosen anew only where the view or the length of the axis has changed.
+
+    Matplotlib asks for ticks a dozen times for each figure.
+    """
+
+    def __init__(self) -> None:
+        self._chosen: tuple[Any, np.ndarray] | None = None
+
+    def __call__(self) -> Any:
+        assert self.axis is not None
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        circumstances = (vmin, vmax, _length(self.axis))
+        if self._chosen is None or self._chosen[0] != circumstances:
+            self._chosen = circumstances, self.choose(vmin, vmax)
+        return self._chosen[1]
+
+    def choose(self, vmin: float, vmax: float) -> np.ndarray:
+        raise NotImplementedError
+
+
+class _PlainLocator(_RoomLocator):
     """Ticks of a logarithmic axis, as many as have room: some of a decade, decades, every other decade, …
 
     Within a factor of 4 even steps take their place.
@@ -59,13 +82,10 @@ class _PlainLocator(Locator):
     _MOST = 9
 
     def __init__(self, label: Callable[[float], str]) -> None:
+        super().__init__()
         self._label = label
 
-    def __call__(self) -> Any:
-        assert self.axis is not None
-        return self.tick_values(*self.axis.get_view_interval())
-
-    def tick_values(self, vmin: float, vmax: float) -> Any:
+    def choose(self, vmin: float, vmax: float) -> np.ndarray:
         low, high = sorted((vmin, vmax))
         if not 0 < low < high < np.inf:
             return np.empty(0)
@@ -92,17 +112,14 @@ class _PlainLocator(Locator):
         return bool((np.diff(centres) >= needed).all())
 
 
-class _RoomyLocator(Locator):
+class _RoomyLocator(_RoomLocator):
     """Those of given ticks whose labels have room: 0 goes first, then the largest."""
 
     def __init__(self, ticks: np.ndarray, label: Callable[[float], str]) -> None:
+        super().__init__()
         self._ticks, self._label = np.array(sorted(ticks, key=lambda tick: (tick != 0, -abs(tick)))), label
 
-    def __call__(self) -> Any:
-        assert self.axis is not None
-        return self.tick_values(*self.axis.get_view_interval())
-
-    def tick_values(self, vmin: float, vmax: float) -> Any:
+    def choose(self, vmin: float, vmax: float) -> np.ndarray:
         ticks = self._ticks[(self._ticks >= min(vmin, vmax)) & (self._ticks <= max(vmin, vmax))]
         centres, halves = _places(self.axis, ticks, self._label, (vmin, vmax))
         kept: list[int] = []
@@ -116,13 +133,17 @@ def _places(
     axis: Any, ticks: np.ndarray, label: Callable[[float], str], view: tuple[float, float]
 ) -> tuple[np.ndarray, list[float]]:
     """The centres of the labels along an axis and half their lengths, in heights of their type."""
-    assert isinstance(axis, Axis)
-    box, across = axis.axes.bbox, isinstance(axis, XAxis)
-    size = float(axis.get_major_ticks(1)[0].label1.get_fontsize())
-    length = (box.width if across else box.height) * 72 / figure_of(axis.axes).dpi / size
+    length, across = _length(axis), isinstance(axis, XAxis)
     at = np.asarray(axis.get_transform().transform(np.array([*view, *ticks], dtype=float)))
     centres = (at[2:] - at[0]) / (at[1] - at[0]) * length
     return centres, [(_WIDTH * len(label(tick)) if across else 1.0) / 2 for tick in ticks.tolist()]
+
+
+def _length(axis: Any) -> float:
+    """The length of an axis in heights of the type of its labels."""
+    assert isinstance(axis, Axis)
+    box, size = axis.axes.bbox, float(axis.get_major_ticks(1)[0].label1.get_fontsize())
+    return (box.width if isinstance(axis, XAxis) else box.height) * 72 / figure_of(axis.axes).dpi / size
 
 
 def set_given_ticks(axis: Axis, ticks: np.ndarray, label: Callable[[float], str] = plain) -> None:
