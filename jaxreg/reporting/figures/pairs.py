@@ -16,10 +16,9 @@ from jaxreg.reporting.figures.ticks import (
     hold_values,
     label_quantity,
     label_values,
-    set_plain_ticks,
     show_shares,
 )
-from jaxreg.reporting.figures.values import bars_of, count_above, draw_edge, set_share_limits
+from jaxreg.reporting.figures.values import bars_of, count_above, draw_edge, set_y
 from jaxreg.reporting.figures.words import (
     axis_words,
     capital,
@@ -73,12 +72,7 @@ def paired(
     bars = bars_of(data, share)
     _draw_means(axes, scale.positions, data["mean"].values, bars, filled=np.ones(len(bars[0]), bool))
     draw_edge(axes, scale.positions, data, _SEED)
-    if not np.isfinite(finite).any():
-        axes.set_yticks([])
-    elif log_y:
-        set_plain_ticks(axes.yaxis)
-    elif share:
-        set_share_limits(axes)
+    set_y(axes, measured=bool(np.isfinite(finite).any()), log_y=log_y, share=share)
     label_values(axes, data, axis, scale)
     label_quantity(axes.yaxis, name, data["values"])
     notes = [replicates_note(data, "bars"), "thin lines join the runs of one seed" if data.sizes["seed"] > 1 else ""]

@@ -14,7 +14,7 @@ from jaxreg.measures import setting_dims, value_label
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, Figure, set_title, shows, styled
 from jaxreg.reporting.figures.ticks import is_logarithmic, set_plain_ticks, show_shares
-from jaxreg.reporting.figures.values import draw_values, set_share_limits
+from jaxreg.reporting.figures.values import draw_values, set_y
 from jaxreg.reporting.figures.words import (
     axis_title,
     axis_words,
@@ -66,12 +66,8 @@ def strengths(values: xr.DataArray, *, log_y: bool = False, title: str | None = 
             axes.set_yscale("log")
     for axes in grid.flat[len(methods) :]:
         axes.remove()
-    if log_y:
-        set_plain_ticks(grid[0, 0].yaxis)
-    elif not np.isfinite(data["mean"]).any():
-        grid[0, 0].set_yticks([])
-    elif is_share(name, values):
-        set_share_limits(grid[0, 0])
+    measured = bool(np.isfinite(data["mean"].values).any())
+    set_y(grid[0, 0], measured=measured, log_y=log_y, share=is_share(name, values))
     show_shares(grid[0, 0].yaxis, name, values)
     figure.supylabel(quantity_label(name, values), fontsize=9)
     notes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def plain(number: float) -> str:
     return mantissa.replace("-", "\u2212")
 
 
-class _RoomLocator(Locator):
+class _RoomLocator(Locator, abc.ABC):
     """Ticks by the room that their labels have, chosen anew only where the view or the length of the axis has changed.
 
     Matplotlib asks for ticks a dozen times for each figure.
@@ -68,8 +69,9 @@ class _RoomLocator(Locator):
             self._chosen = circumstances, self.choose(vmin, vmax)
         return self._chosen[1]
 
+    @abc.abstractmethod
     def choose(self, vmin: float, vmax: float) -> np.ndarray:
-        raise NotImplementedError
+        """The ticks of a view."""
 
 
 class _PlainLocator(_RoomLocator):

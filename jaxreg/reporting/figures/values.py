@@ -96,12 +96,7 @@ def value_against(
             draw_values(axes, at, cell.transpose(axis, "seed"), label, colour, style, share=share)
         extra = extra or draw_reported(axes, reported, name, axis, places)
     for axes in grid:
-        if not finite.size:
-            axes.set_yticks([])
-        elif log_y:
-            set_plain_ticks(axes.yaxis)
-        elif share:
-            set_share_limits(axes)
+        set_y(axes, measured=bool(finite.size), log_y=log_y, share=share)
         label_values(axes, data, axis, scale)
     if panel_dims:
         counts = counts_in_words(data)
@@ -122,10 +117,15 @@ def value_against(
     return figure
 
 
-def set_share_limits(axes: Axes) -> None:
-    """No more of y than shares can be."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -0.02), min(high, 1.02))
+def set_y(axes: Axes, *, measured: bool, log_y: bool, share: bool) -> None:
+    """Ticks of y: none where nothing was measured, plain ones on a log axis; and no more of y than shares can be."""
+    if not measured:
+        axes.set_yticks([])
+    elif log_y:
+        set_plain_ticks(axes.yaxis)
+    elif share:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -0.02), min(high, 1.02))
 
 
 def draw_values(
