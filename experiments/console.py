@@ -63,7 +63,7 @@ def _study(what: str | None) -> Study:
     if what in catalogue.names():
         return study_source.of(f"experiments.{what}")
     if what is None:
-        raise JaxregError("jaxreg run: give the name of an experiment or a file; see jaxreg list")
+        raise JaxregError("jaxreg run: give the name of an experiment or a file first; see jaxreg list")
     if Path(what.partition(":")[0]).suffix != ".py" and not Path(what).is_file():
         raise JaxregError(f"{what}: no such experiment{_nearest(what, catalogue.names())}; see jaxreg list")
     return study_source.of(what)
@@ -81,7 +81,7 @@ def _study_of_run(run: str | None) -> Study:
     from jaxreg.runs.meta import read_meta
 
     if run is None:
-        raise JaxregError("jaxreg resume: give the folder of a run")
+        raise JaxregError("jaxreg resume: give the folder of a run first")
     folder = user_path(run)
     meta = read_meta(folder)
     if meta is None:
@@ -114,12 +114,9 @@ def _main(study: Callable[[], Study], word: str, flags: Sequence[str]) -> int:
 
 
 def _first_word(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The first argument that is no flag, and the others."""
-    words = [argument for argument in arguments if not argument.startswith("-")]
-    rest = list(arguments)
-    if words:
-        rest.remove(words[0])
-    return (words[0] if words else None), rest
+    """The first argument, None if it is a flag (behind one a word may be its value), and the others."""
+    first, rest = arguments[:1], list(arguments[1:])
+    return (None, list(arguments)) if not first or first[0].startswith("-") else (first[0], rest)
 
 
 def _nearest(word: str, names: Sequence[str]) -> str:
