@@ -64,8 +64,21 @@ class Hparams:
         "a factor on the scheme's own variance for the others (default 1).",
         read_by_parts=True,
     )
+    output_activation: str = hyperparameter(
+        "identity",
+        str,
+        one_of(ACTIVATIONS),
+        "model",
+        "Activation of the output layer, before the loss; the cross-entropies bring their own softmax or sigmoid.",
+        static=True,
+    )
     loss: str = hyperparameter(
-        "cross_entropy", str, one_of(LOSSES), "training", "What is minimised, in nats.", static=True
+        "cross_entropy",
+        str,
+        one_of(LOSSES),
+        "training",
+        "What is minimised: cross-entropies in nats; sigmoid_cross_entropy and squared_error summed over the outputs.",
+        static=True,
     )
     optimizer: str = hyperparameter(
         "sgd",

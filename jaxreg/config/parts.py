@@ -8,7 +8,7 @@ from jaxreg.config.hparams import FIELDS
 from jaxreg.errors import ConfigError
 from jaxreg.nn.activations import ACTIVATIONS, activation_named
 from jaxreg.nn.initializers import INITIAL_SCHEMES, scheme_named
-from jaxreg.nn.losses import LOSSES
+from jaxreg.nn.losses import LOSSES, loss_named
 from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
 from jaxreg.nn.parts import hyperparameters_of
 from jaxreg.nn.regularisers import REGULARISERS
@@ -23,10 +23,12 @@ def _read_by_scheme(name: str) -> tuple[str, ...]:
 
 def read_by_parts() -> dict[str, dict[str, tuple[str, ...]]]:
     """By the hyperparameter that chooses a part and the name of the part: the hyperparameters that the part reads."""
+    activations = {name: hyperparameters_of(activation_named(name).function, 1) for name in ACTIVATIONS}
     return {
-        "activation": {name: hyperparameters_of(activation_named(name).function, 1) for name in ACTIVATIONS},
+        "activation": activations,
+        "output_activation": activations,
         "init": {name: _read_by_scheme(name) for name in INITIAL_SCHEMES},
-        "loss": {name: hyperparameters_of(LOSSES[name], 2) for name in LOSSES},
+        "loss": {name: hyperparameters_of(loss_named(name).function, 2) for name in LOSSES},
         "optimizer": {name: hyperparameters_of(OPTIMIZERS[name]) for name in OPTIMIZERS},
         "schedule": {name: hyperparameters_of(SCHEDULES[name], 1) for name in SCHEDULES},
         "method": {name: regulariser.hyperparameters for name, regulariser in REGULARISERS.items()},

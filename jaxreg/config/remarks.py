@@ -10,6 +10,7 @@ from jaxreg.config.parts import readers_of
 from jaxreg.config.steps import steps_before
 from jaxreg.config.sweeps import Sweep
 from jaxreg.config.validation import describe
+from jaxreg.nn.losses import loss_named
 from jaxreg.nn.regularisers import REGULARISERS
 
 
@@ -57,6 +58,12 @@ def remarks(experiment: Experiment) -> list[str]:
             for name in ("activation", "kl_strength", "dropout_rate")
             if set(values[name]) != {FIELDS[name].default}
         ]
+    outputs = [name for name in values["output_activation"] if name != "identity"]
+    if outputs and all(loss_named(name).probabilities for name in values["loss"]):
+        lines.append(
+            f"--loss={','.join(values['loss'])} takes the softmax or sigmoid of the outputs itself, here after "
+            f"--output_activation={','.join(outputs)}"
+        )
     if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
         lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
     if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:

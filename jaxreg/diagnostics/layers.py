@@ -21,9 +21,26 @@ def saturated_fraction(activations: Array, activation: str) -> Array:
     flat_ends = activation_named(activation).flat_ends
     if flat_ends is None:
         return jnp.zeros(())
+    return jnp.mean(_at_flat_end(activations, *flat_ends))
+
+
+def stuck_fraction(outputs: Array, targets: Array, activation: str) -> Array:
+    """The share of examples with an output that is saturated on the wrong side, NaN for functions without flat ends.
+
+    An output [examples, outputs] lies within SATURATION_MARGIN of a flat end, as in `saturated_fraction`, and at least
+    half the distance between the ends from its target: an error that a gradient through the flat end cannot mend.
+    """
+    flat_ends = activation_named(activation).flat_ends
+    if flat_ends is None:
+        return jnp.full((), jnp.nan)
     low, high = flat_ends
+    wrong = jnp.abs(outputs - targets) >= (high - low) / 2
+    return jnp.mean(jnp.any(_at_flat_end(outputs, low, high) & wrong, axis=1))
+
+
+def _at_flat_end(activations: Array, low: float, high: float) -> Array:
     share = activations if (low, high) == (0.0, 1.0) else (activations + -low) / (high - low)
-    return jnp.mean((share <= SATURATION_MARGIN) | (share >= 1 - SATURATION_MARGIN))
+    return (share <= SATURATION_MARGIN) | (share >= 1 - SATURATION_MARGIN)
 
 
 def dead_fraction(activations: Array, activation: str) -> Array:

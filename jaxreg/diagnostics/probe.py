@@ -26,12 +26,14 @@ from jaxreg.diagnostics.layers import (
     mean_and_std,
     ratio_or_zero,
     saturated_fraction,
+    stuck_fraction,
 )
 from jaxreg.diagnostics.thresholds import AT_BOUND, SMALL
 from jaxreg.diagnostics.variables import VARIABLES
 from jaxreg.diagnostics.verdicts import diagnosis
 from jaxreg.diagnostics.watch import View, Watch
 from jaxreg.errors import ConfigError
+from jaxreg.nn.losses import targets_of
 from jaxreg.nn.projections import unit_norms
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.slow_imports import xr
@@ -150,7 +152,8 @@ def diagnose(
 
     Returns:
       Arrays [layer], [] for the whole network, and uint32 [layer, bin] for histograms; the rest is float32. NaN where a
-      statistic has no meaning: saturated, dead and distinct units of the output layer.
+      statistic has no meaning: dead and distinct units of the output layer, and saturated ones where its activation
+      has no flat ends.
     """
     gradients, penalised, signals = _propagate(params, hparams, problem, inputs, labels, step)
     updates, _ = make_optimizer(hparams).update(penalised, opt_state, params)
@@ -169,7 +172,9 @@ def diagnose(
         values[f"{name}_mean"], values[f"{name}_std"] = (jnp.stack(moment) for moment in zip(*moments, strict=True))
 
     hidden = signals.activations[:-1]
-    values["saturated_fraction"] = _of_hidden([saturated_fraction(layer, hparams.activation) for layer in hidden])
+    outputs = signals.activations[-1]
+    stuck = stuck_fraction(outputs, targets_of(outputs, labels), hparams.output_activation)
+    values["saturated_fraction"] = jnp.stack([*(saturated_fraction(a, hparams.activation) for a in hidden), stuck])
     values["dead_fraction"] = _of_hidden([dead_fraction(layer, hparams.activation) for layer in hidden])
     values["distinct_units"] = _of_hidden([count_distinct(**layer) for layer in params[:-1]])
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from jaxreg.config import Hparams
 from jaxreg.data import Data
 from jaxreg.diagnostics.watch import Variable, Watch
 from jaxreg.errors import ConfigError
+from jaxreg.nn.losses import LOSSES, loss_named
 from jaxreg.nn.trees import Params
 from jaxreg.slow_imports import xr
 from jaxreg.training.problem import Problem
@@ -50,14 +50,21 @@ def plane_of(inputs: npt.NDArray[np.float32]) -> Plane:
 
 
 def surface(params: Params, hparams: Hparams, problem: Problem, points: Array) -> Array:
-    """The probability of class 1 at the points of a plane, softmax(logits)_1, [x2, x1] float32.
+    """The probability of class 1 at the points of a plane, as the loss reads the outputs, [x2, x1] float32.
 
     Args:
-      params, hparams, problem: those of the member; the model gives logits of two classes.
+      params, hparams, problem: those of the member; the model gives outputs for two classes.
       points: `Plane.points`.
+
+    Raises:
+      ConfigError: the loss takes the outputs for no probabilities.
     """
-    logits, _ = problem.model.forward(params, hparams, points)
-    return jnp.reshape(jax.nn.softmax(logits)[:, 1], (SIZE, SIZE))
+    outputs, _ = problem.model.forward(params, hparams, points)
+    probabilities = loss_named(hparams.loss).probabilities
+    if probabilities is None:
+        named = ", ".join(name for name in LOSSES if loss_named(name).probabilities)
+        raise ConfigError("surfaces", "true", f"draws probabilities, which --loss={named} give; leave it out")
+    return jnp.reshape(probabilities(outputs)[:, 1], (SIZE, SIZE))
 
 
 def require_plane(data: Data) -> None:

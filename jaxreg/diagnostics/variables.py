@@ -37,7 +37,8 @@ def _variables() -> dict[str, Variable]:
     others = {
         "saturated_fraction": (
             "1",
-            f"share of (example, unit) pairs within {SATURATION_MARGIN:g} of a flat end of the sigmoid",
+            f"share of (example, unit) pairs within {SATURATION_MARGIN:g} of a flat end of the sigmoid; of the output "
+            "layer, share of examples with an output there on the wrong side",
         ),
         "dead_fraction": ("1", "share of ReLU units that fire for no example of the probe"),
         "distinct_units": ("units", "number of different incoming weight vectors, bias included"),

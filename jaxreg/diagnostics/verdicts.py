@@ -82,7 +82,8 @@ RULES = (
         "saturated",
         f"more than {MOST_SATURATED:g} of the (example, unit) pairs lie within {SATURATION_MARGIN:g} of 0 or 1 "
         f"(sigmoid) or {2 * SATURATION_MARGIN:g} of -1 or 1 (tanh) while the weights have changed by less than "
-        f"{LEARNED_CHANGE:g} times their initial norm; later, more than {ALMOST_ALL:g}",
+        f"{LEARNED_CHANGE:g} times their initial norm; later, more than {ALMOST_ALL:g}; of the output layer, so many "
+        "of the examples have an output there on the wrong side",
         "LeCun et al. 1998; Glorot & Bengio 2010",
         _saturated,
     ),

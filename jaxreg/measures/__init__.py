@@ -27,6 +27,7 @@ from jaxreg.measures.learning import (
     steps_to_train,
     time_alone,
     time_per_member,
+    units_of_losses,
     up_to_now,
     with_divergence,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "stopping",
     "time_alone",
     "time_per_member",
+    "units_of_losses",
     "up_to_now",
     "validation_rise_after_l1",
     "value_label",

@@ -9,6 +9,8 @@ import numpy as np
 from jaxreg.measures.settings import NotHeldError
 from jaxreg.slow_imports import xr
 
+_LOSSES = ("validation_loss", "train_objective", "train_loss", "test_loss", "final_test_loss")
+
 
 def steps_to_train(results: xr.Dataset, threshold: float = 0.85) -> xr.DataArray:
     """Steps to the first check with test accuracy >= threshold, […, seed]; never is +inf (censored, ranked last).
@@ -82,10 +84,16 @@ def log10_best_value(results: xr.Dataset, axis: str) -> xr.DataArray:
     return best.copy(data=np.log10(best.values)).rename(f"log10_of_the_best_{axis}").assign_attrs(units="1")
 
 
+def units_of_losses(results: xr.Dataset) -> str:
+    """The units of the losses of a run: "nats", or "1" where its loss is in none, or its losses are in several."""
+    return next((str(results[name].attrs.get("units", "nats")) for name in _LOSSES if name in results), "nats")
+
+
 def generalisation_gap(results: xr.Dataset) -> xr.DataArray:
-    """Mean loss of the test set minus that of the training set after the last step, [..., seed], in nats."""
+    """Mean loss of the test set minus that of the training set after the last step, [..., seed], in their units."""
     gap = results["final_test_loss"] - results["final_train_loss"]
-    return gap.rename("generalisation_gap").assign_attrs(units="nats", description="final test loss - training loss")
+    about = {"units": units_of_losses(results), "description": "final test loss - training loss"}
+    return gap.rename("generalisation_gap").assign_attrs(about)
 
 
 def final_test_error(results: xr.Dataset) -> xr.DataArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from jaxreg.measures.learning import between_checks
+from jaxreg.measures.learning import between_checks, units_of_losses
 from jaxreg.slow_imports import xr
 
 
@@ -104,7 +104,7 @@ def noise_scale(results: xr.Dataset, last_checks: int = 40) -> xr.DataArray:
 
 
 def roughness(results: xr.Dataset) -> xr.DataArray:
-    """How rough the training loss with penalties is from check to check in the second half of training, in nats.
+    """How rough the training loss with penalties is from check to check in the second half of training, in its units.
 
     sd(second differences of its means between checks) / sqrt(6): the standard deviation of independent noise around a
     slow curve.
@@ -117,4 +117,4 @@ def roughness(results: xr.Dataset) -> xr.DataArray:
     """
     curve = between_checks(results).isel(check=slice(results.sizes["check"] // 2, None))
     second = curve.diff("check").diff("check")
-    return (second.std("check", ddof=1) / np.sqrt(6)).rename("roughness").assign_attrs(units="nats")
+    return (second.std("check", ddof=1) / np.sqrt(6)).rename("roughness").assign_attrs(units=units_of_losses(results))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxreg.measures.learning import at_check, between_checks, checked_every
+from jaxreg.measures.learning import at_check, between_checks, checked_every, units_of_losses
 from jaxreg.slow_imports import xr
 
 
@@ -88,7 +88,8 @@ def stopping(results: xr.Dataset, patience: Sequence[int]) -> xr.Dataset:
         return xr.Dataset(parts)
 
     stops = xr.concat([stop_at(each) for each in patience], "patience").assign_coords(patience=list(patience))
-    units = {"stopped_step": "steps", "kept_step": "steps", "kept_validation_loss": "nats", "kept_test_loss": "nats"}
+    units = dict.fromkeys(("stopped_step", "kept_step"), "steps")
+    units |= dict.fromkeys(("kept_validation_loss", "kept_test_loss"), units_of_losses(results))
     for name in stops:
         stops[name].attrs = {"units": units.get(str(name), "1")}
     return stops.assign(diverged_step=results["diverged_step"])
@@ -104,7 +105,7 @@ def steps_taken(results: xr.Dataset) -> xr.DataArray:
 
 
 def late_validation_loss(results: xr.Dataset, late: float = 0.1) -> xr.DataArray:
-    """The mean validation loss over the last checks, [..., seed], in nats.
+    """The mean validation loss over the last checks, [..., seed], in the units of the loss.
 
     Of a member that patience halted it is that of the parameters that it keeps: its lowest, which is chosen on the same
     set and so a little too low.
@@ -116,7 +117,7 @@ def late_validation_loss(results: xr.Dataset, late: float = 0.1) -> xr.DataArray
     loss = results["validation_loss"]
     mean = loss.isel(check=slice(-max(int(late * loss.sizes["check"]), 1), None)).mean("check", skipna=False)
     kept = mean.where(~halted_by_patience(results), results["best_validation_loss"])
-    return kept.rename("late_validation_loss").assign_attrs(units="nats")
+    return kept.rename("late_validation_loss").assign_attrs(units=units_of_losses(results))
 
 
 def kept_test_error(results: xr.Dataset) -> xr.DataArray:
@@ -125,13 +126,13 @@ def kept_test_error(results: xr.Dataset) -> xr.DataArray:
 
 
 def overfitting(results: xr.Dataset) -> xr.DataArray:
-    """Test loss at the end minus that at the best check on validation, [..., seed], in nats.
+    """Test loss at the end minus that at the best check on validation, [..., seed], in the units of the loss.
 
     NaN for a member whose best check is the last one, or that was halted.
     """
     went_on = (results["best_check"] < results.sizes["check"] - 1) & ~halted_by_patience(results)
     rise = (results["final_test_loss"] - results["best_test_loss"]).where(went_on)
-    return rise.assign_attrs(units="nats")
+    return rise.assign_attrs(units=units_of_losses(results))
 
 
 def as_kept(results: xr.Dataset, curve: xr.DataArray) -> xr.DataArray:
@@ -145,7 +146,7 @@ def per_epoch(results: xr.Dataset) -> xr.Dataset:
     """The results with curves from check to check, as they are kept, and epochs in the place of examples seen.
 
     Added are `training_loss_with_penalty` and `training_loss` (means since the check before) and `validation_error`,
-    all [..., seed, check], losses in nats; `validation_loss` goes on as kept, too.
+    all [..., seed, check], losses in their units; `validation_loss` goes on as kept, too.
     """
     epochs = (results["examples_seen"] / results.attrs["train_examples"]).assign_attrs(long_name="training (epochs)")
     curves = {

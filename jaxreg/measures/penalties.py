@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxreg.config import suppressed_by
 from jaxreg.config.steps import steps_before
-from jaxreg.measures.learning import at_last_check, between_checks
+from jaxreg.measures.learning import at_last_check, between_checks, units_of_losses
 from jaxreg.measures.settings import setting_values
 from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.slow_imports import xr
@@ -40,9 +40,10 @@ def effective_settings(results: xr.Dataset, dims: Sequence[str]) -> list[dict[st
 
 
 def last_objective(results: xr.Dataset) -> xr.DataArray:
-    """The training loss with penalties, averaged over the steps from the last check but one to the last, in nats.
+    """The training loss with penalties, averaged over the steps from the last check but one to the last.
 
-    Of a member that patience halted these are its own last two checks; NaN for one that diverged.
+    In the units of the loss. Of a member that patience halted these are its own last two checks; NaN for one that
+    diverged.
 
     Returns:
       [..., seed]
@@ -51,11 +52,11 @@ def last_objective(results: xr.Dataset) -> xr.DataArray:
       KeyError: settings differ in when they are checked.
     """
     last = at_last_check(results.assign(last_objective=between_checks(results)), "last_objective")
-    return last.where(results["diverged_step"] < 0).assign_attrs(units="nats")
+    return last.where(results["diverged_step"] < 0).assign_attrs(units=units_of_losses(results))
 
 
 def rise_after_l1(results: xr.Dataset, variable: str, window: int = 100) -> xr.DataArray:
-    """How much a training loss rises where late L1 sets in, in nats, [..., seed].
+    """How much a training loss rises where late L1 sets in, in the units of the loss, [..., seed].
 
     The mean over the steps of a window from there on minus the mean over the steps of a window before.
 
@@ -70,13 +71,13 @@ def rise_after_l1(results: xr.Dataset, variable: str, window: int = 100) -> xr.D
     start, step, loss = first_l1_step(results), results["step"], results[variable]
     after = loss.sel(step=(step >= start) & (step < start + window)).mean("step")
     before = loss.sel(step=(step >= start - window) & (step < start)).mean("step")
-    return (after - before).rename(f"rise_of_{variable}").assign_attrs(units="nats")
+    return (after - before).rename(f"rise_of_{variable}").assign_attrs(units=units_of_losses(results))
 
 
 def validation_rise_after_l1(results: xr.Dataset) -> xr.DataArray:
     """Validation loss after late L1 has acted for as long as lies between checks, minus that before it set in.
 
-    In nats, [..., seed].
+    In the units of the loss, [..., seed].
 
     Raises:
       KeyError: as in `rise_after_l1`.
@@ -86,17 +87,17 @@ def validation_rise_after_l1(results: xr.Dataset) -> xr.DataArray:
     before = int((at <= start).sum()) - 1
     after = min(int((at < start + float(at[1] - at[0])).sum()), results.sizes["check"] - 1)
     rise = loss.isel(check=after, drop=True) - loss.isel(check=before, drop=True)
-    return rise.rename("rise_of_validation_loss").assign_attrs(units="nats")
+    return rise.rename("rise_of_validation_loss").assign_attrs(units=units_of_losses(results))
 
 
 def peak_objective(results: xr.Dataset) -> xr.DataArray:
-    """The largest training loss of a batch, with penalties, after late L1 has set in, in nats, [..., seed].
+    """The largest training loss of a batch, with penalties, after late L1 has set in, [..., seed], in its units.
 
     Raises:
       KeyError: as in `rise_after_l1`.
     """
     after = results["step"] >= first_l1_step(results)
-    return results["train_objective"].sel(step=after).max("step").assign_attrs(units="nats")
+    return results["train_objective"].sel(step=after).max("step").assign_attrs(units=units_of_losses(results))
 
 
 def first_l1_step(results: xr.Dataset) -> int:

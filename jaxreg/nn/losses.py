@@ -1,7 +1,12 @@
-"""Losses of one batch, [batch, classes] and [batch] -> [batch], in nats. Reductions are named where they are taken."""
+"""Losses of one batch: outputs [batch, outputs] and labels -> [batch]. Reductions are named where they are taken.
+
+Labels are classes, int32 [batch], or numbers, float32 [batch, outputs]: values to come close to, or yes and no as 1
+and 0.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -9,7 +14,26 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-Loss = Callable[..., Array]  # (logits, labels, hyperparameters) -> nats per example
+Function = Callable[..., Array]  # (outputs, labels, hyperparameters) -> [batch]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A loss.
+
+    Attributes:
+      function: (outputs [batch, outputs], labels) -> [batch]; further parameters are hyperparameters by name.
+      units: of what it returns: "nats", or "1" where it is none of the units that results name.
+      takes_numbers: whether labels may be numbers, and not classes only.
+      threshold: the output above which a yes is said, for labels that are yes and no.
+      probabilities: outputs -> the probability of each class, [batch, outputs]; None where they have no such meaning.
+    """
+
+    function: Function
+    units: str = "1"
+    takes_numbers: bool = True
+    threshold: float = 0.5
+    probabilities: Callable[[Array], Array] | None = None
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -25,13 +49,58 @@ def cross_entropy_on_probabilities(logits: Array, labels: Array) -> Array:
     return cross_entropy(jax.nn.softmax(logits), labels)
 
 
-def correct(logits: Array, labels: Array) -> Array:
-    """Whether the largest logit is that of the label, per example; the first of equal ones counts as the largest."""
-    return jnp.argmax(logits, axis=-1) == labels
+def sigmoid_cross_entropy(logits: Array, labels: Array) -> Array:
+    """-sum_k [y_k log s_k + (1 - y_k) log(1 - s_k)] per example, s = sigmoid(logits): outputs x log 2 for logits of 0.
+
+    y is 1 for the class of the example and 0 for the others, or the labels themselves, each in [0, 1].
+
+    References: Nielsen (2015), Neural Networks and Deep Learning, equation 63.
+    """
+    return jnp.sum(optax.losses.sigmoid_binary_cross_entropy(logits, targets_of(logits, labels)), axis=-1)
 
 
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": cross_entropy,
-    "cross_entropy_on_probabilities": cross_entropy_on_probabilities,
+def squared_error(outputs: Array, labels: Array) -> Array:
+    """sum_k (output_k - y_k)^2 per example; y is 1 for the class and 0 for the others, or the labels themselves."""
+    return jnp.sum(jnp.square(outputs - targets_of(outputs, labels)), axis=-1)
+
+
+def targets_of(outputs: Array, labels: Array) -> Array:
+    """What each output should be, [batch, outputs]: one-hot classes, or numbers as they are.
+
+    Raises:
+      ValueError: the labels are neither whole numbers [batch] nor numbers of the shape of the outputs.
+    """
+    if labels.ndim == 1 and jnp.issubdtype(labels.dtype, jnp.integer):
+        labels = jax.nn.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype)
+    if labels.shape != outputs.shape:
+        raise ValueError(f"labels: {labels.dtype}{list(labels.shape)} does not fit outputs {list(outputs.shape)}")
+    return labels
+
+
+def correct(outputs: Array, labels: Array, threshold: float = 0.5) -> Array:
+    """Whether an example is right, [batch] bool.
+
+    Of classes: whether the largest output is that of the label; the first of equal ones counts as the largest. Of
+    numbers, which are then yes and no: whether each output lies above the threshold where its label is 1, and not
+    above where it is 0.
+    """
+    if labels.ndim == 2:
+        return jnp.all((outputs > threshold) == (labels > 0.5), axis=-1)
+    return jnp.argmax(outputs, axis=-1) == labels
+
+
+LOSSES: dict[str, Loss | Function] = {
+    "cross_entropy": Loss(cross_entropy, "nats", takes_numbers=False, probabilities=jax.nn.softmax),
+    "cross_entropy_on_probabilities": Loss(
+        cross_entropy_on_probabilities, "nats", takes_numbers=False, probabilities=jax.nn.softmax
+    ),
+    "sigmoid_cross_entropy": Loss(sigmoid_cross_entropy, "nats", threshold=0.0, probabilities=jax.nn.sigmoid),
+    "squared_error": Loss(squared_error),
 }
-"""By name; parameters after (logits, labels) are hyperparameters by name."""
+"""By name; a plain function may stand for a `Loss` of which nothing else is known."""
+
+
+def loss_named(name: str) -> Loss:
+    """The loss of a name."""
+    entry = LOSSES[name]
+    return entry if isinstance(entry, Loss) else Loss(entry)

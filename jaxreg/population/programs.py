@@ -32,7 +32,7 @@ from jaxreg.population.layout import Layout
 from jaxreg.population.stepping import take_steps_tested_each, take_steps_tested_together
 from jaxreg.population.tiles import over_tiles
 from jaxreg.training.batches import Cursor, batch_indices
-from jaxreg.training.member import StepMetrics, advance, is_halted, settle, update
+from jaxreg.training.member import StepMetrics, advance, is_halted, is_well, settle, update
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import DROPOUT, INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
 from jaxreg.training.stopping import is_finite
@@ -196,6 +196,7 @@ class Programs:
                 all_members(advance),
                 lambda before, after, diverges, step: settle_all(before, after, hparams, diverges, step),
                 running,
+                lambda metrics: is_well(metrics, hparams),
                 jax.vmap(jax.vmap(is_finite)),
                 *(states, first, stop, length),
             )

@@ -19,7 +19,6 @@ from jaxreg.nn.trees import Params
 from jaxreg.population.evaluation import nan_where
 from jaxreg.training.member import StepMetrics
 from jaxreg.training.state import TrainState
-from jaxreg.training.stopping import is_bounded
 
 TESTED_TOGETHER = 32
 """Steps after which it is asked whether parameters are finite. More would cost more where members diverge."""
@@ -32,6 +31,7 @@ def take_steps_tested_together(
     advance: Callable[[TrainState, Array], tuple[TrainState, StepMetrics]],
     settle: Callable[[TrainState, TrainState, Array, Array], TrainState],
     is_running: Callable[[TrainState], Array],
+    is_well: Callable[[StepMetrics], Array],
     is_finite: Callable[[Params], Array],
     states: TrainState,
     first: Array,
@@ -44,6 +44,7 @@ def take_steps_tested_together(
       advance: (states, step) -> states after the step whatever comes of it, and its metrics.
       settle: (states before, states after, whether members diverge, step) -> the states that count.
       is_running: whether members are not halted.
+      is_well: whether the losses of members do not say that they diverge.
       is_finite: whether all parameters are.
       states: of the members.
       first, stop: [] int32.
@@ -63,7 +64,7 @@ def take_steps_tested_together(
         def take(step: Array, carry: tuple[TrainState, Array, StepMetrics]) -> tuple[TrainState, Array, StepMetrics]:
             states, well, records = carry
             states, metrics = advance(states, step)
-            return states, well & is_bounded(*metrics), keep(records, step - first, nan_where(~running, metrics))
+            return states, well & is_well(metrics), keep(records, step - first, nan_where(~running, metrics))
 
         after, well, records = jax.lax.fori_loop(step, end, take, (before, jnp.ones_like(running), records))
         diverges = running & ~(well & is_finite(after.params))

@@ -14,6 +14,7 @@ import xarray as xr
 
 from jaxreg.claims import Evidence, Judgement, Verdict
 from jaxreg.claims.wording import rounded
+from jaxreg.measures.learning import units_of_losses
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, distinct_summary, member_dims
 from jaxreg.reporting import interactive, provenance
 from jaxreg.reporting.document import (
@@ -219,7 +220,9 @@ def _settings(results: xr.Dataset, table: pd.DataFrame, acting: Sequence[Mapping
 def _settings_caption(results: xr.Dataset, table: pd.DataFrame) -> str:
     seeds = int(table["seeds"].max())
     over = f"mean over {seeds} seeds ± half the width of its 95{_NO_BREAK}% interval (Student t)"
-    words = f"Each setting at its last check: {over if seeds > 1 else 'one seed, no interval'}. Losses in nats."
+    words = f"Each setting at its last check: {over if seeds > 1 else 'one seed, no interval'}."
+    if (units := units_of_losses(results)) != "1":
+        words += f" Losses in {units}."
     if rests_on_normality(seeds):
         words += f" Over {seeds} seeds intervals are right for normally distributed values, which so few cannot show."
     if len(table) > 1:

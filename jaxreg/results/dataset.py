@@ -10,6 +10,7 @@ import numpy as np
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.sweeps import Sweep, hyperparameter_table
 from jaxreg.diagnostics.watch import variables_of
+from jaxreg.nn.losses import loss_named
 from jaxreg.population.planning import Plan
 from jaxreg.runs.history import CHECK_VARIABLES, History
 from jaxreg.slow_imports import xr
@@ -74,11 +75,17 @@ def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
         variables[f"final_{name}"] = members, _at(curve, final)
         variables[f"best_{name}"] = members, np.where(best < 0, np.nan, _at(curve, np.maximum(best, 0)))
 
+    units_of_losses = {loss_named(hparams.loss).units for hparams in sweep.settings}
+
     def attrs(name: str) -> dict[str, Any]:
-        if name not in watched:
-            return _attrs(name)
-        about = {"units": watched[name].units, "description": watched[name].description}
-        return about | ({"seed": sweep.seeds[0]} if name in of_first_seed else {})
+        if name in watched:
+            about: dict[str, Any] = {"units": watched[name].units, "description": watched[name].description}
+            about |= {"seed": sweep.seeds[0]} if name in of_first_seed else {}
+        else:
+            about = _attrs(name)
+        if "nats" in about["units"] and units_of_losses != {"nats"}:
+            about["units"] = "1" if len(units_of_losses) > 1 else next(iter(units_of_losses))
+        return about
 
     dataset = xr.Dataset({name: xr.Variable(dims, values, attrs(name)) for name, (dims, values) in variables.items()})
     num_recorded = dataset.sizes["step"]

@@ -31,6 +31,7 @@ from jaxreg.training.problem import constraint_of, penalty_of
 
 _TABLES: dict[str, Mapping[str, Any]] = {
     "activation": ACTIVATIONS,
+    "output_activation": ACTIVATIONS,
     "init": INITIAL_SCHEMES,
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
@@ -113,13 +114,14 @@ def _from_tables(plan: Plan, group: Group, shapes: _Shapes) -> Iterator[tuple[st
     """The entries of tables that a group uses and that did not come with the package."""
     _, hparams, params, _, labels, logits, activations, step = shapes
     shared = group.shared
-    if _is_own("activation", shared.activation):
-        activation = activation_named(shared.activation)
-        units = [jax.ShapeDtypeStruct((shared.batch_size, size), jnp.float32) for size in shared.hidden_sizes]
-        for function in filter(None, (activation.function, activation.unit_interval)):
-            trace = _with_gradient(lambda z, h, function=function: bind(function, h, 1)(z))
-            for each in units:
-                yield f"activation {shared.activation}", trace_digest(trace, each, hparams)
+    hidden = [jax.ShapeDtypeStruct((shared.batch_size, size), jnp.float32) for size in shared.hidden_sizes]
+    for kind, units in (("activation", hidden), ("output_activation", [logits])):
+        if _is_own(kind, getattr(shared, kind)):
+            activation = activation_named(getattr(shared, kind))
+            for function in filter(None, (activation.function, activation.unit_interval)):
+                trace = _with_gradient(lambda z, h, function=function: bind(function, h, 1)(z))
+                for each in units:
+                    yield f"{kind} {getattr(shared, kind)}", trace_digest(trace, each, hparams)
     if _is_own("init", shared.init):
         scheme = scheme_named(shared.init)
         for initializer in filter(None, (scheme.weights, scheme.bias)):

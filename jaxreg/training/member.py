@@ -5,6 +5,7 @@ Everything here is written for a single member and a single seed; `jaxreg.popula
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import optax
 from jax import Array
 
 from jaxreg.config import Hparams
-from jaxreg.nn.losses import LOSSES, Loss, correct
+from jaxreg.nn.losses import Function, correct, loss_named
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.training import stopping
 from jaxreg.training.binding import bind
@@ -37,9 +38,15 @@ class Metrics(NamedTuple):
     accuracy: Array  # [] in [0, 1]
 
 
-def loss_of(hparams: Hparams) -> Loss:
-    """The loss of a member: (logits [batch, classes], labels [batch]) -> [batch], in nats."""
-    return bind(LOSSES[hparams.loss], hparams, 2)
+def loss_of(hparams: Hparams) -> Function:
+    """The loss of a member: (outputs [batch, outputs], labels) -> [batch], in nats or in units of its own."""
+    return bind(loss_named(hparams.loss).function, hparams, 2)
+
+
+def is_well(metrics: StepMetrics, hparams: Hparams) -> Array:
+    """Whether a step did not diverge by its losses, [] bool: they are finite, and the loss, if in nats, at most 1e4."""
+    limit = stopping.DIVERGED_LOSS if loss_named(hparams.loss).units == "nats" else math.inf
+    return stopping.is_bounded(metrics.loss, metrics.objective, limit)
 
 
 def advance(
@@ -117,14 +124,14 @@ def update(
 ) -> tuple[TrainState, StepMetrics]:
     """One step of training: `advance`, then `settle`.
 
-    A step diverges by a non-finite loss or parameter, or by a loss above 1e4 nats.
+    A step diverges by a non-finite loss or parameter, or by a loss above 1e4 nats (a loss in other units has no bound).
 
     Returns:
       The state after the step, and the means over the batch before it, [] float32 in nats; NaN where the member was
       halted before.
     """
     after, metrics = advance(state, hparams, problem, inputs, labels, step, key)
-    diverges = ~(stopping.is_bounded(metrics.loss, metrics.objective) & stopping.is_finite(after.params))
+    diverges = ~(is_well(metrics, hparams) & stopping.is_finite(after.params))
     halted = is_halted(state, hparams)
     return settle(state, after, hparams, diverges, step), StepMetrics(*(jnp.where(halted, jnp.nan, m) for m in metrics))
 
@@ -145,12 +152,12 @@ def evaluate(
       Mean loss, [] in nats, and accuracy, [] in [0, 1].
     """
 
-    per_example = loss_of(hparams)
+    per_example, threshold = loss_of(hparams), loss_named(hparams.loss).threshold
 
     def block(x: Array, y: Array, new: Array) -> Metrics:
-        logits, _ = problem.model.forward(params, hparams, x)
-        loss = jnp.sum(jnp.where(new, per_example(logits, y), 0.0))
-        return Metrics(loss, jnp.sum(new & correct(logits, y)))
+        outputs, _ = problem.model.forward(params, hparams, x)
+        loss = jnp.sum(jnp.where(new, per_example(outputs, y), 0.0))
+        return Metrics(loss, jnp.sum(new & correct(outputs, y, threshold)))
 
     totals = _sum_over_blocks(block, Metrics(jnp.float32(0), jnp.int32(0)), inputs, labels, block_size)
     return Metrics(totals.loss / labels.shape[0], totals.accuracy / labels.shape[0])

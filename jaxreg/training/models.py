@@ -45,7 +45,9 @@ class Model(NamedTuple):
 
 
 def mlp(initializer: Initializer | None = None) -> Model:
-    """The multilayer perceptron a_l = activation(a_{l-1} W_l + b_l), logits = a_L W + b.
+    """The multilayer perceptron a_l = activation(a_{l-1} W_l + b_l), outputs = output_activation(a_L W + b).
+
+    The outputs are logits where `output_activation` is the identity, as it is unless given.
 
     Params are a tuple of layers, each {"weights": [in, out], "bias": [out]}. Layer l draws its weights with
     `fold_in(key, l)`, so the draw of a layer does not depend on the layers after it. Biases start at 0, except under
@@ -75,13 +77,15 @@ def mlp(initializer: Initializer | None = None) -> Model:
         params: Params, hparams: Hparams, inputs: Array, perturbations: Layers = (), key: Array | None = None
     ) -> tuple[Array, Layers, Layers]:
         last = len(params) - 1
-        activate = bind(activation_named(hparams.activation).function, hparams, 1) if last else None
+        activate = bind(activation_named(hparams.activation).function, hparams, 1) if last else _identity
+        output = hparams.output_activation
+        finish = _identity if output == "identity" else bind(activation_named(output).function, hparams, 1)
         pre_activations: list[Array] = []
         activations: list[Array] = []
         for number, layer in enumerate(params):
             signal = _affine(layer, inputs)
             signal = signal + perturbations[number] if perturbations else signal
-            inputs = signal if activate is None or number == last else activate(signal)
+            inputs = finish(signal) if number == last else activate(signal)
             pre_activations.append(signal)
             activations.append(inputs)
             if key is not None and number < last:
@@ -117,6 +121,10 @@ def from_linen(module: Any) -> Model:
         return module.apply(params, inputs), ()
 
     return Model(init, forward)
+
+
+def _identity(signal: Array) -> Array:
+    return signal
 
 
 def _affine(layer: dict[str, Array], inputs: Array) -> Array:

@@ -9,6 +9,7 @@ members still training fit it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -21,17 +22,18 @@ from jaxreg.config import Hparams
 DIVERGED_LOSS = 1e4  # nats: a training loss above it counts as diverged
 
 
-def is_bounded(loss: Array, objective: Array) -> Array:
-    """Whether a step is well by its losses: both are finite, and the loss is at most 1e4 nats.
+def is_bounded(loss: Array, objective: Array, limit: float = DIVERGED_LOSS) -> Array:
+    """Whether a step is well by its losses: both are finite, and the loss is not above a limit.
 
     Args:
-      loss: [] mean over the batch before the step, in nats.
+      loss: [] mean over the batch before the step.
       objective: [] the same with penalties.
+      limit: static; infinity for none.
 
     Returns:
       [] bool.
     """
-    return jnp.isfinite(objective) & (loss <= DIVERGED_LOSS)
+    return jnp.isfinite(objective) & (loss <= limit if math.isfinite(limit) else jnp.isfinite(loss))
 
 
 def is_finite(params: Any) -> Array:

@@ -75,9 +75,7 @@ def show(browser: Any, pages: dict[str, Path]) -> Iterator[Open]:
     """Opens one of the pages, or a page of the test's own, in a window of its own."""
     contexts = []
 
-    def show(
-        name: str | Path, window: tuple[int, int] = DESKTOP, scheme: str = "light", *, script: bool = True
-    ) -> Any:
+    def show(name: str | Path, window: tuple[int, int] = DESKTOP, scheme: str = "light", *, script: bool = True) -> Any:
         size = {"width": window[0], "height": window[1]}
         look: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce", "java_script_enabled": script}
         contexts.append(browser.new_context(viewport=size, **look))

@@ -17,7 +17,7 @@ from tensorboardX.proto.graph_pb2 import GraphDef
 
 from jaxreg.config import Hparams
 from jaxreg.nn.activations import ACTIVATIONS
-from jaxreg.nn.losses import LOSSES
+from jaxreg.nn.losses import LOSSES, loss_named
 from jaxreg.reporting.tensorboard import ScalarWriter, writer
 from jaxreg.reporting.tensorboard.graph import graph_event, network_graph
 from jaxreg.training.models import Model, mlp
@@ -47,7 +47,7 @@ def draw(function: Any, *shapes: Any, inputs: tuple[str, ...]) -> dict[str, Any]
 
 def draw_network(**hparams: Any) -> dict[str, Any]:
     given = Hparams(**hparams)
-    return nodes_of(network_graph(mlp(), given, (4, 5), 10, LOSSES[given.loss]))
+    return nodes_of(network_graph(mlp(), given, (4, 5), 10, loss_named(given.loss).function))
 
 
 def edges(nodes: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxreg.config import Hparams
-from jaxreg.nn.losses import LOSSES
+from jaxreg.nn.losses import loss_named
 from jaxreg.training.member import Metrics, StepMetrics, after_check, confusion, evaluate, update
 from jaxreg.training.problem import Problem
 from jaxreg.training.state import INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
@@ -181,7 +181,7 @@ def test_blocks_of_any_size_give_the_mean_over_the_whole_set(name: str, block_si
     )
     measured = measure(linear(*weights.tolist()), hparams, block_size)
     logits = INPUTS @ weights.astype(np.float32)
-    np.testing.assert_allclose(measured.loss, np.asarray(LOSSES[name](logits, LABELS)).mean(), rtol=1e-6)
+    np.testing.assert_allclose(measured.loss, np.asarray(loss_named(name).function(logits, LABELS)).mean(), rtol=1e-6)
     hits = int((logits.argmax(1) == LABELS).sum())
     assert 0 < hits < len(LABELS)
     assert measured.accuracy == np.float32(hits) / np.float32(len(LABELS))

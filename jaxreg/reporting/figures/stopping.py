@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from jaxreg.measures import best_step, setting_dims, settings, stopping, value_label
+from jaxreg.measures import best_step, setting_dims, settings, stopping, units_of_losses, value_label
 from jaxreg.reporting.figures.data import X_LABELS, curve_data, require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of, make_key
 from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, set_title, styled
@@ -19,7 +19,7 @@ from jaxreg.reporting.figures.values import draw_values
 from jaxreg.reporting.figures.words import axis_title, diverged_note, quantity_words, replicates_note, row_label
 
 _LOSSES = ("train_loss", "validation_loss")
-_GIVEN_UP = ("validation_loss", "test_accuracy"), (1, 100), ("nats", "percentage points")
+_GIVEN_UP = {"validation_loss": 1, "test_accuracy": 100}  # and the factor from what is measured to what is drawn
 _OTHERS = {
     "final": (-0.12, "after the last step", OKABE_ITO[1]),
     "best": (0.12, "at the best check of all", OKABE_ITO[2]),
@@ -131,11 +131,13 @@ def stopping_cost(results: xr.Dataset, patience: Sequence[int], *, title: str | 
 
     data = draw(panels[0], 100 * stops["saved"], 0.0, "saved", OKABE_ITO[0])
     panels[0].set(ylabel="steps saved (%)", ylim=(-4, 104))
-    for axes, name, scale, units in zip(panels[1:], *_GIVEN_UP, strict=True):
+    for axes, (name, scale) in zip(panels[1:], _GIVEN_UP.items(), strict=True):
         axes.axhline(0, color=GREY, linewidth=1.0, label="_zero")
         for part, (shift, label, colour) in _OTHERS.items():
             draw(axes, scale * (stops[f"kept_{name}"] - results[f"{part}_{name}"]), shift, label, colour)
-        axes.set_ylabel(textwrap.fill(f"change in {quantity_words(name)} ({units})", 26))
+        units = "percentage points" if scale == 100 else units_of_losses(results)
+        of_units = "" if units == "1" else f" ({units})"
+        axes.set_ylabel(textwrap.fill(f"change in {quantity_words(name)}{of_units}", 26))
     for axes in panels:
         axes.set_xticks(at, [value_label(each) for each in patience])
         axes.set(xlim=(-0.5, len(patience) - 0.5), xlabel="patience (checks)")

@@ -22,7 +22,7 @@ from tensorboardX.proto.versions_pb2 import VersionDef
 
 from jaxreg.config import Hparams
 from jaxreg.jax_settings import random_key
-from jaxreg.nn.losses import Loss
+from jaxreg.nn.losses import Function
 from jaxreg.nn.trees import parameter_name
 from jaxreg.training.models import Model
 
@@ -30,7 +30,9 @@ _TYPES = {"float16": "HALF", "float32": "FLOAT", "float64": "DOUBLE"}  # others 
 _SHOWN = (bool, int, float, str, tuple)  # parameters of an equation that are worth reading
 
 
-def network_graph(model: Model, hparams: Hparams, input_shape: tuple[int, ...], num_classes: int, loss: Loss) -> Event:
+def network_graph(
+    model: Model, hparams: Hparams, input_shape: tuple[int, ...], num_classes: int, loss: Function
+) -> Event:
     """The mean loss of one batch of `hparams.batch_size` examples as a graph; only shapes are traced.
 
     One box per layer (`layer_1`: weights, bias, dot_general, add, sigmoid), one for the loss, and the two inputs.

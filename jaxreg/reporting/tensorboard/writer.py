@@ -21,7 +21,7 @@ from jaxreg.config.flagfile import parse_values
 from jaxreg.files import append_bytes, remove
 from jaxreg.measures import setting_labels, setting_values
 from jaxreg.measures.summary import member_dims, summary
-from jaxreg.nn.losses import LOSSES
+from jaxreg.nn.losses import loss_named
 from jaxreg.reporting.tensorboard import hparams
 from jaxreg.reporting.tensorboard.bands import bands, block_means
 from jaxreg.reporting.tensorboard.charts import band_tags, margin_charts
@@ -193,9 +193,10 @@ def _graphs(results: xr.Dataset, settings: Sequence[Mapping[str, Any]]) -> list[
     @functools.cache
     def graph(**drawn: str) -> Event:
         network = Hparams(**{name: parse_values(name, text)[0] for name, text in drawn.items()})
-        return network_graph(mlp(), network, input_shape, results.sizes["label"], LOSSES[network.loss])
+        return network_graph(mlp(), network, input_shape, results.sizes["label"], loss_named(network.loss).function)
 
-    return [graph(**{name: str(setting[name]) for name in _DRAWN}) for setting in settings]
+    drawn = [*_DRAWN, *({"output_activation"} & set(results.coords))]  # which earlier runs do not have
+    return [graph(**{name: str(setting[name]) for name in drawn}) for setting in settings]
 
 
 def _folder_names(labels: Sequence[str]) -> list[str]:
