@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +20,9 @@ from jaxreg.population.blocks import make_blocks
 from jaxreg.population.placement import Placements, place_block, put_data
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.results.dataset import make_dataset
+from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.runner import Runner
+from jaxreg.runs.signals import SignalGuard
 from jaxreg.training.batches import Cursor
 from jaxreg.training.problem import Problem
 
@@ -57,6 +60,31 @@ def runner(asked: Experiment, **how: Any) -> Runner:
 def dataset_of(made: Runner) -> xr.Dataset:
     """What a runner has measured so far, labelled."""
     return make_dataset(made.plan, made.record.histories)
+
+
+class StopAfter(SignalGuard):
+    """A guard that asks to leave once it has been looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    @property
+    def stop(self) -> int | None:
+        self.looks -= 1
+        return 15 if self.looks < 0 else None
+
+    @stop.setter
+    def stop(self, value: int | None) -> None:
+        pass
+
+
+def restored(made: Runner, folder: Path) -> Runner:
+    """A runner that goes on from the last checkpoint in a folder."""
+    found = Checkpoints(folder, "same").latest()
+    assert found is not None
+    made.restore(found)
+    return made
 
 
 def train(asked: Experiment, **how: Any) -> xr.Dataset:

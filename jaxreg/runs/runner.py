@@ -60,21 +60,24 @@ class Runner:
         snapshots = Snapshots(self.record, hooks.checkpoints)
         training = BlockTraining(self.record, self.placements, hooks, snapshots)
         snapshot = self._start
-        resumed = snapshot.position != Position()
         position = snapshot.position
+        resumed = (position.block, position.step) != (0, 0)
         while position.group < len(self.plan.sweep.groups):
             self.fit(position.group, may_shrink=not resumed)
-            for number, block in enumerate(self.record.blocks(position.group)):
-                if number < position.block:
-                    continue
-                training.run(block, snapshot)
+            blocks = self.record.blocks(position.group)
+            for number in range(position.block, len(blocks)):
+                training.run(blocks[number], snapshot)
                 position = Position(position.group, number + 1)
                 snapshot = Snapshot(position)
+                if number + 1 < len(blocks) and snapshots.is_due_after_a_block():
+                    snapshots.save(snapshot)
             if not self._keeps_placements:
                 self.placements.forget(position.group)
             position, resumed = Position(position.group + 1), False
             snapshot = Snapshot(position)
-        snapshots.save(Snapshot(position))
+            if position.group < len(self.plan.sweep.groups) and snapshots.is_due_after_a_block():
+                snapshots.save(snapshot)
+        snapshots.save(snapshot)
 
     def fit(self, number: int, *, may_shrink: bool = True) -> Placement:
         """The compiled placement of a group.

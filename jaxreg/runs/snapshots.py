@@ -51,7 +51,15 @@ class Snapshots:
             return True
         if every := self._record.plan.experiment.run.checkpoint_every:
             return step % every == 0
-        return group.is_checked(step) and time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
+        return group.is_checked(step) and self._is_long_ago()
+
+    def is_due_after_a_block(self) -> bool:
+        """Whether to save when a block has ended: always with `checkpoint_every`, else as at any check."""
+        every = self._record.plan.experiment.run.checkpoint_every
+        return self._checkpoints is not None and (every > 0 or self._is_long_ago())
+
+    def _is_long_ago(self) -> bool:
+        return time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint.

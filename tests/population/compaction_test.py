@@ -15,8 +15,16 @@ from jaxreg.population.layout import Layout
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
-from tests.population.promises_test import StopAfter
-from tests.training_run import assert_same_bits, assert_within_tolerance, dataset_of, experiment, runner, train
+from tests.training_run import (
+    StopAfter,
+    assert_same_bits,
+    assert_within_tolerance,
+    dataset_of,
+    experiment,
+    restored,
+    runner,
+    train,
+)
 
 RATES = [0.1, 0.3, 3.0, 10.0]  # the last two stop early on
 STOPPING: dict[str, Any] = {"patience": 3, "num_steps": 200, "eval_every": 5}
@@ -107,10 +115,7 @@ def test_a_narrowed_run_resumes_to_the_bits_of_one_that_never_stopped(looks: int
     hooks = Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(looks)))
     with pytest.raises(Stopped):
         stopped.run(hooks)
-    found = Checkpoints(tmp_path, "same").latest()
-    assert found is not None
-    resumed = runner(asked)
-    resumed.restore(found)
+    resumed = restored(runner(asked), tmp_path)
     resumed.run()
     assert resumed.record.compactions == uninterrupted.record.compactions
     assert resumed.record.member_steps == uninterrupted.record.member_steps

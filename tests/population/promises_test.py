@@ -20,16 +20,17 @@ from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
-from jaxreg.runs.signals import SignalGuard
 from jaxreg.training.batches import Cursor, batch_indices, cursor_at
 from jaxreg.training.problem import Problem
 from jaxreg.training.state import TRAIN_ORDER, member_key
 from tests.training_run import (
+    StopAfter,
     assert_same_bits,
     assert_within_tolerance,
     dataset_of,
     experiment,
     plan,
+    restored,
     runner,
     train,
     training_program,
@@ -42,23 +43,6 @@ RATES = [0.03, 0.1, 0.3]
 def reference() -> xr.Dataset:
     """Three rates, two seeds, one device, one chunk per check."""
     return train(experiment({"learning_rate": RATES}, seeds=2))
-
-
-class StopAfter(SignalGuard):
-    """A guard that asks to leave once it has been looked at so many times."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self.looks = looks
-
-    @property
-    def stop(self) -> int | None:
-        self.looks -= 1
-        return 15 if self.looks < 0 else None
-
-    @stop.setter
-    def stop(self, value: int | None) -> None:
-        pass
 
 
 # 1. Solo = swept
@@ -154,13 +138,6 @@ def test_a_finished_run_has_its_parameters_in_its_checkpoint(tmp_path: Path) -> 
     assert again.placements.compilations == 0
     for kept, made in zip(jax.tree.leaves(again.record.params), jax.tree.leaves(finished.record.params), strict=True):
         np.testing.assert_array_equal(kept, made)
-
-
-def restored(made: Runner, folder: Path) -> Runner:
-    found = Checkpoints(folder, "same").latest()
-    assert found is not None
-    made.restore(found)
-    return made
 
 
 # 4. Chunked or sharded = whole

@@ -1,0 +1,53 @@
+"""When snapshots are kept, and that a run goes on from each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxreg.config.experiment import RunConfig
+from jaxreg.errors import CheckpointError
+from jaxreg.runs import snapshots
+from jaxreg.runs.block_training import Hooks
+from jaxreg.runs.checkpoints.store import Checkpoints
+from tests.training_run import assert_same_bits, dataset_of, experiment, restored, runner, train
+
+# Two groups of two blocks, which are checked before the first step and after the last one only.
+IN_BLOCKS: dict[str, Any] = {"seeds": 2, "members_per_program": 2, "num_steps": 6, "eval_every": 6}
+AXES = {"learning_rate": [0.1, 0.3], "batch_size": [10, 20]}
+
+
+class KilledAt(Checkpoints):
+    """Checkpoints that remember where they were saved, and are killed after so many."""
+
+    def __init__(self, folder: Path, saves: int) -> None:
+        super().__init__(folder, "same")
+        self.saves, self.positions = saves, list[tuple[int, int, int]]()
+
+    def save(self, step: int, state: Any, about: Any) -> None:
+        if len(self.positions) == self.saves:
+            raise CheckpointError("killed")
+        super().save(step, state, about)
+        self.positions.append(tuple(about["position"].values()))
+
+
+@pytest.mark.parametrize("every", [0, 100], ids="checkpoint_every={}".format)
+def test_a_block_that_has_ended_is_kept(every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    asked = experiment(AXES, run=RunConfig(checkpoint_every=every), **IN_BLOCKS)
+    kept = KilledAt(tmp_path, saves=3)
+    with pytest.raises(CheckpointError, match="killed"):
+        runner(asked).run(Hooks(kept))
+    assert kept.positions == [(0, 1, 0), (1, 0, 0), (1, 1, 0)]
+
+    resumed = restored(runner(asked), tmp_path)
+    resumed.run()
+    assert_same_bits(dataset_of(resumed), train(experiment(AXES, **IN_BLOCKS)))
+
+
+def test_without_haste_only_the_end_is_kept(tmp_path: Path) -> None:
+    kept = KilledAt(tmp_path, saves=9)
+    runner(experiment(AXES, **IN_BLOCKS)).run(Hooks(kept))
+    assert kept.positions == [(2, 0, 0)]
