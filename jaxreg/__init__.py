@@ -11,7 +11,8 @@ from jaxreg.reporting.answers import answer
 from jaxreg.results.members import load_member
 from jaxreg.results.storage import load as load_results
 from jaxreg.study import Study
-from jaxreg.training.models import Model, from_linen, mlp
+from jaxreg.training.flax_models import from_linen, from_nnx
+from jaxreg.training.models import Model, mlp
 
 find_moved_modules()
 
@@ -33,6 +34,7 @@ __all__ = [
     "answer",
     "from_arrays",
     "from_linen",
+    "from_nnx",
     "keep_compilations",
     "load_data",
     "load_member",

@@ -26,9 +26,10 @@ from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
+from jaxreg.training.models import on_flat_inputs
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
-from jaxreg.training.unread_axes import refuse_unread_axes
+from jaxreg.training.unread_axes import hyperparameters_read, refuse_unread_axes
 
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
 _RECORDED_BYTES = 2 * 4  # that a member keeps of a recorded step: two losses
@@ -88,6 +89,7 @@ def make_plan(
         layout that does not fit the sweep.
     """
     problem = problem or Problem()
+    problem = problem._replace(model=on_flat_inputs(problem.model, data.input_shape))
     sweep = make_sweep(experiment, len(data.train.labels))
     _require_room(sweep)
     for group in sweep.groups:
@@ -194,7 +196,11 @@ def require_terms(layout: Layout, group: Group, data: Data, problem: Problem) ->
         return ConfigError(name, describe(largest), reason) if largest > 0 else ConfigError("layout", layout, reason)
 
     if "dropout" in terms and problem.model.dropout_forward is None:
-        raise refusal("dropout_rate", "this model has no dropout_forward; do without dropout")
+        if problem.model.train_forward is None:
+            raise refusal("dropout_rate", "this model has no dropout_forward; do without dropout")
+        read = hyperparameters_read(shared, with_terms(problem, layout.terms), data.input_shape, data.num_classes)
+        if "dropout_rate" not in read:
+            raise refusal("dropout_rate", "this model does not read dropout_rate; do without it")
     if "kl" not in terms:
         return
     if shared.activation not in with_unit_interval():

@@ -167,11 +167,11 @@ class Programs:
         num_examples, batch_size = train.labels.shape[0], hparams.batch_size
 
         def of_seed(seed: Array) -> tuple[Array | None, Array | None]:
-            """The examples of its batches, [steps, batch], unless each is the whole set; and its key for dropout."""
+            """The examples of its batches, [steps, batch], unless each is the whole set; its key, if steps draw."""
             key = member_key(self._base_seed, seed, TRAIN_ORDER)
             full = batch_size == num_examples
             rows = None if full else batch_indices(key, cursor, length, batch_size, num_examples)
-            return rows, member_key(self._base_seed, seed, DROPOUT) if problem.dropout else None
+            return rows, member_key(self._base_seed, seed, DROPOUT) if problem.draws else None
 
         rows, noise = jax.vmap(of_seed)(seeds)
 

@@ -26,6 +26,7 @@ from jaxreg.population.planning import Plan, measured_by
 from jaxreg.runs.traced import digest_of, trace_digest
 from jaxreg.training.binding import bind
 from jaxreg.training.member import loss_of
+from jaxreg.training.models import joined, parted
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import constraint_of, penalty_of
 
@@ -86,10 +87,15 @@ def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) 
     """The parts that were handed over."""
     model, data = plan.problem.model, plan.data
     key, hparams, params, inputs, labels, _, activations, step = shapes
+    trained, _ = parted(params, model)
     if "model" in given:
         init = trace_digest(lambda k, h: model.init(k, h, data.input_shape, data.num_classes), key, hparams)
         yield "model", init
         yield "model", trace_digest(_with_gradient(lambda p, h, x: model.forward(p, h, x)), params, hparams, inputs)
+        if train_forward := model.train_forward:
+            yield "model", trace_digest(train_forward, params, hparams, inputs, key)
+            trains = _with_gradient(lambda p, o, h, x, k: train_forward(joined(p, o), h, x, k)[0])
+            yield "model", trace_digest(trains, *parted(params, model), hparams, inputs, key)
         if dropout_forward := model.dropout_forward:
             dropped = _with_gradient(lambda p, h, x, k: dropout_forward(p, h, x, k))
             yield "model", trace_digest(dropped, params, hparams, inputs, key)
@@ -100,9 +106,9 @@ def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) 
         yield "initializer", _initializer_digest(plan, group, given["initializer"], shapes)
     for number, penalty in enumerate(plan.problem.penalties):
         trace = _with_gradient(lambda p, a, h, s, penalty=penalty: penalty(p, a, h, s))
-        yield f"penalty {number}", trace_digest(trace, params, activations, hparams, step)
+        yield f"penalty {number}", trace_digest(trace, trained, activations, hparams, step)
     for number, constraint in enumerate(plan.problem.constraints):
-        yield f"constraint {number}", trace_digest(constraint, params, hparams)
+        yield f"constraint {number}", trace_digest(constraint, trained, hparams)
     for watch in plan.watches:
         if f"watch {watch.name}" in given:
             prepared = {watch.name: watch.prepare(data)}
@@ -113,6 +119,7 @@ def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) 
 def _from_tables(plan: Plan, group: Group, shapes: _Shapes) -> Iterator[tuple[str, str]]:
     """The entries of tables that a group uses and that did not come with the package."""
     _, hparams, params, _, labels, logits, activations, step = shapes
+    trained, _ = parted(params, plan.problem.model)
     shared = group.shared
     hidden = [jax.ShapeDtypeStruct((shared.batch_size, size), jnp.float32) for size in shared.hidden_sizes]
     for kind, units in (("activation", hidden), ("output_activation", [logits])):
@@ -131,15 +138,15 @@ def _from_tables(plan: Plan, group: Group, shapes: _Shapes) -> Iterator[tuple[st
         yield f"loss {shared.loss}", trace_digest(trace, logits, hparams, labels)
     for kind, name in (("optimizer", shared.optimizer), ("schedule", shared.schedule)):
         if _is_own(kind, name):
-            yield f"{kind} {name}", trace_digest(_one_step, params, hparams)
+            yield f"{kind} {name}", trace_digest(_one_step, trained, hparams)
     for name in group.terms.split("+"):
         if _is_own("regulariser", name):
             regulariser = REGULARISERS[name]
             if regulariser.penalty:
                 trace = _with_gradient(penalty_of(regulariser))
-                yield f"regulariser {name}", trace_digest(trace, params, activations, hparams, step)
+                yield f"regulariser {name}", trace_digest(trace, trained, activations, hparams, step)
             if regulariser.projection:
-                yield f"regulariser {name}", trace_digest(constraint_of(regulariser), params, hparams)
+                yield f"regulariser {name}", trace_digest(constraint_of(regulariser), trained, hparams)
 
 
 def _named_by(group: Group) -> Iterator[tuple[str, str]]:

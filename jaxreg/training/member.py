@@ -19,6 +19,7 @@ from jaxreg.nn.losses import Function, correct, loss_named
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.training import stopping
 from jaxreg.training.binding import bind
+from jaxreg.training.models import joined, parted
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, project, total_penalty
 from jaxreg.training.state import TrainState
@@ -66,30 +67,35 @@ def advance(
       problem: model, penalties and constraints.
       inputs, labels: the batch, [batch, features] and [batch].
       step: [] int32, the number of steps taken before this one.
-      key: of this seed, for dropout; needed where `problem.dropout` asks for it.
+      key: of this seed, for what training draws; needed where `problem.draws`.
 
     Returns:
       The state with new parameters and a new state of the optimizer, and the means over the batch before the step, []
       float32 in nats.
     """
-    per_example = loss_of(hparams)
+    per_example, model = loss_of(hparams), problem.model
+    trained, carried = parted(state.params, model)
 
-    def forward(params: Params) -> tuple[Array, Layers]:
-        if not problem.dropout:
-            return problem.model.forward(params, hparams, inputs)
-        assert problem.model.dropout_forward is not None
+    def forward(trained: Params) -> tuple[Array, Layers, Params]:
+        params = joined(trained, carried)
+        if not problem.draws:
+            return (*model.forward(params, hparams, inputs), carried)
         assert key is not None
-        return problem.model.dropout_forward(params, hparams, inputs, jax.random.fold_in(key, step))
+        noise = jax.random.fold_in(key, step)
+        if model.train_forward is not None:
+            return model.train_forward(params, hparams, inputs, noise)
+        assert model.dropout_forward is not None
+        return (*model.dropout_forward(params, hparams, inputs, noise), carried)
 
-    def objective(params: Params) -> tuple[Array, Array]:
-        logits, activations = forward(params)
-        loss = jnp.mean(per_example(logits, labels))
-        return loss + total_penalty(problem.penalties, params, activations, hparams, step), loss
+    def objective(trained: Params) -> tuple[Array, tuple[Array, Params]]:
+        outputs, activations, carried_on = forward(trained)
+        loss = jnp.mean(per_example(outputs, labels))
+        return loss + total_penalty(problem.penalties, trained, activations, hparams, step), (loss, carried_on)
 
-    (value, loss), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-    updates, opt_state = make_optimizer(hparams).update(grads, state.opt_state, state.params)
-    params = project(problem.constraints, optax.apply_updates(state.params, updates), hparams)
-    return state._replace(params=params, opt_state=opt_state), StepMetrics(loss, value)
+    (value, (loss, carried)), grads = jax.value_and_grad(objective, has_aux=True)(trained)
+    updates, opt_state = make_optimizer(hparams).update(grads, state.opt_state, trained)
+    trained = project(problem.constraints, optax.apply_updates(trained, updates), hparams)
+    return state._replace(params=joined(trained, carried), opt_state=opt_state), StepMetrics(loss, value)
 
 
 def settle(before: TrainState, after: TrainState, hparams: Hparams, diverges: Array, step: Array) -> TrainState:

@@ -1,7 +1,7 @@
 """Networks as two functions: init(key, hparams, ...) -> params and forward(params, hparams, inputs) -> outputs.
 
-`mlp()` is the fully connected network of the studies. Any other pair of functions can stand in its place, among them a
-Flax Linen module (`from_linen`).
+`mlp()` is the fully connected network of the studies. Any other pair of functions can stand in its place, among them
+modules of Flax (`jaxreg.training.flax_models`).
 """
 
 from __future__ import annotations
@@ -28,20 +28,64 @@ class Model(NamedTuple):
 
     Attributes:
       init: (key, hparams, input_shape, num_classes) -> params.
-      forward: (params, hparams, inputs [batch, features]) -> (logits [batch, classes], activations, one array
-        [batch, units] per hidden layer, first layer first).
-      trace: (params, hparams, inputs, perturbations) -> (logits, pre-activations, activations), one array
-        [batch, units] per layer, the output layer included, whose activations are the logits. `perturbations`, one
+      forward: (params, hparams, inputs [batch, features]) -> (outputs [batch, outputs], activations, one array
+        [batch, units] per hidden layer, first layer first). As in evaluation.
+      trace: (params, hparams, inputs, perturbations) -> (outputs, pre-activations, activations), one array
+        [batch, units] per layer, the output layer included, whose activations are the outputs. `perturbations`, one
         array per layer, are added to the pre-activations, so that the gradient with respect to them is the signal that
         is propagated back. None for a model that cannot be watched from within.
       dropout_forward: (params, hparams, inputs, key) -> as `forward`, with hidden units dropped at
         `hparams.dropout_rate`; the activations are those before dropout. None for a model without dropout.
+      train_forward: (params, hparams, inputs, key) -> (outputs, activations, what of the params is not `trained` as it
+        is after the batch): in place of `forward` and `dropout_forward` in a step of training, where that differs.
+        The key is that of a seed and a step.
+      trained: the entries of the params, a dict, that the optimizer, penalties and constraints see; the others, such as
+        batch statistics, are what `train_forward` makes of them. Empty for all of any params.
+      flat: whether the functions take flat inputs [batch, features]; else examples in their own shape, as
+        `example_shape` says.
     """
 
     init: Callable[[Array, Hparams, tuple[int, ...], int], Params]
     forward: Callable[[Params, Hparams, Array], tuple[Array, Layers]]
     trace: Callable[[Params, Hparams, Array, Layers], tuple[Array, Layers, Layers]] | None = None
     dropout_forward: Callable[[Params, Hparams, Array, Array], tuple[Array, Layers]] | None = None
+    train_forward: Callable[[Params, Hparams, Array, Array], tuple[Array, Layers, Params]] | None = None
+    trained: tuple[str, ...] = ()
+    flat: bool = True
+
+
+def example_shape(input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an example for a model that does not take it flat: an image without channels has one."""
+    return (*input_shape, 1) if len(input_shape) == 2 else input_shape
+
+
+def on_flat_inputs(model: Model, input_shape: tuple[int, ...]) -> Model:
+    """The model as one that takes flat inputs, as data sets hold them, of examples of `input_shape`."""
+    if model.flat:
+        return model
+
+    def shaped(function: Callable[..., Any] | None) -> Any:
+        if function is None:
+            return None
+        return lambda params, hparams, inputs, *rest: function(
+            params, hparams, inputs.reshape(-1, *example_shape(input_shape)), *rest
+        )
+
+    functions = {name: shaped(getattr(model, name)) for name in ("forward", "trace", "dropout_forward")}
+    return model._replace(**functions, train_forward=shaped(model.train_forward), flat=True)
+
+
+def parted(params: Params, model: Model) -> tuple[Params, Params]:
+    """The params that are trained, and the others: `joined` puts them together again."""
+    if not model.trained:
+        return params, {}
+    trained = {name: params[name] for name in model.trained}
+    return trained, {name: value for name, value in params.items() if name not in trained}
+
+
+def joined(trained: Params, others: Params) -> Params:
+    """The params of a model from the two of `parted`."""
+    return {**trained, **others} if others else trained
 
 
 def mlp(initializer: Initializer | None = None) -> Model:
@@ -101,26 +145,6 @@ def mlp(initializer: Initializer | None = None) -> Model:
         return logits, activations[:-1]
 
     return Model(init, forward, trace, dropout_forward)
-
-
-def from_linen(module: Any) -> Model:
-    """A Flax Linen module as a model.
-
-    Args:
-      module: maps flattened inputs [batch, features] to logits [batch, classes], without mutable collections or keys.
-
-    Returns:
-      A model that reads no hyperparameters, so that none of `hidden_sizes`, `activation`, `init` and `init_variance`
-      can be swept; it shows no activations (no KL sparsity), no trace (no diagnostics), and has no dropout.
-    """
-
-    def init(key: Array, _hparams: Hparams, input_shape: tuple[int, ...], _num_classes: int) -> Params:
-        return module.init(key, jnp.zeros((1, math.prod(input_shape))))
-
-    def forward(params: Params, _hparams: Hparams, inputs: Array) -> tuple[Array, Layers]:
-        return module.apply(params, inputs), ()
-
-    return Model(init, forward)
 
 
 def _identity(signal: Array) -> Array:

@@ -34,6 +34,11 @@ class Problem(NamedTuple):
     constraints: tuple[Constraint, ...] = ()
     dropout: bool = False  # whether units are dropped in training, at a rate that may be 0
 
+    @property
+    def draws(self) -> bool:
+        """Whether a step of training has random numbers of its own, besides the order of the examples."""
+        return self.dropout or self.model.train_forward is not None
+
 
 def with_terms(problem: Problem, terms: str) -> Problem:
     """The problem with regularisers compiled in, before the user's own penalties and constraints.

@@ -11,6 +11,7 @@ from jax import Array
 from jaxreg.config import Hparams
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.trees import Params
+from jaxreg.training.models import parted
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem
 
@@ -51,7 +52,7 @@ def init_state(
       The initial parameters, also as the best ones, the optimizer's first state, and no check, stop or divergence.
     """
     params = jax.tree.map(without_weak_type, problem.model.init(key, hparams, input_shape, num_classes))
-    opt_state = jax.tree.map(without_weak_type, make_optimizer(hparams).init(params))
+    opt_state = jax.tree.map(without_weak_type, make_optimizer(hparams).init(parted(params, problem.model)[0]))
     never = jnp.int32(-1)
     return TrainState(params, opt_state, params, jnp.float32(jnp.inf), never, never, never)
 

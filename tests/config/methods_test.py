@@ -16,7 +16,7 @@ from jaxreg.config.remarks import remarks
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.errors import ConfigError
 from jaxreg.nn.regularisers import REGULARISERS, compiled_terms
-from jaxreg.training.models import from_linen
+from jaxreg.training.flax_models import from_linen
 from jaxreg.training.problem import Problem
 from tests.training_run import experiment, runner
 

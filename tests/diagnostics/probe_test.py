@@ -18,7 +18,8 @@ from jaxreg.diagnostics.probe import diagnose
 from jaxreg.diagnostics.variables import QUANTITIES, VARIABLES
 from jaxreg.errors import ConfigError
 from jaxreg.nn.losses import cross_entropy
-from jaxreg.training.models import from_linen, mlp
+from jaxreg.training.flax_models import from_linen
+from jaxreg.training.models import mlp
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem
 

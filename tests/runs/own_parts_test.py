@@ -25,7 +25,8 @@ from jaxreg.nn.regularisers import REGULARISERS, Regulariser
 from jaxreg.population.planning import Plan
 from jaxreg.runs.own_parts import own_digests
 from jaxreg.runs.traced import trace_digest
-from jaxreg.training.models import Model, from_linen, mlp
+from jaxreg.training.flax_models import from_linen
+from jaxreg.training.models import Model, mlp
 from jaxreg.training.problem import Problem
 from tests.training_run import experiment, plan
 

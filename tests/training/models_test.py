@@ -16,7 +16,8 @@ from jaxreg.config import FIELDS, Hparams
 from jaxreg.nn.activations import ACTIVATIONS
 from jaxreg.nn.initializers import INITIAL_SCHEMES
 from jaxreg.nn.trees import weights_mask
-from jaxreg.training.models import from_linen, mlp
+from jaxreg.training.flax_models import from_linen
+from jaxreg.training.models import mlp
 
 MODEL = mlp()
 FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -14,14 +14,15 @@ import jaxreg
 from jaxreg.config import FIELDS, Experiment, Hparams, validate
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.errors import ConfigError
-from jaxreg.training.models import from_linen, mlp
+from jaxreg.training.flax_models import from_linen
+from jaxreg.training.models import mlp
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.unread_axes import hyperparameters_read, refuse_unread_axes
 
 LINEN = Problem(from_linen(nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(10)])))
 ALWAYS = {"learning_rate", "weight_decay", "warmup_steps", "patience", "after_stop", "loss", "optimizer", "schedule"}
 ALWAYS |= {"num_steps"}  # the schedule counts the steps that are left
-MLP = {"activation", "init", "init_variance", "hidden_sizes"}
+MLP = {"activation", "output_activation", "init", "init_variance", "hidden_sizes"}
 
 
 def read(problem: Problem | None = None, terms: str = "none", **fields: Any) -> set[str]:
