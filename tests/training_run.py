@@ -43,10 +43,11 @@ def plan(
     devices: int = 1,
     problem: Problem | None = None,
     watches: Sequence[Watch] = (),
+    data: Data | None = None,
     **layout: Any,
 ) -> Plan:
     """A plan on so many devices, with parts of its layouts replaced; tiles are made to divide what there is."""
-    made = make_plan(asked, load(asked.data), problem, watches, devices=jax.devices()[:devices])
+    made = make_plan(asked, data or load(asked.data), problem, watches, devices=jax.devices()[:devices])
     return dataclasses.replace(
         made, layouts=tuple(dataclasses.replace(old, **layout).resized() for old in made.layouts)
     )

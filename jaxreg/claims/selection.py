@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxreg.claims.comparison import Values
 from jaxreg.claims.wording import listed
+from jaxreg.measures.outcomes import validation_accuracy
 from jaxreg.measures.settings import NotHeldError, setting_label
 from jaxreg.slow_imports import xr
 
@@ -31,9 +32,9 @@ def best_on_validation(results: xr.Dataset, free: Sequence[str], named: Sequence
     sizes = results.sizes
     shape = (math.prod(sizes[dim] for dim in free), math.prod(sizes[dim] for dim in named), -1)
 
-    def candidates(variable: str) -> Values:
+    def candidates(measured: xr.DataArray) -> Values:
         """[choice, place, seed]"""
-        values = results[variable].variable.transpose(*free, *named, ...).to_numpy()
+        values = measured.variable.transpose(*free, *named, ...).to_numpy()
         return values.reshape(shape)[:, places].astype(np.float64)
 
     no_accuracy = NotHeldError(
@@ -41,9 +42,9 @@ def best_on_validation(results: xr.Dataset, free: Sequence[str], named: Sequence
         f"{listed([dim for dim in free if sizes[dim] > 1])} could be chosen"
     )
     try:
-        accuracies = _mean(candidates("final_validation_accuracy"))
-        losses = _mean(candidates("final_validation_loss"))
-        diverged = (candidates("diverged_step") >= 0).any((1, 2))
+        accuracies = _mean(candidates(validation_accuracy(results)))
+        losses = _mean(candidates(results["final_validation_loss"]))
+        diverged = (candidates(results["diverged_step"]) >= 0).any((1, 2))
     except KeyError as missing:
         raise no_accuracy from missing
     if np.isnan(accuracies).all():

@@ -18,22 +18,26 @@ LONGEST_NAME = 200  # characters of the name of a class; more would fill figures
 
 
 class Split(NamedTuple):
-    """Examples with their classes."""
+    """Examples with their labels: classes, or numbers."""
 
     inputs: npt.NDArray[np.float32]  # [examples, features]
-    labels: npt.NDArray[np.int32]  # [examples], in [0, num_classes)
+    labels: npt.NDArray[Any]  # int32 [examples], in [0, num_classes); or float32 [examples, outputs]
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """A classification data set in memory. `input_shape` is that of one example before it was flattened, row-major."""
+    """A data set in memory. `input_shape` is that of one example before it was flattened, row-major.
+
+    Labels are classes, int32 [examples]; or, where `num_classes` is 0, numbers, float32 [examples, outputs]: values to
+    come close to, or several yes (1) and no (0).
+    """
 
     train: Split
     validation: Split
     test: Split
     name: str
     input_shape: tuple[int, ...]  # (28, 28), (8, 8), (32, 32, 3); its product is the number of features
-    num_classes: int
+    num_classes: int  # 0 where labels are numbers
     class_names: tuple[str, ...]
     unread_splits: tuple[str, ...] = ()  # of a prepared set that has more than train and test
 
@@ -49,6 +53,16 @@ class Data:
         return digest.hexdigest()
 
     @property
+    def num_outputs(self) -> int:
+        """What a network gives for an example: one output per class, or per number of a label."""
+        return self.num_classes or self.train.labels.shape[1]
+
+    @functools.cached_property
+    def has_accuracy(self) -> bool:
+        """Whether a prediction is right or wrong: of classes, and of labels that are all yes (1) or no (0)."""
+        return bool(self.num_classes) or all(np.isin(part.labels, (0, 1)).all() for part in self.splits.values())
+
+    @property
     def splits(self) -> dict[str, Split]:
         """The three splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
@@ -58,12 +72,17 @@ class Data:
 
         Raises:
           DataError: naming the split, where splits differ in shape, inputs are not finite float32, or labels are not
-            one int32 in [0, num_classes) for each example; where names of classes are not one for each.
+            one int32 in [0, num_classes) for each example, or finite float32 where they are numbers; where names of
+            classes are not one for each.
         """
         _check_names(self.name, self.class_names, self.num_classes)
         for part, split in self.splits.items():
-            _check_split(f"{self.name}: {part}", split, self.input_shape)
-            check_labels(f"{self.name}: {part} labels", split.labels, self.num_classes)
+            _check_split(f"{self.name}: {part}", split, self.input_shape, of_classes=self.num_classes > 0)
+            if self.num_classes:
+                check_labels(f"{self.name}: {part} labels", split.labels, self.num_classes)
+            elif split.labels.shape[1] != self.train.labels.shape[1]:
+                found = f"{split.labels.shape[1]} numbers to a label, train {self.train.labels.shape[1]}"
+                raise DataError(f"{self.name}: {part} has {found}; give all splits as many")
 
 
 def from_arrays(
@@ -79,40 +98,49 @@ def from_arrays(
     Inputs are cast to float32 and flattened per example, nothing else: scale them first (pixels/255).
 
     Args:
-      train: Inputs [examples, ...] and labels [examples], whole numbers in [0, num_classes).
+      train: Inputs [examples, ...] and labels: of classes [examples], whole numbers in [0, num_classes); or numbers
+        [examples, outputs], to come close to (`--loss=squared_error`), or yes and no as 1 and 0
+        (`--loss=sigmoid_cross_entropy`).
       validation: The same, for early stopping and for choosing between settings.
       test: The same, only reported.
       name: What tables and figures call it.
-      num_classes: Number of classes, at least 2; by default one more than the largest label, or len(class_names).
+      num_classes: Number of classes, at least 2; by default one more than the largest label, or len(class_names). Not
+        for labels that are numbers.
       class_names: A name per class, all different; by default "0", "1", ...
 
     Raises:
       DataError: where a split is no pair of arrays, shapes disagree, a split is empty, an input is not finite in
-        float32, or a label is not a whole number in [0, num_classes). (JAX would take label -1 as the last class and
-        clamp one that is too large.)
+        float32, or a label is not a whole number in [0, num_classes), or where it is a number not finite. (JAX would
+        take label -1 as the last class and clamp one that is too large.)
     """
     given = {"train": train, "validation": validation, "test": test}
     parts = {part: _pair(f"{name}: {part}", split) for part, split in given.items()}
     images = {part: _finite(f"{name}: {part} inputs", x) for part, (x, _) in parts.items()}
-    labels = {part: _whole(f"{name}: {part} labels", y) for part, (_, y) in parts.items()}
+    of_numbers = _array(f"{name}: train labels", parts["train"][1]).ndim == 2
+    read = _finite if of_numbers else _whole
+    labels: dict[str, npt.NDArray[Any]] = {part: read(f"{name}: {part} labels", y) for part, (_, y) in parts.items()}
     input_shape = images["train"].shape[1:]
     for part, x in images.items():
         if x.shape[1:] != input_shape:
             raise DataError(f"{name}: {part} examples have shape {x.shape[1:]}, train examples {input_shape}")
-        if labels[part].shape != x.shape[:1]:
+        if len(labels[part]) != len(x):
             raise DataError(f"{name}: {part} has {len(x)} inputs but {len(labels[part])} labels; give one each")
     names = None if class_names is None else _names(name, class_names)
-    if num_classes is None:
+    if of_numbers:
+        if names or num_classes:
+            raise DataError(f"{name}: labels [examples, outputs] are numbers, which have no classes; give no names")
+        num_classes, names = 0, ()
+    elif num_classes is None:
         num_classes = len(names) if names else 1 + max(int(y.max()) for y in labels.values())
-    if num_classes < 2:
+    if num_classes < 2 and not of_numbers:
         raise DataError(f"{name}: num_classes={num_classes}; a classification needs at least 2")
-    for part, y in labels.items():
+    for part, y in labels.items() if num_classes else ():
         check_labels(f"{name}: {part} labels", y, num_classes)
     names = tuple(map(str, range(num_classes))) if names is None else names
 
     def split(part: str) -> Split:
         inputs = images[part].reshape(len(images[part]), math.prod(input_shape))
-        return Split(inputs, labels[part].astype(np.int32))
+        return Split(inputs, labels[part].astype(np.float32 if of_numbers else np.int32))
 
     return Data(split("train"), split("validation"), split("test"), name, input_shape, num_classes, names)
 
@@ -137,7 +165,7 @@ def _check_names(name: str, names: tuple[str, ...], num_classes: int) -> None:
         raise DataError(f"{name}: two classes are named {twice}; give each its own of the class_names")
 
 
-def _check_split(what: str, split: Split, input_shape: tuple[int, ...]) -> None:
+def _check_split(what: str, split: Split, input_shape: tuple[int, ...], *, of_classes: bool) -> None:
     """Raises DataError where a split is not what training reads."""
     inputs, labels, features = split.inputs, split.labels, math.prod(input_shape)
     if inputs.shape[1:] != (features,):
@@ -145,12 +173,14 @@ def _check_split(what: str, split: Split, input_shape: tuple[int, ...]) -> None:
         raise DataError(
             f"{what} examples have {found} features, {shape} inputs have {features}; give all splits one shape"
         )
-    if labels.shape != inputs.shape[:1] or not labels.size:
+    if labels.shape[: 1 if of_classes else -1] != inputs.shape[:1] or labels.ndim > 2 or not labels.size:
         raise DataError(f"{what} has {len(inputs)} inputs but {len(labels)} labels; give one each, at least one")
-    if inputs.dtype != np.float32 or labels.dtype != np.int32:
+    if inputs.dtype != np.float32 or labels.dtype != (np.int32 if of_classes else np.float32):
         raise DataError(f"{what} has {inputs.dtype} inputs and {labels.dtype} labels; jaxreg.from_arrays casts them")
     if not (np.isfinite(inputs.min()) and np.isfinite(inputs.max())):  # a NaN is both
         raise DataError(f"{what} inputs are not all finite: see example {np.argwhere(~np.isfinite(inputs))[0, 0]}")
+    if not (of_classes or np.isfinite(labels).all()):
+        raise DataError(f"{what} labels are not all finite: see example {np.argwhere(~np.isfinite(labels))[0, 0]}")
 
 
 def _pair(what: str, split: Any) -> tuple[Any, Any]:
@@ -191,7 +221,10 @@ def _whole(what: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
     with np.errstate(invalid="ignore"):
         whole = array.astype(np.int64)
     if not np.array_equal(whole, array):
-        raise DataError(f"{what} are not all whole numbers: {array[whole != array][0]} is among them")
+        raise DataError(
+            f"{what} are not all whole numbers: {array[whole != array][0]} is among them; for numbers to come close to "
+            "give labels [examples, outputs]"
+        )
     return whole
 
 

@@ -17,6 +17,8 @@ MOST_LISTED = 5
 
 def remarks_on(data: Data) -> list[str]:
     """What a user should be told about these data, a line each."""
+    if not data.num_classes:
+        return [*_of_splits(data), *_of_inputs(data)]
     counts = {part: np.bincount(split.labels, minlength=data.num_classes) for part, split in data.splits.items()}
     return [*_of_splits(data), *_of_classes(data, counts), *_of_inputs(data)]
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from jaxreg.measures.outcomes import outcome_of, validation_accuracy
 from jaxreg.measures.settings import NotHeldError
 from jaxreg.slow_imports import xr
 
@@ -58,19 +59,20 @@ def with_divergence(values: xr.DataArray, results: xr.Dataset) -> xr.DataArray:
 def best_value(results: xr.Dataset, axis: str) -> xr.DataArray:
     """The value of an axis that is best on validation for each seed, [..., seed] without `axis`.
 
-    By the highest final validation accuracy, ties by the lower loss. NaN where all members along the axis diverged.
+    By the highest final validation accuracy, ties, and all where there is none, by the lower loss. NaN where all
+    members along the axis diverged.
 
     Raises:
       NotHeldError: `axis` is not swept.
     """
     if axis not in results.dims:
         raise NotHeldError(f"This run does not sweep {axis}")
-    accuracy, loss = results["final_validation_accuracy"], results["final_validation_loss"]
+    accuracy, loss = validation_accuracy(results), results["final_validation_loss"]
     ties = loss.where(accuracy == accuracy.max(axis))
     return (
         ties.idxmin(axis)
         .rename(f"best_{axis}")
-        .assign_attrs(units="1", description=f"value of {axis} with the highest final validation accuracy")
+        .assign_attrs(units="1", description=f"value of {axis} with the best final validation {outcome_of(results)}")
     )
 
 

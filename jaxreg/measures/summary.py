@@ -37,7 +37,7 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     Columns: the value of each axis and of each coordinate zipped with it; `seeds`, and how many of them `stopped` and
     `diverged`; for each of `QUANTITIES` that the results hold, `_mean` and `_sd` over the seeds that have a value, and
     `_low` and `_high`, the ends of the 95 % Student t interval of the mean (NaN with fewer than two values).
-    Accuracies are fractions in [0, 1], and so are the ends of their intervals, losses in nats.
+    Accuracies are fractions in [0, 1], and so are the ends of their intervals, losses in their units.
     """
     dims = member_dims(results)
 
@@ -87,19 +87,26 @@ def axis_names(results: xr.Dataset) -> tuple[str, ...]:
 def ranking(table: pd.DataFrame) -> list[int]:
     """Rows of a `summary` from best to worst, on validation alone.
 
-    By mean final validation accuracy, ties by the lower validation loss. Settings with a diverged member come after all
-    settings without one, and settings without any value last.
+    By mean final validation accuracy, ties, and all where there is none, by the lower validation loss. Settings with a
+    diverged member come after all settings without one, and settings without any value last.
     """
-    accuracy = table["final_validation_accuracy_mean"].round(9)  # the same count of right examples ties
+    accuracy = _on_validation(table).round(9)  # the same count of right examples ties
     loss = table["final_validation_loss_mean"]
     order: list[int] = np.lexsort((loss, -accuracy, table["diverged"] > 0, accuracy.isna())).tolist()
     return order
 
 
 def best_row(table: pd.DataFrame) -> int | None:
-    """The first row of the `ranking`; None if no setting has a validation accuracy."""
+    """The first row of the `ranking`; None if every member of every setting diverged."""
     first = ranking(table)[0]
-    return None if np.isnan(table["final_validation_accuracy_mean"][first]) else first
+    return None if np.isnan(_on_validation(table)[first]) else first
+
+
+def _on_validation(table: pd.DataFrame) -> pd.Series[float]:
+    """The mean accuracies; of results without, 0 where there is a loss, so that the loss decides."""
+    if "final_validation_accuracy_mean" in table:
+        return table["final_validation_accuracy_mean"]
+    return 0.0 * table["final_validation_loss_mean"]
 
 
 def best_setting(results: xr.Dataset) -> dict[str, Any] | None:

@@ -87,16 +87,16 @@ def final_metrics(
     Args:
       state, hparams, problem: the member.
       train, test: the sets.
-      num_classes: static.
+      num_classes: static; 0 where labels are numbers.
       block_size: static, examples per evaluation block.
 
     Returns:
       Mean loss (nats) and accuracy on the training set, NaN if the member diverged; and the confusion matrix of the
-      test set, int32 [label, prediction], 0 if it diverged and None beyond MAX_CONFUSED classes.
+      test set, int32 [label, prediction], 0 if it diverged; None beyond MAX_CONFUSED classes, or without any.
     """
     diverged = state.diverged_step >= 0
     measured = nan_where(diverged, evaluate(state.params, hparams, problem, *train, block_size))
-    if num_classes > MAX_CONFUSED:
+    if not 0 < num_classes <= MAX_CONFUSED:
         return FinalMetrics(measured, None)
     counts = confusion(state.params, hparams, problem, *test, num_classes, block_size)
     return FinalMetrics(measured, jnp.where(diverged, 0, counts))

@@ -145,7 +145,7 @@ class Placements:
     def programs(self, layout: Layout) -> Programs:
         """The functions at a width, not compiled."""
         plan = self.plan
-        shapes = plan.data.input_shape, plan.data.num_classes
+        shapes = plan.data.input_shape, plan.data.num_outputs, plan.data.num_classes
         return Programs(plan.problem, layout, plan.experiment.base_seed, *shapes, plan.watches)
 
     def state_shapes(self, block: Block, layout: Layout) -> TrainState:

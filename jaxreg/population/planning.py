@@ -24,6 +24,7 @@ from jaxreg.diagnostics.watch import View, Watch, variables_of
 from jaxreg.errors import ConfigError
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
+from jaxreg.nn.losses import LOSSES, loss_named
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
 from jaxreg.training.models import on_flat_inputs
@@ -84,20 +85,22 @@ def make_plan(
     `watches` come besides those that the experiment's flags ask for.
 
     Raises:
-      ConfigError: a batch larger than the training set; a model with other outputs than classes; an axis that no part
-        of a member reads; a regulariser or a watch that the model gives nothing to work on; too large for the memory; a
-        layout that does not fit the sweep.
+      ConfigError: a batch larger than the training set; a loss for other labels; a model with other outputs; an axis
+        that no part of a member reads; a regulariser or a watch that the model gives nothing to work on; too large for
+        the memory; a layout that does not fit the sweep.
     """
     problem = problem or Problem()
     problem = problem._replace(model=on_flat_inputs(problem.model, data.input_shape))
     sweep = make_sweep(experiment, len(data.train.labels))
     _require_room(sweep)
     for group in sweep.groups:
+        require_loss(group, data)
         require_outputs(group, data, problem)
     layouts = plan_layouts(experiment, sweep, data, problem, devices)
     for group, layout in zip(sweep.groups, layouts, strict=True):
         require_terms(layout, group, data, problem)
-    refuse_unread_axes(experiment, sweep, problem, data.input_shape, data.num_classes)
+    of_numbers = not data.num_classes
+    refuse_unread_axes(experiment, sweep, problem, data.input_shape, data.num_outputs, of_numbers=of_numbers)
     plan = Plan(experiment, data, problem, sweep, (*_asked_for(experiment), *watches), layouts)
     _require_watches(plan)
     return plan
@@ -143,7 +146,7 @@ def plan_layout(
         batch_size=shared.batch_size,
         full_batch=shared.batch_size == len(data.train.labels),
         num_features=math.prod(data.input_shape),
-        layer_sizes=(*shared.hidden_sizes, data.num_classes),
+        layer_sizes=(*shared.hidden_sizes, data.num_outputs),
         num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
         state_bytes=sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
         eval_every=min(group.eval_every, experiment.run.checkpoint_every or group.eval_every),
@@ -157,24 +160,38 @@ def plan_layout(
 def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:
     """The shapes of a member's state."""
     shapes: TrainState = jax.eval_shape(
-        lambda: init_state(random_key(0), group.shared, problem, data.input_shape, data.num_classes)
+        lambda: init_state(random_key(0), group.shared, problem, data.input_shape, data.num_outputs)
     )
     return shapes
 
 
+def require_loss(group: Group, data: Data) -> None:
+    """Refuses a loss of classes for labels that are numbers.
+
+    Raises:
+      ConfigError: naming those that take numbers.
+    """
+    if data.num_classes or loss_named(group.shared.loss).takes_numbers:
+        return
+    others = ", ".join(name for name in LOSSES if loss_named(name).takes_numbers)
+    reason = f"wants classes, and the labels of {data.name} are numbers; take {others}, or give labels [examples]"
+    raise ConfigError("loss", group.shared.loss, reason)
+
+
 def require_outputs(group: Group, data: Data, problem: Problem) -> None:
-    """Refuses a model that does not give one logit per class: too few diverge at once, too many train to a wrong loss.
+    """Refuses a model that does not give one output per class, or per number of a label.
+
+    Of classes too few would diverge at once, and too many train to a wrong loss.
 
     Raises:
       ConfigError: with the shape that it gives.
     """
     params = state_shapes(group, data, problem).params
     logits, _ = jax.eval_shape(lambda p, x: problem.model.forward(p, group.shared, x), params, _example(data))
-    if logits.shape != (1, data.num_classes):
+    if logits.shape != (1, data.num_outputs):
         outputs = "x".join(map(str, logits.shape[1:])) or "no"
-        remedy = (
-            f"gives {outputs} outputs for an example, and {data.name} has {data.num_classes} classes; give one each"
-        )
+        wanted = f"{data.num_outputs} {'classes' if data.num_classes else 'numbers to a label'}"
+        remedy = f"gives {outputs} outputs for an example, and {data.name} has {wanted}; give one each"
         raise ConfigError("model", "own model", remedy)
 
 
@@ -198,7 +215,9 @@ def require_terms(layout: Layout, group: Group, data: Data, problem: Problem) ->
     if "dropout" in terms and problem.model.dropout_forward is None:
         if problem.model.train_forward is None:
             raise refusal("dropout_rate", "this model has no dropout_forward; do without dropout")
-        read = hyperparameters_read(shared, with_terms(problem, layout.terms), data.input_shape, data.num_classes)
+        told = with_terms(problem, layout.terms)
+        of_numbers = not data.num_classes
+        read = hyperparameters_read(shared, told, data.input_shape, data.num_outputs, of_numbers=of_numbers)
         if "dropout_rate" not in read:
             raise refusal("dropout_rate", "this model does not read dropout_rate; do without it")
     if "kl" not in terms:
@@ -305,8 +324,8 @@ def measured_by(
     problem = with_terms(problem, group.terms)
 
     def measure(key: Array, prepared: dict[str, Any]) -> dict[str, Any]:
-        shapes = group.shared, data.input_shape, data.num_classes
-        state = init_state(key, group.shared, problem, data.input_shape, data.num_classes)
+        shapes = group.shared, data.input_shape, data.num_outputs
+        state = init_state(key, group.shared, problem, data.input_shape, data.num_outputs)
         start = initial_params(problem, key, *shapes)
         step = jax.numpy.int32(0)
         found: dict[str, Any] = {}

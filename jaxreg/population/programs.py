@@ -60,13 +60,17 @@ class Programs:
         layout: Layout,
         base_seed: int,
         input_shape: tuple[int, ...],
+        num_outputs: int,
         num_classes: int,
         watches: Sequence[Watch] = (),
     ) -> None:
-        """The functions of a population of `layout.width` members on the first `layout.devices` devices."""
+        """The functions of a population of `layout.width` members on the first `layout.devices` devices.
+
+        `num_classes` is 0 where labels are numbers, one for each of the outputs.
+        """
         self.layout = layout
         self._problem, self._base_seed = with_terms(problem, layout.terms), base_seed
-        self._input_shape, self._num_classes = input_shape, num_classes
+        self._input_shape, self._num_outputs, self._num_classes = input_shape, num_outputs, num_classes
         self._step_watches = [watch for watch in watches if watch.at == "steps"]
         self._tested_together = not self._step_watches and not problem.constraints
         self.mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: layout.devices]), ("members",))
@@ -122,13 +126,13 @@ class Programs:
     def _view(
         self, state: TrainState, before: TrainState, hparams: Hparams, init_key: Array, step: Array, data: Any
     ) -> View:
-        start = initial_params(self._problem, init_key, hparams, self._input_shape, self._num_classes)
+        start = initial_params(self._problem, init_key, hparams, self._input_shape, self._num_outputs)
         return View(state, before, hparams, self._problem, start, step, data)
 
     def _init(self, population: Population) -> TrainState:
         def one_seed(seed: Array) -> TrainState:
             key = member_key(self._base_seed, seed, INIT)
-            return jax.vmap(lambda h: init_state(key, h, self._problem, self._input_shape, self._num_classes))(
+            return jax.vmap(lambda h: init_state(key, h, self._problem, self._input_shape, self._num_outputs))(
                 population.hparams
             )
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxreg.claims.comparison import ALPHA
 from jaxreg.config import FIELDS
+from jaxreg.measures.outcomes import outcome_of
 from jaxreg.measures.settings import setting_labels
 from jaxreg.measures.summary import best_row, distinct_summary, halted, member_dims
 from jaxreg.slow_imports import xr
@@ -38,9 +39,10 @@ class Answer:
     Attributes:
       run: the run in short: "7 settings x 5 seeds of digits, 1000 steps".
       best: the setting that is best on validation, as `results.sel` takes it; {} where nothing is swept, None where no
-        member has a validation accuracy.
+        member has a value.
       label: its swept values that act, in words; "" where nothing is swept.
-      test_accuracy: its mean, and the ends of its 95 % interval within [0, 1], NaN where there is none.
+      outcome: "accuracy", or "loss" where there are no accuracies: what is compared.
+      test: the mean of its test accuracy or loss, and the ends of the 95 % interval, NaN where there is none.
       n: its seeds that did not diverge.
       alike: the settings, in words, that it cannot be told apart from with so many seeds.
       worse: how many settings it is told from.
@@ -51,7 +53,8 @@ class Answer:
     run: str
     best: Mapping[str, Any] | None
     label: str
-    test_accuracy: tuple[float, float, float]
+    outcome: str
+    test: tuple[float, float, float]
     n: int
     alike: tuple[str, ...]
     worse: int
@@ -62,7 +65,7 @@ class Answer:
     def sentences(self) -> list[str]:
         """The best setting, what it cannot be told apart from, and the ends of the grid that it lies at."""
         if self.best is None:
-            return ["No member has a validation accuracy: all of them diverged."]
+            return [f"No member has a validation {self.outcome}: all of them diverged."]
         return [sentence for sentence in (self._reached(), self._told_apart(), self._at_the_edge()) if sentence]
 
     def __str__(self) -> str:
@@ -74,16 +77,25 @@ class Answer:
         return f"<div><small>{html.escape(self.run)}</small><p><strong>{first}</strong>{rest}</p></div>"
 
     def _reached(self) -> str:
-        mean, low, high = (100 * share for share in self.test_accuracy)
+        mean, low, high = self.test
+        unit = " %" if self.outcome == "accuracy" else ""
         where = f"{self.label} is best on validation; its" if self.label else "The"
-        reached = f"{where} test accuracy is {mean:.2f} %" if self.n else f"{where} test accuracy is not known"
+        reached = f"{where} test {self.outcome} is {self._written(mean)}{unit}"
+        if not self.n:
+            return f"{where} test {self.outcome} is not known (every seed diverged)."
         if self.n < 2:
-            return f"{reached} ({'one seed, no interval' if self.n else 'every seed diverged'})."
+            return f"{reached} (one seed, no interval)."
         if low == high:
             return f"{reached} in all {self.n} seeds."
-        least, most = ("0" if low == 0 else f"{low:.2f}"), ("100" if high == 100 else f"{high:.2f}")
+        of_share = self.outcome == "accuracy"
+        least = "0" if of_share and low == 0 else self._written(low)
+        most = "100" if of_share and high == 1 else self._written(high)
         normal = ", if values are normally distributed" if rests_on_normality(self.n) else ""
-        return f"{reached} (95 % interval {least} to {most} %, {self.n} seeds{normal})."
+        return f"{reached} (95 % interval {least} to {most}{unit}, {self.n} seeds{normal})."
+
+    def _written(self, value: float) -> str:
+        """An accuracy in percent, or a loss."""
+        return f"{100 * value:.2f}" if self.outcome == "accuracy" else f"{value:.4g}"
 
     def _told_apart(self) -> str:
         alike, others = len(self.alike), len(self.alike) + self.worse
@@ -120,33 +132,35 @@ def answer(results: xr.Dataset) -> Answer:
     The best setting is chosen on validation accuracy; test accuracy is only reported. Told from it are the settings
     with a lower validation accuracy by the paired t test over the seeds that they share, at 5 % for all of them
     together: p by Holm's procedure, times the number of settings that the best was chosen from. Settings that differ
-    only in strengths that do not act count as one.
+    only in strengths that do not act count as one. Where there are no accuracies, it is the lower loss that counts.
 
     Args:
       results: labelled results, as `jaxreg.run` returns them and `jaxreg.load_results` loads them.
 
     Raises:
-      KeyError: the results are a part that lacks validation or test accuracies.
+      KeyError: the results are a part that lacks what is measured on validation or test.
 
     References: Student (1908), The probable error of a mean; Holm (1979), A simple sequentially rejective multiple test
     procedure.
     """
     dims = member_dims(results)
     table, acting = distinct_summary(results)
-    best, run = best_row(table), _in_short(results, len(table))
+    best, run, outcome = best_row(table), _in_short(results, len(table)), outcome_of(results)
     if best is None:
-        return Answer(run, None, "", (math.nan,) * 3, 0, (), 0, 0, ())
+        return Answer(run, None, "", outcome, (math.nan,) * 3, 0, (), 0, 0, ())
     values = [{dim: table[dim].tolist()[row] for dim in dims} for row in range(len(table))]
     labels = setting_labels(acting, 3)
     behind = (table["diverged"].to_numpy() > 0) & (table["diverged"][best] == 0)
     others = [row for row in range(len(table)) if row != best and not behind[row]]
     worse = _worse(results, values[best], [values[row] for row in others])
-    reached = mean_interval(results["final_test_accuracy"].sel(values[best]), within=SHARE)
+    within = SHARE if outcome == "accuracy" else (-math.inf, math.inf)
+    reached = mean_interval(results[f"final_test_{outcome}"].sel(values[best]), within=within)
     return Answer(
         run,
         best=values[best],
         label=labels[best],
-        test_accuracy=(float(reached["mean"]), float(reached["low"]), float(reached["high"])),
+        outcome=outcome,
+        test=(float(reached["mean"]), float(reached["low"]), float(reached["high"])),
         n=int(reached["n"]),
         alike=tuple(labels[row] for row, is_worse in zip(others, worse, strict=True) if not is_worse),
         worse=sum(worse),
@@ -156,14 +170,16 @@ def answer(results: xr.Dataset) -> Answer:
 
 
 def _worse(results: xr.Dataset, best: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Which of the others have a significantly lower mean than the best, at `ALPHA` for all choices of the best."""
+    """Which of the others are significantly worse in the mean than the best, at `ALPHA` for all choices of it."""
     if not others:
         return []
-    accuracy = results["final_validation_accuracy"].reset_coords(drop=True)
+    outcome = outcome_of(results)
+    sign = 1 if outcome == "accuracy" else -1
+    reached = sign * results[f"final_validation_{outcome}"].reset_coords(drop=True)
     places = {
         dim: xr.DataArray([results.indexes[dim].get_loc(other[dim]) for other in others], dims="other") for dim in best
     }
-    paired = paired_difference(accuracy.isel(places).drop_vars(best), accuracy.sel(best).drop_vars(best))
+    paired = paired_difference(reached.isel(places).drop_vars(best), reached.sel(best).drop_vars(best))
     p = (len(others) + 1) * holm(paired["p"].values)
     with np.errstate(invalid="ignore"):
         worse: list[bool] = ((p <= ALPHA) & (paired["mean"].values < 0)).tolist()

@@ -14,6 +14,7 @@ import xarray as xr
 
 from jaxreg.config import DataConfig
 from jaxreg.measures import setting_label
+from jaxreg.measures.outcomes import outcome_of
 from jaxreg.measures.summary import Row, best_row, distinct_summary, member_dims
 from jaxreg.reporting import figures, provenance
 from jaxreg.reporting.document import (
@@ -24,11 +25,13 @@ from jaxreg.reporting.document import (
     counted,
     grouped,
     inlined,
+    loss_cells,
     seconds,
+    significant,
     size,
     write_page,
 )
-from jaxreg.reporting.tables import interval, percent
+from jaxreg.reporting.tables import interval, loss, percent
 from jaxreg.statistics import paired_difference, rests_on_normality
 from jaxreg.study import ReportFigure
 
@@ -104,8 +107,8 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> None:
     It shows what the runs have in common and what differs, the setting of each that is best on validation with its
     accuracies and cost, the test curves of these settings, and their differences from the first run.
     """
-    same_data = len({run.data for run in runs}) == 1
-    differences = [difference(runs[0], run) for run in runs[1:]]
+    same_data, outcome = len({run.data for run in runs}) == 1, _outcome(runs)
+    differences = [difference(runs[0], run, outcome) for run in runs[1:]]
     common, differing = _flags(runs)
     write_page(
         path,
@@ -113,12 +116,14 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> None:
         title=f"Comparison of {len(runs)} runs",
         question=f"How do {_listed([run.label for run in runs])} compare?",
         answer=_answer(runs, same_data),
-        warning="" if same_data else "The runs were trained on different data: their accuracies cannot be compared.",
+        warning="" if same_data else "The runs were trained on different data: their numbers cannot be compared.",
         results=_results(runs, same_data),
         reference=runs[0].label,
+        compared=outcome,
+        units="in percentage points" if outcome == "accuracy" else "in the units of the loss",
         differences=Table(
-            ("run", "difference in test accuracy", "95 % interval", "n"),
-            [_difference_row(part) for part in differences],
+            ("run", f"difference in test {outcome}", "95 % interval", "n"),
+            [_difference_row(part, outcome) for part in differences],
         ),
         figures=[inlined(figure) for figure in draw(runs)],
         differing=differing,
@@ -135,8 +140,8 @@ def distinct_labels(folders: Sequence[Path]) -> list[str]:
     return ["/".join(own[-_depth(own, parts) :]) for own in parts]
 
 
-def difference(first: Run, other: Run) -> Difference:
-    """Final test accuracy at the best setting of `other` minus that at the best setting of `first`, paired by seed.
+def difference(first: Run, other: Run, outcome: str = "accuracy") -> Difference:
+    """Final test accuracy, or loss, at the best setting of `other` minus that of `first`, paired by seed.
 
     Only runs on the same data and with the same base seed can be paired, because only there does a seed give the same
     draws.
@@ -152,8 +157,8 @@ def difference(first: Run, other: Run) -> Difference:
     best = first.best, other.best
     if best[0] is None or best[1] is None:
         return none("every member of one of the two diverged")
-    accuracies = [run.results["final_test_accuracy"].sel(at) for run, at in zip((first, other), best, strict=True)]
-    ours, theirs = xr.align(*(accuracy.reset_coords(drop=True) for accuracy in accuracies), join="inner")
+    reached = [run.results[f"final_test_{outcome}"].sel(at) for run, at in zip((first, other), best, strict=True)]
+    ours, theirs = xr.align(*(values.reset_coords(drop=True) for values in reached), join="inner")
     if not ours.sizes["seed"]:
         return none("not paired: no seed is in both")
     paired = paired_difference(theirs, ours)
@@ -182,6 +187,7 @@ def draw(runs: Sequence[Run]) -> list[ReportFigure]:
             figures.curves(data, name, log_y=name == "test_loss", title=f"{words} of each run's best setting"),
         )
         for name, words in CURVES.items()
+        if name in data
     ]
 
 
@@ -191,9 +197,10 @@ def best_of_each(runs: Sequence[Run]) -> xr.Dataset | None:
     Seeds that a run does not have, and checks after its end, are NaN.
     """
     parts, labels = [], []
+    names = [name for name in CURVES if all(name in run.results for run in runs)]
     for run in runs:
         if (best := run.best) is not None:
-            chosen = run.results[[*CURVES, "diverged_step"]].sel(best)
+            chosen = run.results[[*names, "diverged_step"]].sel(best)
             curves = chosen.reset_coords("check_step").reset_coords(drop=True)
             parts.append(curves.assign_coords(check=np.arange(curves.sizes["check"])))
             labels.append(run.label)
@@ -228,37 +235,47 @@ def _answer(runs: Sequence[Run], same_data: bool) -> str:
         return "Every member of every run diverged."
     if not same_data:
         return "The runs were trained on different data, so none is best; each is shown at its own best setting."
-    run = max(reached, key=_on_validation)
-    test = percent(*interval(run.best_row or {}, "final_test_accuracy"))
-    n = int(run.results["final_test_accuracy"].sel(run.best).notnull().sum())
+    outcome = _outcome(runs)
+    run = max(reached, key=lambda run: _on_validation(run, outcome))
+    written = percent if outcome == "accuracy" else loss
+    test = written(*interval(run.best_row or {}, f"final_test_{outcome}"))
+    n = int(run.results[f"final_test_{outcome}"].sel(run.best).notnull().sum())
     seeds = f"n{_NO_BREAK}={_NO_BREAK}{n}" if n > 1 else "one seed, no interval"
     at = f" with {setting_label(run.best or {})}" if run.best else ""
-    return f"{run.label} is best on validation{at}; its test accuracy there is {test} ({seeds})."
+    return f"{run.label} is best on validation{at}; its test {outcome} there is {test} ({seeds})."
 
 
-def _on_validation(run: Run) -> float:
-    """The validation accuracy by which runs are ranked, that of the best setting; NaN if there is none."""
-    return np.nan if run.best_row is None else float(run.best_row["final_validation_accuracy_mean"])
+def _outcome(runs: Sequence[Run]) -> str:
+    """What runs are compared by: accuracy where all have one, else loss."""
+    return "accuracy" if {outcome_of(run.results) for run in runs} == {"accuracy"} else "loss"
+
+
+def _on_validation(run: Run, outcome: str) -> float:
+    """The validation accuracy by which runs are ranked, or the loss below 0, of the best setting; NaN for none."""
+    sign = 1 if outcome == "accuracy" else -1
+    return np.nan if run.best_row is None else sign * float(run.best_row[f"final_validation_{outcome}_mean"])
 
 
 def _results(runs: Sequence[Run], same_data: bool) -> Table:
     """A row per run: its best setting, the accuracies there, how many members diverged, and what it cost."""
     # A run without any value has empty cells.
     shown: list[Row] = [run.best_row or {"seeds": run.results.sizes["seed"]} for run in runs]
+    outcome = _outcome(runs)
+    cells = accuracy_cells if outcome == "accuracy" else loss_cells
     columns = [
         [Cell(run.label, run.label, numeric=False) for run in runs],
         [_setting(run) for run in runs],
-        accuracy_cells(shown, "final_validation_accuracy"),
-        accuracy_cells(shown, "final_test_accuracy"),
+        cells(shown, f"final_validation_{outcome}"),
+        cells(shown, f"final_test_{outcome}"),
         [Cell(str(run.results.sizes["seed"]), run.results.sizes["seed"]) for run in runs],
         [_diverged(run) for run in runs],
         [_cost(provenance.wall_seconds(run.meta), seconds) for run in runs],
         [_cost(run.meta.get("member_steps_per_second"), grouped) for run in runs],
         [_cost(run.meta.get("peak_memory_bytes"), size) for run in runs],
     ]
-    names = ["run", "best setting", "validation accuracy", "test accuracy", "seeds", "diverged"]
+    names = ["run", "best setting", f"validation {outcome}", f"test {outcome}", "seeds", "diverged"]
     names += ["wall time", "member-steps/s", "peak memory"]
-    reached = [_on_validation(run) for run in runs]
+    reached = [_on_validation(run, outcome) for run in runs]
     best = int(np.nanargmax(reached)) if same_data and not np.isnan(reached).all() else None
     return Table(names, list(zip(*columns, strict=True)), best=best)
 
@@ -277,11 +294,11 @@ def _cost(value: float | None, words: Any) -> Cell:
     return Cell(MISSING, np.nan) if value is None else Cell(words(value), float(value))
 
 
-def _difference_row(part: Difference) -> list[Cell]:
-    points = f"{_NO_BREAK}points"
+def _difference_row(part: Difference, outcome: str) -> list[Cell]:
+    points = f"{_NO_BREAK}points" if outcome == "accuracy" else ""
 
     def signed(value: float) -> str:
-        return ("+" if value > 0 else "") + grouped(100 * value, 2)
+        return ("+" if value > 0 else "") + (grouped(100 * value, 2) if outcome == "accuracy" else significant(value))
 
     ends = MISSING if np.isnan(part.high - part.low) else f"{signed(part.low)} to {signed(part.high)}"
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jaxreg.measures import setting_dims
+from jaxreg.measures.outcomes import outcome_of
 from jaxreg.reporting.answers import answer
 from jaxreg.slow_imports import xr
 from jaxreg.study import ReportFigure, Study
@@ -21,26 +22,30 @@ def answer_of(study: Study, results: xr.Dataset) -> str:
 
 
 def default_figures(results: xr.Dataset) -> list[ReportFigure]:
-    """Test loss and accuracy along training; final test accuracy against each axis, over two, or over seeds."""
+    """Test loss and accuracy along training; the final accuracy against each axis, over two, or over seeds.
+
+    Where there is no accuracy, the loss takes its place.
+    """
     from jaxreg.reporting import figures  # slow to import, too
     from jaxreg.reporting.figures.words import axis_words
 
     drawn = [
         ReportFigure(
-            "test_loss", "Test loss along training, all settings.", figures.curves(results, "test_loss", log_y=True)
-        ),
-        ReportFigure(
-            "test_accuracy", "Test accuracy along training, all settings.", figures.curves(results, "test_accuracy")
-        ),
+            name, f"{words} along training, all settings.", figures.curves(results, name, log_y="loss" in name)
+        )
+        for name, words in (("test_loss", "Test loss"), ("test_accuracy", "Test accuracy"))
+        if name in results
     ]
+    outcome = outcome_of(results)
+    reached, final = f"Test {outcome} after the last step", f"final_test_{outcome}"
     for axis in setting_dims(results):
-        caption = f"Test accuracy after the last step against {axis_words(axis)}."
-        drawn.append(ReportFigure(f"accuracy_against_{axis}", caption, figures.value_against(results, axis)))
+        caption = f"{reached} against {axis_words(axis)}."
+        drawn.append(ReportFigure(f"{outcome}_against_{axis}", caption, figures.value_against(results, axis, final)))
     trained = int((results["diverged_step"] < 0).sum())
     if not setting_dims(results) and results.sizes["seed"] >= MANY_SEEDS and trained > 1:
-        caption = "Test accuracy after the last step: what the seed alone changes."
-        drawn.append(ReportFigure("accuracy_over_seeds", caption, figures.spread(results)))
+        caption = f"{reached}: what the seed alone changes."
+        drawn.append(ReportFigure(f"{outcome}_over_seeds", caption, figures.spread(results, final)))
     if len(axes := setting_dims(results["diverged_step"])) == 2:
-        caption = f"Test accuracy after the last step over {axis_words(*axes)}."
-        drawn.append(ReportFigure("accuracy_map", caption, figures.heat_map(results, "final_test_accuracy", *axes)))
+        caption = f"{reached} over {axis_words(*axes)}."
+        drawn.append(ReportFigure(f"{outcome}_map", caption, figures.heat_map(results, final, *axes)))
     return drawn

@@ -16,6 +16,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from jaxreg.measures import axis_importance, setting_dims, value_labels
+from jaxreg.measures.outcomes import outcome_of
 from jaxreg.measures.summary import member_dims, ranking
 from jaxreg.reporting.document import inlined
 from jaxreg.reporting.figures import curves
@@ -68,11 +69,16 @@ def vega() -> str:
 
 
 def curves_if_none(figures: Sequence[ReportFigure], results: xr.Dataset) -> list[ReportFigure]:
-    """The test accuracy of all settings along training, for a report that shows no curves which can be pointed at."""
-    if "test_accuracy" not in results or any(curves_of(figure.figure) for figure in figures):
+    """The test accuracy of all settings along training, for a report that shows no curves which can be pointed at.
+
+    Where there is no accuracy, the test loss.
+    """
+    outcome = outcome_of(results)
+    name = f"test_{outcome}"
+    if name not in results or any(curves_of(figure.figure) for figure in figures):
         return []
-    caption = "Test accuracy along training, all settings."
-    return [ReportFigure("test_accuracy_of_all_settings", caption, curves(results, "test_accuracy"))]
+    drawn = curves(results, name, log_y=outcome == "loss")
+    return [ReportFigure(f"{name}_of_all_settings", f"Test {outcome} along training, all settings.", drawn)]
 
 
 def with_charts(figures: Sequence[ReportFigure]) -> list[dict[str, Any]]:
@@ -226,6 +232,8 @@ def side_by_side(results: xr.Dataset, table: pd.DataFrame) -> dict[str, Any] | N
         axes.append({"label": axis_words(name), "choices": value_labels(choices, 3)})
         columns.append([choices.index(value) for value in shown[name].tolist()])
     for quantity, label in OUTCOMES.items():
+        if quantity not in results:
+            continue
         reached = shown[f"{quantity}_mean"].to_numpy(np.float64)
         known = reached[np.isfinite(reached)]
         if known.size:

@@ -206,11 +206,12 @@ def _settings(results: xr.Dataset, table: pd.DataFrame, acting: Sequence[Mapping
         ]
         for name in names
     ] or [[Cell("all members", 0, False)]]
-    columns += [accuracy_cells(rows, quantity) for quantity in ACCURACIES]
+    accuracies = {name: words for name, words in ACCURACIES.items() if name in results}
+    columns += [accuracy_cells(rows, quantity) for quantity in accuracies]
     columns += [loss_cells(rows, quantity) for quantity in LOSSES]
     columns.append([Cell(halted(row), sum(row[halt] for halt in HALTS), False) for row in rows])
     return Table(
-        (*(names or ("setting",)), *ACCURACIES.values(), *LOSSES.values(), "halted"),
+        (*(names or ("setting",)), *accuracies.values(), *LOSSES.values(), "halted"),
         list(zip(*columns, strict=True)),
         heads=max(len(names), 1),
         best=None if best is None else (top + bottom).index(best),

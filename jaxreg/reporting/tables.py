@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxreg.measures import setting_label, value_labels
+from jaxreg.measures.outcomes import outcome_of
 from jaxreg.measures.summary import HALTS, Row, axis_names, best_row, distinct_summary, member_dims, ranking
 from jaxreg.statistics import interval_in_words, rests_on_normality
 
@@ -39,6 +40,11 @@ def percent(mean: float, low: float = np.nan, high: float = np.nan, decimals: in
     return interval_in_words(100 * mean, 100 * low, 100 * high, lambda x: f"{x:.{decimals}f}", unit=" %")
 
 
+def loss(mean: float, low: float = np.nan, high: float = np.nan) -> str:
+    """A loss with its interval, to four digits: `0.3124 ± 0.0021`."""
+    return "-" if np.isnan(mean) else interval_in_words(mean, low, high, lambda x: f"{x:.4g}")
+
+
 def halted(row: Row) -> str:
     """How many members of a setting halted: `2 of 5 diverged`, `1 of 5 stopped, 2 of 5 diverged`, `0 of 5`."""
     counts = [f"{row[halt]} of {row['seeds']} {halt}" for halt in HALTS if row[halt]]
@@ -48,6 +54,7 @@ def halted(row: Row) -> str:
 def print_table(results: xr.Dataset, console: Console) -> None:
     """Prints settings x final validation and test accuracy, `91.23 % ± 0.15` with the half-width of the 95 % interval.
 
+    Where there are no accuracies, losses take their place.
     Of more than 40 settings only the ten best and the three worst on validation are printed.
     """
     (table, acting), names = distinct_summary(results), axis_names(results)
@@ -62,8 +69,10 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     labels = {name: value_labels(table[name]) for name in names}
     values = {name: max(map(len, labels[name])) for name in names}
     folded = {name: max(values[name], *map(len, name.split("_"))) for name in names}
-    shares = [[percent(*interval(row, f"final_{split}_accuracy")) for row in rows] for split in ("validation", "test")]
-    widths = [max(15, *map(len, column)) for column in shares]
+    outcome = outcome_of(results)
+    written = percent if outcome == "accuracy" else loss
+    reached = [[written(*interval(row, f"final_{part}_{outcome}")) for row in rows] for part in ("validation", "test")]
+    widths = [max(15, *map(len, column)) for column in reached]
     room = console.width - 28 - sum(widths)
     together = len(names) > 1 and sum(folded.values()) + 3 * len(names) > room
     fold = sum(max(values[name], len(name)) + 3 for name in names) > room
@@ -72,7 +81,7 @@ def print_table(results: xr.Dataset, console: Console) -> None:
         printed.add_column("setting", min_width=longest)
     for name in [] if together else names:
         printed.add_column(name.replace("_", " ") if fold else name, justify="right", min_width=values[name])
-    for name, width in zip(("validation accuracy", "test accuracy"), widths, strict=True):
+    for name, width in zip((f"validation {outcome}", f"test {outcome}"), widths, strict=True):
         printed.add_column(name, justify="right", min_width=width, no_wrap=True)
     printed.add_column("halted", min_width=7)
     printed.add_column("", min_width=4)
@@ -81,7 +90,7 @@ def print_table(results: xr.Dataset, console: Console) -> None:
         for i in chosen:
             setting = {name: labels[name][i] for name in names if name in acting[i]}
             cells = [setting_label(setting)] if together else [setting.get(name, "-") for name in names]
-            cells += [column[i] for column in shares]
+            cells += [column[i] for column in reached]
             cells += [halted(rows[i]), "best" if i == best else ""]
             printed.add_row(*map(Text, cells), style="bold" if i == best else None)
 

@@ -33,6 +33,7 @@ _DESCRIPTIONS = {
     "checks_done": ("1", "checks that the member has passed so far: measured, or skipped once it has halted"),
     "test_confusion": ("examples", "test examples by label and prediction after the last step, 0 if it diverged"),
 }
+_ACCURACIES = ("validation_accuracy", "test_accuracy", "train_accuracy")
 _LAST_DIMENSIONS = {
     "train_loss": ("step",),
     "train_objective": ("step",),
@@ -51,7 +52,7 @@ def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
       A Dataset whose dimensions are the swept hyperparameters by name, then `seed`, then what a variable has besides:
       `step`, `check`, `layer`, ... Every variable has `units` and a `description`. Groups of fewer steps, checks or
       layers are padded with NaN (integers with -1, counts with 0). A coordinate that is the same along a dimension
-      does not have it.
+      does not have it. Where no prediction is right or wrong there is no accuracy.
     """
     sweep, data = plan.sweep, plan.data
     axes = tuple(dimension.name for dimension in sweep.dimensions)
@@ -60,7 +61,7 @@ def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
     of_first_seed = {name for watch in plan.watches if watch.first_seed_only for name in watch.variables}
     variables: dict[str, Any] = {}
     for name in histories[0].arrays:
-        if name == "seconds":
+        if name == "seconds" or (name in _ACCURACIES and not data.has_accuracy):
             continue
         dims = axes if name in of_first_seed else members
         last = watched[name].dims if name in watched else _last_dimensions(name)
@@ -70,7 +71,7 @@ def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
     end = _per_setting(sweep, [group.num_checks - 1 for group in sweep.groups])[..., None]
     halts = _per_setting(sweep, [group.shared.after_stop == "halt" for group in sweep.groups])[..., None]
     final = np.where(halts & (stopped >= 0), stopped, end)
-    for name in CHECK_VARIABLES:
+    for name in [name for name in CHECK_VARIABLES if name in variables]:
         curve = variables[name][1]
         variables[f"final_{name}"] = members, _at(curve, final)
         variables[f"best_{name}"] = members, np.where(best < 0, np.nan, _at(curve, np.maximum(best, 0)))

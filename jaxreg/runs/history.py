@@ -49,7 +49,7 @@ class History:
         self.arrays |= {name: np.full(members, np.nan, np.float32) for name in ("final_train_loss", "train_accuracy")}
         self.arrays |= {name: np.full(members, -1, np.int32) for name in _LANDMARKS}
         self.arrays["checks_done"] = np.zeros(members, np.int32)
-        if plan.data.num_classes <= MAX_CONFUSED:
+        if 0 < plan.data.num_classes <= MAX_CONFUSED:
             self.arrays["test_confusion"] = np.zeros((*members, plan.data.num_classes, plan.data.num_classes), np.int32)
         shapes = plan.watched_shapes(group)
         for watch in plan.watches:

@@ -66,7 +66,7 @@ class _Shapes(NamedTuple):
     hparams: Any  # traced ones are scalars
     params: Any
     inputs: Any  # [batch, features]
-    labels: Any  # [batch]
+    labels: Any  # [batch], or [batch, outputs] of numbers
     logits: Any  # [batch, classes]
     activations: Any  # [batch, units] each
     step: Any  # []
@@ -77,10 +77,11 @@ class _Shapes(NamedTuple):
         key = jax.eval_shape(lambda: random_key(0))
         hparams = jax.tree.map(lambda _: jax.ShapeDtypeStruct((), jnp.float32), group.shared)
         inputs = jax.ShapeDtypeStruct((batch_size, math.prod(data.input_shape)), jnp.float32)
-        params = jax.eval_shape(lambda k, h: model.init(k, h, data.input_shape, data.num_classes), key, hparams)
+        params = jax.eval_shape(lambda k, h: model.init(k, h, data.input_shape, data.num_outputs), key, hparams)
         logits, activations = jax.eval_shape(model.forward, params, hparams, inputs)
-        integer = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((batch_size,), ()))
-        return cls(key, hparams, params, inputs, next(integer), logits, activations, next(integer))
+        labels = jax.ShapeDtypeStruct((batch_size, *data.train.labels.shape[1:]), data.train.labels.dtype)
+        step = jax.ShapeDtypeStruct((), jnp.int32)
+        return cls(key, hparams, params, inputs, labels, logits, activations, step)
 
 
 def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) -> Iterator[tuple[str, str]]:
@@ -89,7 +90,7 @@ def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) 
     key, hparams, params, inputs, labels, _, activations, step = shapes
     trained, _ = parted(params, model)
     if "model" in given:
-        init = trace_digest(lambda k, h: model.init(k, h, data.input_shape, data.num_classes), key, hparams)
+        init = trace_digest(lambda k, h: model.init(k, h, data.input_shape, data.num_outputs), key, hparams)
         yield "model", init
         yield "model", trace_digest(_with_gradient(lambda p, h, x: model.forward(p, h, x)), params, hparams, inputs)
         if train_forward := model.train_forward:
@@ -177,7 +178,7 @@ def _one_step(params: Any, hparams: Hparams) -> Any:
 
 def _initializer_digest(plan: Plan, group: Group, initializer: Initializer, shapes: _Shapes) -> str:
     """Of the weights of every layer."""
-    sizes = (math.prod(plan.data.input_shape), *group.shared.hidden_sizes, plan.data.num_classes)
+    sizes = (math.prod(plan.data.input_shape), *group.shared.hidden_sizes, plan.data.num_outputs)
 
     def layers(key: Any, hparams: Hparams) -> Any:
         variance = resolved(hparams, "init_variance")

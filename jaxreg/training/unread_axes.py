@@ -66,7 +66,7 @@ jax.tree_util.register_pytree_node(_Recording, _flatten, lambda record, children
 
 
 def hyperparameters_read(
-    hparams: Hparams, problem: Problem, input_shape: tuple[int, ...], num_classes: int
+    hparams: Hparams, problem: Problem, input_shape: tuple[int, ...], num_outputs: int, *, of_numbers: bool = False
 ) -> frozenset[str]:
     """The hyperparameters that the program of a member reads: its initial state, step, evaluation and checks.
 
@@ -77,13 +77,14 @@ def hyperparameters_read(
       hparams: those of a member, complete; values of traced ones do not matter.
       problem: with the regularisers that are compiled in.
       input_shape: of one example, before it is flattened.
-      num_classes: logits per example.
+      num_outputs: per example.
+      of_numbers: whether labels are numbers, one for each output, and not classes.
     """
     record, member = _Record(), _scalars(hparams)
 
     def read(hparams: Hparams, key: Array, inputs: Array, labels: Array, step: Array) -> Any:
         recorded = _recording(hparams, record)
-        state = init_state(key, recorded, problem, input_shape, num_classes)
+        state = init_state(key, recorded, problem, input_shape, num_outputs)
         after, metrics = update(state, recorded, problem, inputs, labels, step, key)
         measured: Metrics = evaluate(after.params, recorded, problem, inputs, labels, labels.shape[0])
         checked: TrainState = after_check(after, recorded, measured, step)
@@ -92,7 +93,9 @@ def hyperparameters_read(
     shapes = (
         jax.eval_shape(lambda: random_key(0)),
         jax.ShapeDtypeStruct((hparams.batch_size, math.prod(input_shape)), jnp.float32),
-        jax.ShapeDtypeStruct((hparams.batch_size,), jnp.int32),
+        jax.ShapeDtypeStruct((hparams.batch_size, num_outputs), jnp.float32)
+        if of_numbers
+        else jax.ShapeDtypeStruct((hparams.batch_size,), jnp.int32),
         jax.ShapeDtypeStruct((), jnp.int32),
     )
     jaxpr = jax.make_jaxpr(read)(member, *shapes).jaxpr
@@ -103,7 +106,13 @@ def hyperparameters_read(
 
 
 def refuse_unread_axes(
-    experiment: Experiment, sweep: Sweep, problem: Problem, input_shape: tuple[int, ...], num_classes: int
+    experiment: Experiment,
+    sweep: Sweep,
+    problem: Problem,
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    *,
+    of_numbers: bool = False,
 ) -> None:
     """Refuses an axis along which all members are the same, since no program of the sweep reads it.
 
@@ -112,7 +121,7 @@ def refuse_unread_axes(
       sweep: its members.
       problem: without the regularisers that are compiled in for their strengths.
       input_shape: of one example, before it is flattened.
-      num_classes: logits per example.
+      num_outputs, of_numbers: as in `hyperparameters_read`.
 
     Raises:
       ConfigError: naming the axis and its values.
@@ -131,7 +140,7 @@ def refuse_unread_axes(
         if not open_axes:
             return
         terms = with_terms(problem, group.terms)
-        read = hyperparameters_read(group.shared, terms, input_shape, num_classes)
+        read = hyperparameters_read(group.shared, terms, input_shape, num_outputs, of_numbers=of_numbers)
         open_axes = [name for name in open_axes if name not in read]
     if open_axes:
         raise _refusal(open_axes[0], experiment, _why_unread(open_axes[0]))

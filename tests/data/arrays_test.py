@@ -184,3 +184,29 @@ def test_data_of_unchecked_arrays_is_checked(part: Any, message: str) -> None:
         Data(SPLIT, SPLIT, part, name="mine", input_shape=(2, 2), num_classes=2, class_names=("0", "1"))
     with pytest.raises(DataError, match="1 class_names for num_classes=2"):
         Data(SPLIT, SPLIT, SPLIT, name="mine", input_shape=(2, 2), num_classes=2, class_names=("0",))
+
+
+def test_labels_of_two_dimensions_are_numbers() -> None:
+    values = np.array([[0.5, 2], [1, 1], [0, 3], [2, 2]])
+    data = from_arrays((X, values), (X, values), (X, values))
+    assert (data.num_classes, data.num_outputs, data.has_accuracy, data.class_names) == (0, 2, False, ())
+    assert data.train.labels.dtype == np.float32
+    yes_and_no = from_arrays(*[(X, values > 1)] * 3)
+    assert (yes_and_no.num_outputs, yes_and_no.has_accuracy) == (2, True)
+    assert yes_and_no.digest != from_arrays(*[(X, values > 0)] * 3).digest
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        ([[1], [2], [3]], {}, "mine: test has 4 inputs but 3 labels"),
+        ([[1], [2], [3], [np.inf]], {}, "mine: test labels are not all finite in float32: see example 3"),
+        ([[1, 2]] * 4, {}, "mine: test has 2 numbers to a label, train 1"),
+        ([1, 2, 3, 4], {}, r"mine: test labels have shape \(4,\)"),
+        ([[1]] * 4, {"num_classes": 2}, "which have no classes; give no names"),
+    ],
+)
+def test_numbers_are_refused_in_one_line(labels: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message) as refusal:
+        from_arrays((X, [[0.5]] * 4), (X, [[0.5]] * 4), (X, labels), name="mine", **options)
+    assert "\n" not in str(refusal.value)

@@ -1,15 +1,18 @@
-"""What a sweep promises holds for models of one's own: drawing, carrying statistics, and taking images."""
+"""What a sweep promises holds for models and data of one's own: drawing, carrying statistics, images, numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from jaxreg.config.experiment import Experiment
+from jaxreg.config.experiment import DataConfig, Experiment
+from jaxreg.data import Data, from_arrays, load
+from jaxreg.data.arrays import Split
 from jaxreg.errors import Stopped
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
@@ -28,54 +31,69 @@ from tests.training_run import (
     train,
 )
 
-OWN: dict[str, tuple[Problem, dict[str, Any]]] = {
-    "convolutional with dropout": (Problem(from_linen(Convolutional(), flat=False)), {"dropout_rate": 0.3}),
-    "batch norm in Linen": (Problem(from_linen(BatchNormed())), {}),
-    "batch norm in NNX": (Problem(from_nnx(NnxBatchNormed)), {}),
+
+def numbers() -> Data:
+    """Digits of which the brightness of each row is to be told."""
+
+    def part(split: Split) -> tuple[Any, Any]:
+        return split.inputs, split.inputs.reshape(-1, 8, 8).mean(2)
+
+    digits = load(DataConfig())
+    return from_arrays(part(digits.train), part(digits.validation), part(digits.test), name="rows of digits")
+
+
+class Own(NamedTuple):
+    """A model or data of one's own, with a sweep of two rates and two seeds, and its results on one device."""
+
+    how: dict[str, Any]
+    hparams: dict[str, Any]
+    swept: xr.Dataset
+
+    @property
+    def asked(self) -> Experiment:
+        return experiment({"learning_rate": [0.1, 0.3]}, seeds=2, **SHORT, **self.hparams)
+
+
+SHORT: dict[str, Any] = {"num_steps": 12, "eval_every": 4}
+OWN: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Any]]]] = {
+    "convolutional with dropout": lambda: (
+        {"problem": Problem(from_linen(Convolutional(), flat=False))},
+        {"dropout_rate": 0.3},
+    ),
+    "batch norm in Linen": lambda: ({"problem": Problem(from_linen(BatchNormed()))}, {}),
+    "batch norm in NNX": lambda: ({"problem": Problem(from_nnx(NnxBatchNormed))}, {}),
+    "regression with squared error": lambda: ({"data": numbers()}, {"loss": "squared_error"}),
 }
 
 
 @pytest.fixture(scope="module", params=OWN)
-def own(request: pytest.FixtureRequest) -> tuple[Problem, Experiment, xr.Dataset]:
-    """A model, a sweep of two rates and two seeds, and its results on one device."""
-    problem, hparams = OWN[request.param]
-    asked = experiment({"learning_rate": [0.1, 0.3]}, seeds=2, num_steps=12, eval_every=4, **hparams)
-    return problem, asked, train(asked, problem=problem)
+def own(request: pytest.FixtureRequest) -> Own:
+    how, hparams = OWN[request.param]()
+    made = Own(how, hparams, xr.Dataset())
+    return made._replace(swept=train(made.asked, **how))
 
 
-def test_a_member_alone_follows_its_curve_and_has_its_bits_beside_others(
-    own: tuple[Problem, Experiment, xr.Dataset],
-) -> None:
-    problem, asked, swept = own
-    alone: dict[str, Any] = {
-        "learning_rate": 0.1,
-        "dropout_rate": asked.hparams.dropout_rate,
-        "num_steps": 12,
-        "eval_every": 4,
-    }
-    solo = train(experiment(first_seed=1, **alone), problem=problem)
-    assert_within_tolerance(solo.isel(seed=0), swept.sel(learning_rate=0.1, seed=1))
-    others = {"learning_rate": [1e30, 0.1]}
-    del alone["learning_rate"]
-    beside = train(experiment(others, seeds=2, **alone), problem=problem)
+def test_a_member_alone_follows_its_curve_and_has_its_bits_beside_others(own: Own) -> None:
+    solo = train(experiment(first_seed=1, learning_rate=0.1, **SHORT, **own.hparams), **own.how)
+    assert_within_tolerance(solo.isel(seed=0), own.swept.sel(learning_rate=0.1, seed=1))
+    others = experiment({"learning_rate": [1e30, 0.1]}, seeds=2, **SHORT, **own.hparams)
+    beside = train(others, **own.how)
     assert (beside["diverged_step"].sel(learning_rate=1e30) >= 0).all()
-    assert_same_bits(beside.sel(learning_rate=0.1), swept.sel(learning_rate=0.1))
+    assert_same_bits(beside.sel(learning_rate=0.1), own.swept.sel(learning_rate=0.1))
 
 
-def test_it_is_the_same_resumed_in_chunks_and_on_two_devices(
-    own: tuple[Problem, Experiment, xr.Dataset], tmp_path: Path
-) -> None:
-    problem, asked, whole = own
-    stopped = runner(asked, problem=problem, chunk_steps=3)
+def test_it_is_the_same_resumed_in_chunks_and_on_two_devices(own: Own, tmp_path: Path) -> None:
+    stopped = runner(own.asked, chunk_steps=3, **own.how)
     with pytest.raises(Stopped):
         stopped.run(Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(2))))
-    resumed = restored(runner(asked, problem=problem, chunk_steps=3), tmp_path)
+    resumed = restored(runner(own.asked, chunk_steps=3, **own.how), tmp_path)
     resumed.run()
     assert resumed.record.member_steps > 0
-    assert_same_bits(dataset_of(resumed), whole)
-    assert_within_tolerance(train(asked, problem=problem, devices=2), whole)
+    assert_same_bits(dataset_of(resumed), own.swept)
+    assert_within_tolerance(train(own.asked, devices=2, **own.how), own.swept)
 
 
-def test_members_differ(own: tuple[Problem, Experiment, xr.Dataset]) -> None:
-    _, _, swept = own
-    assert len(np.unique(swept["train_loss"].values[..., -1])) == swept["train_loss"][..., -1].size
+def test_members_of_a_seed_start_alike_and_then_differ(own: Own) -> None:
+    losses = own.swept["train_loss"].values
+    assert (losses[0, :, 0] == losses[1, :, 0]).all()
+    assert len(np.unique(losses[..., -1])) == losses[..., -1].size

@@ -30,7 +30,7 @@ def reaching(means: Any, *, spread: float = 0.001, seeds: int = 5, **options: An
 def test_the_best_setting_is_named_with_its_interval_and_told_apart() -> None:
     found = jaxreg.answer(reaching([0.5, 0.7, 0.9, 0.8]))
     assert found.best == {"learning_rate": 0.1}
-    mean, low, high = found.test_accuracy
+    mean, low, high = found.test
     assert found.sentences == [
         f"learning_rate=0.1 is best on validation; its test accuracy is {100 * mean:.2f} % (95 % interval "
         f"{100 * low:.2f} to {100 * high:.2f} %, 5 seeds).",
@@ -69,7 +69,7 @@ def test_equal_members_cannot_be_told_apart() -> None:
     results[TEST][:] = 0.9
     found = jaxreg.answer(results)
     assert found.best == {"learning_rate": 0.01}
-    assert (found.alike, found.test_accuracy) == (("learning_rate=0.1",), (0.9, 0.9, 0.9))
+    assert (found.alike, found.test) == (("learning_rate=0.1",), (0.9, 0.9, 0.9))
     assert found.sentences[0].endswith("its test accuracy is 90.00 % in all 5 seeds.")
 
 

@@ -40,8 +40,8 @@ def refuse(axes: dict[str, Any], problem: Problem | None = None, zip: tuple[Any,
     ("fields", "terms", "reads"),
     [
         ({}, "none", MLP),
-        ({"hidden_sizes": ()}, "none", {"init", "init_variance", "hidden_sizes"}),
-        ({"init": "zeros"}, "none", {"activation", "init", "hidden_sizes"}),
+        ({"hidden_sizes": ()}, "none", {"output_activation", "init", "init_variance", "hidden_sizes"}),
+        ({"init": "zeros"}, "none", {"activation", "output_activation", "init", "hidden_sizes"}),
         (
             {"optimizer": "rmsprop"},
             "none",

@@ -45,6 +45,13 @@ METRICS = (  # of the HParams tab, columns of the summary
     "best_validation_loss",
     "best_test_accuracy",
 )
+
+
+def check_scalars(results: xr.Dataset) -> dict[str, str]:
+    """Those of `CHECK_SCALARS` that results hold: without right or wrong there are no accuracies."""
+    return {tag: name for tag, name in CHECK_SCALARS.items() if name in results}
+
+
 MAX_TRAIN_POINTS = 1000  # per run: what a TensorBoard chart resolves
 UNSAFE = re.compile(r"[^A-Za-z0-9_.,=+()-]")  # in the name of a folder
 LONGEST_NAME = 200  # of the 255 bytes that a file system allows
@@ -152,7 +159,7 @@ class ScalarWriter:
         if runs:  # what counts for all runs is in the first
             events[0][1].append(hparams.experiment(rows, _metrics(results)))
             if results.sizes["seed"] > 1:
-                events[0][1].append(margin_charts([*CHECK_SCALARS, "train/loss"]))
+                events[0][1].append(margin_charts([*check_scalars(results), "train/loss"]))
         for (_, own), graph in zip(events, _graphs(results, [fixed | grid[i] for i in chosen]), strict=False):
             own.append(graph)
         _append(events)
@@ -222,7 +229,7 @@ def _new_events(
     checks, num_checks = slice(written, done), int(np.isfinite(check_step).sum())
     at_checks = {
         tag: bands(by_setting(results, name, "check")[:, :, checks][which], check_step[checks], diverged_step)
-        for tag, name in CHECK_SCALARS.items()
+        for tag, name in check_scalars(results).items()
     }
     of_layers = layer_scalars(results, which, checks, check_step)
     at_checks |= {tag: values[:, None] for tag, values in of_layers.items()}
