@@ -4,6 +4,7 @@ from jaxreg.api import run
 from jaxreg.config import DataConfig, Experiment, Hparams, RunConfig, add_hyperparameter
 from jaxreg.data import Data, from_arrays
 from jaxreg.data import load as load_data
+from jaxreg.diagnostics.metrics import metric
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.moved import find_moved_modules
@@ -39,6 +40,7 @@ __all__ = [
     "load_data",
     "load_member",
     "load_results",
+    "metric",
     "mlp",
     "run",
     "use_all_cores",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jaxreg.config import Experiment
 from jaxreg.data import Data
@@ -14,7 +13,7 @@ from jaxreg.session import execute
 from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 from jaxreg.training import models
-from jaxreg.training.problem import Constraint, Penalty, Problem
+from jaxreg.training.problem import Constraint, Penalty, Problem, named_parts
 
 
 def run(
@@ -40,7 +39,7 @@ def run(
       initializer: own (key, shape, variance) -> weights in place of the scheme `init`.
       penalties: own terms of the objective, (params, activations, hparams, step) -> scalar.
       constraints: own projections after the update, (params, hparams) -> params.
-      study: the words and figures of the report.
+      study: the words and figures of the report, and the parts that it brings.
       watches: what is measured inside the programs besides losses and what flags ask for.
 
     Returns:
@@ -60,11 +59,9 @@ def run(
         raise ConfigError("max_minutes", experiment.run.max_minutes, "needs --workdir, to go on from")
     if experiment.run.profile and experiment.run.workdir is None:
         raise ConfigError("profile", "true", "needs --workdir, where the trace is written")
-    problem = Problem(model or models.mlp(initializer), tuple(penalties), tuple(constraints))
-    named: dict[str, Any] = {"data": data, "model": model, "initializer": initializer}
-    own = {name: part for name, part in named.items() if part is not None}
-    own |= {f"penalty {i}": part for i, part in enumerate(penalties)}
-    own |= {f"constraint {i}": part for i, part in enumerate(constraints)}
+    own = named_parts(model, initializer, penalties, constraints)
+    problem = Problem(model or models.mlp(initializer), tuple(penalties), tuple(constraints)) if own else None
+    own |= {} if data is None else {"data": data}
     own |= {f"watch {watch.name}": watch.measure for watch in watches}
     keep = experiment.run.workdir is not None
     return execute(

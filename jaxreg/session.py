@@ -23,7 +23,7 @@ from jaxreg.config.remarks import remarks, remarks_on_steps
 from jaxreg.data import Data, load
 from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
-from jaxreg.errors import RunFolderError, Stopped
+from jaxreg.errors import ConfigError, RunFolderError, Stopped
 from jaxreg.files import shown
 from jaxreg.hardware import require_devices
 from jaxreg.measures.summary import halted, write_summary
@@ -102,8 +102,8 @@ def execute(
 ) -> Outcome:
     """Like `jaxreg.run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
     own = own or {}
-    plan = prepare(experiment, problem, data, (*study.watches, *watches))
-    about = {"own_model": 1} if "model" in own else {}
+    plan = _plan_of(experiment, study, problem, data, watches)
+    about = {"own_model": 1} if {"model"} & {*own, *study.parts} else {}
     if keep:
         return _run_in_folder(plan, study, own, about)
     _remark(plan)
@@ -113,10 +113,30 @@ def execute(
     return Outcome(_with_measured(study, plan, _dataset([runner], about)), None)
 
 
+def _plan_of(
+    experiment: Experiment,
+    study: Study,
+    problem: Problem | None = None,
+    data: Data | None = None,
+    watches: Sequence[Watch] = (),
+) -> Plan:
+    """The plan of an experiment with the parts of its study, or with those that are given in their place.
+
+    Raises:
+      ConfigError: the study brings parts, or data, and others are given too.
+    """
+    if (problem is not None and study.parts) or (data is not None and study.data):
+        what = "data" if data is not None and study.data else ", ".join(study.parts)
+        raise ConfigError("study", study.name, f"brings {what} of its own; give them in one place")
+    if data is None and study.data:
+        data = study.data()
+    return prepare(experiment, problem or study.problem, data, (*study.watches, *watches))
+
+
 @jax_settings.pinned()
 def dry_run(experiment: Experiment, study: Study) -> list[str]:
     """What `--dry_run` prints: how many members there are, and for each group what it will take."""
-    plan = prepare(experiment, watches=study.watches)
+    plan = _plan_of(experiment, study)
     _remark(plan)
     return list(estimate(plan))
 
@@ -125,7 +145,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
     """Trains in a run folder: resumes what is there, keeps checkpoints, writes results and report."""
     experiment = plan.experiment
     settings = experiment.run
-    identity = Identity.of(plan, own)
+    identity = Identity.of(plan, own, study.parts)
     with runfolder.open_run_folder(experiment, identity) as folder, _ends_in_words(folder.path):
         if folder.finished and (kept := _intact_results(folder.path)) is not None:
             folder.repair_flags()

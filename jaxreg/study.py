@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.slow_imports import xr
+from jaxreg.training.models import Model, mlp
+from jaxreg.training.problem import Constraint, Penalty, Problem, named_parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # slow to import
@@ -54,6 +56,9 @@ class Study:
         `jaxreg.reporting.defaults`.
       notes: assumptions and limits that a reader of the report must know.
       watches: what is measured inside the programs, besides what flags ask for.
+      model: in place of the multilayer perceptron.
+      penalties, constraints: as `jaxreg.run` takes them.
+      data: () -> the data, in place of those that `--dataset` names.
     """
 
     name: str = "run"
@@ -67,3 +72,17 @@ class Study:
     figures: Callable[[xr.Dataset], Sequence[ReportFigure]] | None = None
     notes: tuple[str, ...] = ()
     watches: tuple[Watch, ...] = ()
+    model: Model | None = None
+    penalties: tuple[Penalty, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    data: Callable[[], Data] | None = None
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What it brings that decides numbers beside the flags, by name; its data are told by their digest."""
+        return named_parts(self.model, None, self.penalties, self.constraints)
+
+    @property
+    def problem(self) -> Problem:
+        """What a member is made of."""
+        return Problem(self.model or mlp(), self.penalties, self.constraints)

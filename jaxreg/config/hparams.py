@@ -280,7 +280,8 @@ def add_hyperparameter(
     """Declares a hyperparameter of the user's own, which is from then on given, swept and kept like the others.
 
     It is a flag and may be an axis, a coordinate of the results, and what parts name as a parameter. Declare it before
-    the first experiment that uses it, in every process that trains, resumes or reads such a run.
+    the first experiment that uses it, in every process that trains, resumes or reads such a run. The same declaration
+    may be made again, as when a cell of a notebook is run again.
 
     Args:
       name: a new name.
@@ -294,6 +295,8 @@ def add_hyperparameter(
       ConfigError: the name is taken or is no name, or the default breaks the rule.
     """
     kind = type(default)
+    if name in FIELDS and name not in _SHIPPED and _declaration(FIELDS[name]) == (default, rule.allowed, help, static):
+        return
     if not name.isidentifier() or name in RESERVED or name in FIELDS or hasattr(Hparams, name):
         raise ConfigError(name, "", "cannot be declared: the name is taken or is no name")
     if kind not in (int, float, str, tuple) or (kind in (str, tuple) and not static):
@@ -303,6 +306,11 @@ def add_hyperparameter(
     field: dataclasses.Field[Any] = hyperparameter(default, kind, rule, subject, help, static=static)
     field.name = name
     FIELDS[name] = field
+
+
+def _declaration(field: dataclasses.Field[Any]) -> tuple[Any, ...]:
+    told = field.metadata
+    return field.default, told["rule"].allowed, told["help"], told["static"]
 
 
 RESERVED = {"seed", "step", "check", "layer", "bin", "check_step", "examples_seen", "seconds", "zip", "select", "out"}

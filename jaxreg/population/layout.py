@@ -152,6 +152,7 @@ def choose_layout(
     max_members: int,
     data_bytes: int,
     devices: Sequence[jax.Device],
+    products: float = 0,
 ) -> Layout:
     """The layout for a group of num_seeds x num_configs members.
 
@@ -170,6 +171,7 @@ def choose_layout(
       max_members: at most so many members at once; 0 for as many as fit in memory.
       data_bytes: the dataset on each device.
       devices: those to use at most.
+      products: multiplications for an example, forward; 0 for as many as parameters, as in layers that are dense.
 
     Raises:
       ConfigError: a single member does not fit in memory.
@@ -184,7 +186,9 @@ def choose_layout(
     free = MEMORY_SHARE * memory_bytes(devices) - data_bytes * len(devices)
     fit = max(1, int(free / member_bytes))
     in_tiles = platform == "cpu" and not full_batch
-    seconds = 6 * batch_size * num_parameters / _ASSUMED_FLOPS.get(platform, 1e13)  # of a step of a member
+    seconds = (
+        6 * batch_size * (products or num_parameters) / _ASSUMED_FLOPS.get(platform, 1e13)
+    )  # of a step of a member
     if in_tiles:
         fit = min(
             fit, max(len(devices), int(_LONGEST_CHUNK_SECONDS * len(devices) / (_SHORTEST_CHUNK_STEPS * seconds)))

@@ -140,21 +140,37 @@ def plan_layout(
       ConfigError: a single member does not fit in memory.
     """
     state, shared = state_shapes(group, data, problem), group.shared
+    layer_sizes, products = _sizes(group, data, problem, state)
     layout = choose_layout(
         num_seeds=len(sweep.seeds),
         num_configs=len(group.configs),
         batch_size=shared.batch_size,
         full_batch=shared.batch_size == len(data.train.labels),
         num_features=math.prod(data.input_shape),
-        layer_sizes=(*shared.hidden_sizes, data.num_outputs),
+        layer_sizes=layer_sizes,
         num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
         state_bytes=sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
         eval_every=min(group.eval_every, experiment.run.checkpoint_every or group.eval_every),
         max_members=max_members or experiment.members_per_program,
         data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
         devices=jax.local_devices() if devices is None else devices,
+        products=products,
     )
     return dataclasses.replace(layout, terms=group.terms)
+
+
+def _sizes(group: Group, data: Data, problem: Problem, state: TrainState) -> tuple[tuple[int, ...], float]:
+    """The numbers that each layer gives for an example, and the multiplications of all, 0 for dense layers.
+
+    Of a model of the user's own it is all that a forward pass makes on its way, as one layer, and its outputs.
+    """
+    shared, forward = group.shared, problem.model.forward
+    if problem.model.trace is not None:
+        return (*shared.hidden_sizes, data.num_outputs), 0
+    jaxpr = jax.make_jaxpr(lambda p, x: forward(p, shared, x)[0])(state.params, _example(data)).jaxpr
+    made = sum(math.prod(out.aval.shape) for equation in jaxpr.eqns for out in equation.outvars)
+    cost = jax.jit(lambda p, x: forward(p, shared, x)[0]).lower(state.params, _example(data)).cost_analysis()
+    return (made, data.num_outputs), (cost or {}).get("flops", 0) / 2
 
 
 def state_shapes(group: Group, data: Data, problem: Problem) -> TrainState:

@@ -43,9 +43,15 @@ class Identity:
         self.jax = jax_settings.record()
 
     @classmethod
-    def of(cls, plan: Plan, given: Mapping[str, Any]) -> Identity:
-        """The identity of a planned run; `given` are the user's own parts as they were handed over, data among them."""
-        return cls(plan.experiment, plan.data.digest, own_digests(plan, given), given)
+    def of(cls, plan: Plan, given: Mapping[str, Any], of_study: Mapping[str, Any] | None = None) -> Identity:
+        """The identity of a planned run.
+
+        Args:
+          plan: of the run.
+          given: the user's own parts as they were handed to `jaxreg.run`, data among them.
+          of_study: those that its study brings.
+        """
+        return cls(plan.experiment, plan.data.digest, own_digests(plan, {**(of_study or {}), **given}), given)
 
     @property
     def configuration(self) -> str:

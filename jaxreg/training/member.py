@@ -169,6 +169,28 @@ def evaluate(
     return Metrics(totals.loss / labels.shape[0], totals.accuracy / labels.shape[0])
 
 
+def mean_over_examples(
+    measured: Function,
+    params: Params,
+    hparams: Hparams,
+    problem: Problem,
+    inputs: Array,
+    labels: Array,
+    block_size: int,
+) -> Array:
+    """The mean of (outputs [block, outputs], labels) -> [block] over all examples of a set, [].
+
+    Arguments as in `evaluate`, which reads a set in the same way.
+    """
+
+    def block(x: Array, y: Array, new: Array) -> Array:
+        outputs, _ = problem.model.forward(params, hparams, x)
+        return jnp.sum(jnp.where(new, measured(outputs, y), 0.0))
+
+    total: Array = _sum_over_blocks(block, jnp.float32(0), inputs, labels, block_size)
+    return total / labels.shape[0]
+
+
 def confusion(
     params: Params,
     hparams: Hparams,

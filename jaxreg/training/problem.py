@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
 from jaxreg.config import Hparams
+from jaxreg.nn.initializers import Initializer
 from jaxreg.nn.regularisers import REGULARISERS, Regulariser, compiled_terms
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.training.binding import bind
@@ -38,6 +39,19 @@ class Problem(NamedTuple):
     def draws(self) -> bool:
         """Whether a step of training has random numbers of its own, besides the order of the examples."""
         return self.dropout or self.model.train_forward is not None
+
+
+def named_parts(
+    model: Model | None,
+    initializer: Initializer | None,
+    penalties: Sequence[Penalty],
+    constraints: Sequence[Constraint],
+) -> dict[str, Any]:
+    """The user's own parts of a problem by the names under which runs know them: `model`, `penalty 0`, ..."""
+    named: dict[str, Any] = {"model": model, "initializer": initializer}
+    named |= {f"penalty {number}": penalty for number, penalty in enumerate(penalties)}
+    named |= {f"constraint {number}": constraint for number, constraint in enumerate(constraints)}
+    return {name: part for name, part in named.items() if part is not None}
 
 
 def with_terms(problem: Problem, terms: str) -> Problem:

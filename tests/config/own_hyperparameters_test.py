@@ -120,6 +120,14 @@ def test_a_name_that_is_taken_is_refused(name: str) -> None:
         jaxreg.add_hyperparameter(name, 0.0, number(0), "Again.")
 
 
+def test_the_same_declaration_may_be_made_again() -> None:
+    text = "Factor on the fourth powers."
+    jaxreg.add_hyperparameter("l4_strength", 0.0, number(0), text, subject="regularisation")
+    for default, rule in ((1.0, number(0)), (0.0, number(0, 1))):
+        with pytest.raises(ConfigError, match="cannot be declared"):
+            jaxreg.add_hyperparameter("l4_strength", default, rule, text)
+
+
 def test_a_default_must_be_a_value() -> None:
     with pytest.raises(ConfigError, match="from 1"):
         jaxreg.add_hyperparameter("repeats", 0, whole_number(1), "Repeats.")

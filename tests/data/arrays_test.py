@@ -191,9 +191,10 @@ def test_labels_of_two_dimensions_are_numbers() -> None:
     data = from_arrays((X, values), (X, values), (X, values))
     assert (data.num_classes, data.num_outputs, data.has_accuracy, data.class_names) == (0, 2, False, ())
     assert data.train.labels.dtype == np.float32
-    yes_and_no = from_arrays(*[(X, values > 1)] * 3)
+    yes, more = (X, values > 1), (X, values > 0)
+    yes_and_no = from_arrays(yes, yes, yes)
     assert (yes_and_no.num_outputs, yes_and_no.has_accuracy) == (2, True)
-    assert yes_and_no.digest != from_arrays(*[(X, values > 0)] * 3).digest
+    assert yes_and_no.digest != from_arrays(more, more, more).digest
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from experiments import console
+from jaxreg import load_results
+from tests.tables import restored_tables
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "examples" / "momentum.py"
@@ -47,6 +49,56 @@ def test_an_own_experiment_is_run_resumed_reported_and_extracted(
     assert jaxreg("resume", "run") == 1
     assert "go on with  jaxreg run FILE.py --workdir=run --resume" in capsys.readouterr().err
     assert jaxreg("run", "moved.py", "--workdir=run", "--resume") == 0
+
+
+FOCAL, CNN = (TEMPLATE.with_name(name) for name in ("focal_loss.py", "cnn.py"))
+FOCUS = ("--loss=focal", "--focus=0,2", "--learning_rate=0.1,0.3", "--seeds=2")
+
+
+def test_a_loss_of_ones_own_with_its_hyperparameter_is_swept_like_those_that_came_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(FOCAL, tmp_path / "mine.py")
+    with restored_tables():
+        assert jaxreg("run", "mine.py", "--help") == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert "--focus: How much less an example counts that is certain. A finite number >= 0" in told
+        assert "sigmoid_cross_entropy, squared_error, focal" in told
+        assert jaxreg("run", "mine.py", *SMALL, *FOCUS, "--workdir=run", "--max_minutes=1e-9") == 75
+        changed = FOCAL.read_text().replace("** focus * loss", "** (2 * focus) * loss")
+        (tmp_path / "mine.py").write_text(changed)
+    with restored_tables():
+        del sys.modules["study_of_mine"]  # as in another process
+        assert jaxreg("resume", "run", "--max_minutes=0") == 1
+        assert "another loss focal of your own" in capsys.readouterr().err
+        shutil.copy(FOCAL, tmp_path / "mine.py")
+    with restored_tables():
+        del sys.modules["study_of_mine"]
+        assert jaxreg("resume", "run", "--max_minutes=0") == 0
+        assert "More focus ends with a higher accuracy." in capsys.readouterr().out
+        results = load_results(tmp_path / "run")
+        assert results["final_test_accuracy"].dims == ("learning_rate", "focus", "seed")
+        assert jaxreg("report", "run") == 0
+        assert "focus" in (tmp_path / "run" / "report.html").read_text()
+        assert jaxreg("extract", "run", "--select=focus=2,learning_rate=0.1,seed=1", "--out=member") == 0
+        assert "the same bits" in capsys.readouterr().out
+
+
+def test_a_model_of_ones_own_is_found_again_with_its_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(CNN, tmp_path / "mine.py")
+    small = ("--dataset=digits", "--num_steps=6", "--tensorboard=false", "--report=false", "--dropout_rate=0,0.5")
+    assert jaxreg("run", "mine.py", *small, "--workdir=run", "--max_minutes=1e-9") == 75
+    (tmp_path / "mine.py").write_text(CNN.read_text().replace("(8, 16)", "(8, 8)"))
+    del sys.modules["study_of_mine"]
+    assert jaxreg("resume", "run", "--max_minutes=0") == 1
+    assert "another model of your own" in capsys.readouterr().err
+    shutil.copy(CNN, tmp_path / "mine.py")
+    del sys.modules["study_of_mine"]
+    assert jaxreg("resume", "run", "--max_minutes=0") == 0
+    assert jaxreg("run", "mine.py", *small, "--activation=tanh,relu", "--workdir=other") == 1
+    assert "--activation=tanh,relu: is swept without effect" in capsys.readouterr().err
+    assert jaxreg("extract", "run", "--select=dropout_rate=0.5", "--out=member") == 0
+    assert (tmp_path / "member" / "params.npz").exists()
 
 
 @pytest.mark.parametrize(
