@@ -38,7 +38,7 @@ from jaxreg.study import Study
 
 EXPERIMENTS = (
     *("lr_sweep", "init_variance", "signal_flow", "batch_size"),
-    *("early_stopping", "adam_bias", "point_cloud", "regularizers"),
+    *("early_stopping", "adam_bias", "point_cloud", "regularizers", "output_loss"),
 )
 OPTIONS = {
     field.name: field
