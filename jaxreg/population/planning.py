@@ -21,7 +21,7 @@ from jaxreg.data import Data
 from jaxreg.diagnostics.probe import layer_watch
 from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import View, Watch, variables_of
-from jaxreg.errors import ConfigError
+from jaxreg.errors import ConfigError, JaxregError
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.nn.losses import LOSSES, loss_named
@@ -202,8 +202,18 @@ def require_outputs(group: Group, data: Data, problem: Problem) -> None:
     Raises:
       ConfigError: with the shape that it gives.
     """
-    params = state_shapes(group, data, problem).params
-    logits, _ = jax.eval_shape(lambda p, x: problem.model.forward(p, group.shared, x), params, _example(data))
+    forward = problem.model.forward
+    try:
+        params = state_shapes(group, data, problem).params
+        logits, _ = jax.eval_shape(lambda p, x: forward(p, group.shared, x), params, _example(data))
+    except JaxregError:
+        raise
+    except Exception as error:  # whatever a function of the user's own raises
+        if problem.model.trace is not None:
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        shape = "x".join(map(str, data.input_shape))
+        raise ConfigError("model", "own model", f"fails on examples of {shape} numbers: {reason}") from error
     if logits.shape != (1, data.num_outputs):
         outputs = "x".join(map(str, logits.shape[1:])) or "no"
         wanted = f"{data.num_outputs} {'classes' if data.num_classes else 'numbers to a label'}"

@@ -172,6 +172,11 @@ class _Reading(nn.Module):
         (_Carrying(), {}, r"^--model=_Carrying: carries batch_stats, which evaluation does not use as training does; "),
         (_Drawing(), {}, r"^--model=_Drawing: draws random numbers in evaluation; give its __call__ a parameter train"),
         (_Reading(), {}, r"^--model=_Reading: reads slope, which is no hyperparameter; jaxreg.add_hyperparameter"),
+        (
+            nn.Sequential([nn.Dense(10), lambda x: x.reshape(7, 7)]),
+            {},
+            r"^--model=own model: fails on examples of 8x8 numb",
+        ),
         (BatchNormed(), {"dropout_rate": 0.5}, r"^--dropout_rate=0.5: this model does not read dropout_rate"),
     ],
 )
