@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxreg.data.labelled import SPLITS, Examples, class_names
-from jaxreg.errors import ConfigError, DataError
+from jaxreg.errors import ConfigError, DataError, one_line
 from jaxreg.slow_imports import pd
 
 LABEL, SPLIT = "label", "split"  # the usual names of these columns
 MOST_LISTED = 12
+LONGEST_VALUE = 80  # characters of a cell that a refusal repeats
 
 
 def read_csv(path: Path, label: str | None) -> dict[str, Examples]:
@@ -64,7 +65,9 @@ def read_parquet(path: Path, label: str | None) -> dict[str, Examples]:
         )
     try:
         table = pd.read_parquet(path)
-    except ValueError as error:
+    except (ValueError, NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of the format
+            raise
         raise DataError(f"{path.name}: is no Parquet file, or a damaged one ({str(error).splitlines()[0]})") from error
     table.columns = pd.Index(_checked_columns(path.name, list(map(str, table.columns))))
     return _examples(path.name, table, label)
@@ -96,12 +99,8 @@ def _examples(name: str, table: pd.DataFrame, label: str | None) -> dict[str, Ex
     column = _label_column(name, list(table.columns), label)
     if not len(table):
         raise DataError(f"{name}: has no rows below its column names")
-    _refuse_row(
-        name,
-        table[column],
-        table[column].isna().to_numpy(),
-        "is empty: give each example its class, or leave the row out",
-    )
+    missing = table[column].isna().to_numpy()
+    _refuse_row(name, table[column], missing, "is empty: give each example its class, or leave the row out")
     examples = Examples(
         _features(name, table.drop(columns=[column, SPLIT], errors="ignore")),
         class_names(table[column].to_numpy(), lambda place: f"{name}: row {place + 1} of column {column}"),
@@ -143,4 +142,6 @@ def _refuse_row(name: str, values: pd.Series[Any], wrong: npt.NDArray[np.bool_],
     """Raises DataError at the first row that is wrong; `{value}` in `what` is what stands there."""
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise DataError(f"{name}: row {row + 1} of column {values.name}: {what.format(value=values.iloc[row])}")
+        value = str(values.iloc[row])
+        shown = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+        raise DataError(one_line(f"{name}: row {row + 1} of column {values.name}: {what.format(value=shown)}"))

@@ -65,6 +65,7 @@ ROWS = "".join(f"{row},0.5,{row % 2}\n" for row in range(20))
     ("content", "refused"),
     [
         ("a,b,label\n1,2,0\n2,foo,1\n", "row 2 of column b: foo is no number"),
+        ('a,b,label\n1,"two\nlines",0\n2,2,1\n', r"row 1 of column b: two\nlines is no number"),
         ("a,b,label\n1,NA,0\n2,2,1\n", "row 1 of column b: NA is no number"),
         ("a,b,label\n1,2,0\n2,,1\n", "row 2 of column b: is empty"),
         ("a,b,label\n1,2,0\n2,1e39,1\n", "row 2 of column b: 1e+39 is not finite in float32"),
