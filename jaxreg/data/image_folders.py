@@ -90,7 +90,7 @@ def _read(root: Path, files: list[tuple[Path, str]], shape: tuple[int, ...]) -> 
 
 def _pixels(root: Path, file: Path) -> Pixels:
     """One image, [height, width, channels], 8 bits each: grey, colour, or colour with alpha."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file) as image:
@@ -101,7 +101,7 @@ def _pixels(root: Path, file: Path) -> Pixels:
                 raise DataError(f"{_shown(root, file)}: {found}; save it with 8 bits a channel, in grey or colour")
             mode = MODES[image.mode]
             pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    except (ValueError, SyntaxError, Image.UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"{_shown(root, file)}: is no image that Pillow reads, or a damaged one") from error
     except OSError as error:  # a part of an image has no number of an error of the system
         why = "is a damaged image" if error.errno is None else f"cannot be read ({reason(error)})"

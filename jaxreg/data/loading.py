@@ -89,7 +89,7 @@ def _is_own_folder(config: DataConfig) -> bool:
 
 def _refuse_useless(config: DataConfig) -> None:
     """Refuses options that the data set does not read."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     if config.dataset not in points.POINT_SETS:
         reason = f"is no set of points ({', '.join(points.POINT_SETS)})"
         reasons |= {"num_points": reason, "noise": reason}

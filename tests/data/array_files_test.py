@@ -16,7 +16,9 @@ PIXELS = RNG.integers(0, 256, (60, 4, 6), dtype=np.uint8)
 
 
 def test_splits_are_taken_as_keras_names_them(tmp_path: Path) -> None:
-    parts = {f"{kind}_{split}": values[rows] for split, rows in ROWS.items() for kind, values in (("x", X), ("y", Y))}
+    parts: dict[str, Any] = {
+        f"{kind}_{split}": values[rows] for split, rows in ROWS.items() for kind, values in (("x", X), ("y", Y))
+    }
     np.savez(tmp_path / "a.npz", **parts)
     data = load(DataConfig(tmp_path / "a.npz"))  # type: ignore[arg-type]  # a path is taken too
     for split, rows in ROWS.items():
@@ -51,7 +53,7 @@ def test_labels_become_classes_in_order(labels: np.ndarray, names: tuple[str, ..
 
 
 def test_pixels_are_scaled_and_pooled_and_other_numbers_are_not(tmp_path: Path) -> None:
-    splits = {"y_train": Y, "x_test": PIXELS, "y_test": Y}
+    splits: dict[str, Any] = {"y_train": Y, "x_test": PIXELS, "y_test": Y}
     np.savez(tmp_path / "a.npz", x_train=PIXELS, **splits)
     data, pooled = (load(DataConfig(str(tmp_path / "a.npz"), downsample=factor)) for factor in (1, 2))
     np.testing.assert_array_equal(data.test.inputs, (PIXELS / np.float32(255)).reshape(60, 24).astype(np.float32))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_splits_that_are_given_stay_as_they_are() -> None:
         ({"a": 9, "b": 9}, {"test_size": 8, "validation_size": 9}, "--validation_size=9: must be from 2 to 8"),
     ],
 )
-def test_what_cannot_be_split_is_refused(counts: dict[str, int], options: dict[str, int], refused: str) -> None:
+def test_what_cannot_be_split_is_refused(counts: dict[str, int], options: dict[str, Any], refused: str) -> None:
     with pytest.raises((ConfigError, DataError)) as refusal:
         with_all_splits("set", {"train": examples(**counts)}, DataConfig(**options))
     assert refused in str(refusal.value)
