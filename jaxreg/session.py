@@ -20,7 +20,7 @@ from jaxreg.config import sweeps
 from jaxreg.config.consistency import refuse_data_options, validate
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.remarks import remarks, remarks_on_steps
-from jaxreg.data import Data, load
+from jaxreg.data import Data, load, located
 from jaxreg.data.remarks import remarks_on
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import ConfigError, RunFolderError, Stopped
@@ -74,6 +74,7 @@ def prepare(
     validate(experiment)
     require_devices()
     if data is None:
+        experiment = dataclasses.replace(experiment, data=located(experiment.data))
         data = load(experiment.data)
     else:
         refuse_data_options(experiment.data)

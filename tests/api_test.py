@@ -55,6 +55,8 @@ def own_data() -> jaxreg.Data:
         ("validation_size", 7, "7"),
         ("num_points", 50, "50"),
         ("noise", 0.5, "0.5"),
+        ("label", "kind", "kind"),
+        ("test_size", 7, "7"),
     ],
 )
 def test_options_that_own_arrays_do_not_obey_are_refused(name: str, value: Any, shown: str) -> None:

@@ -29,8 +29,9 @@ class DataConfig:
         "digits",
         str,
         "data",
-        "digits, mnist, fashion_mnist, or an image set that tfds has prepared; "
-        "or points in the plane: moons, circles, spirals, blobs, xor.",
+        "digits, mnist1d, mnist, fashion_mnist, or an image set that tfds has prepared; "
+        "points in the plane: moons, circles, spirals, blobs, xor; "
+        "or the path of your own: a .npz, .csv or .parquet file, or a folder of images by class.",
     )
     data_dir: str | None = option(
         None, str, "data", "Folder of tensorflow-datasets; falls back to TFDS_DATA_DIR, then to tfds's default."
@@ -40,8 +41,8 @@ class DataConfig:
         None,
         int,
         "data",
-        "Examples held out of the training split (default 5000 for mnist, 300 for digits); of points, drawn besides "
-        "(default 500).",
+        "Examples held out of the training split (default 5000 for mnist, 300 for digits, a tenth of your own); of "
+        "points, drawn besides (default 500).",
         whole_number(1),
     )
     num_points: int | None = option(
@@ -53,6 +54,16 @@ class DataConfig:
         "data",
         "Standard deviation of the Gaussian noise on a set of points (default 0.2 for moons, 0.7 for blobs, else 0.1).",
         number(0),
+    )
+    label: str | None = option(
+        None, str, "data", "Column of the classes in a .csv or .parquet file (default label, if there is one)."
+    )
+    test_size: int | None = option(
+        None,
+        int,
+        "data",
+        "Test examples held out of your own data that bring none (default a tenth).",
+        whole_number(1),
     )
 
     def __post_init__(self) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from jaxreg.config import DataConfig, check_value, describe
-from jaxreg.data import digits, points
+from jaxreg.config.dataset_paths import FILES, names_path
+from jaxreg.data import digits, mnist1d, own_files, points
 from jaxreg.data.arrays import Data, Split
 from jaxreg.data.images import Images, Pixels, input_shape, to_split
 from jaxreg.data.prepared import find_data_dir, load_prepared, prepared_sets, unread_splits
 from jaxreg.errors import ConfigError
 
 DOWNLOADABLE = ("mnist", "fashion_mnist")
+BUILT_IN = ("digits", *points.POINT_SETS, mnist1d.NAME, *DOWNLOADABLE)
 VALIDATION_SIZES = {"digits": 300, "mnist": 5000, "fashion_mnist": 5000}  # others: a tenth of the training split
 
 
@@ -24,23 +27,26 @@ def load(config: DataConfig) -> Data:
     """The data set in memory.
 
     Images: pixels in [0, 1], the last `validation_size` training examples held out for validation. Points in the plane:
-    as `jaxreg.data.points` draws them.
+    as `jaxreg.data.points` draws them. Files and folders of the user's own: as `jaxreg.data.own_files` reads them.
 
     Raises:
-      ConfigError: for an unknown dataset, a data_dir that does not exist, a downsample factor that does not divide the
-        image, a validation_size that leaves nothing to train on, an option of images for points or the reverse.
+      ConfigError: for an unknown dataset, a data_dir or a path that does not exist, a downsample factor that does not
+        divide the image, a validation_size or test_size that leaves nothing to train on, an option that the set has no
+        use for.
       DataError: for a set that cannot be had or read; it says what to do instead.
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value is not None:
             check_value(field.name, value, field.metadata["rule"])
+    config = located(config)
+    _refuse_useless(config)
+    if names_path(config.dataset):
+        return own_files.load_path(config)
     if config.dataset in points.POINT_SETS:
         return points.make_points(config)
-    for name in ("num_points", "noise"):
-        if (value := getattr(config, name)) is not None:
-            allowed = f"{config.dataset} is no set of points ({', '.join(points.POINT_SETS)}); leave it out"
-            raise ConfigError(name, describe(value), allowed)
+    if config.dataset == mnist1d.NAME:
+        return mnist1d.load_mnist1d(config)
     images, unread = (digits.read_digits(), ()) if config.dataset == "digits" else _read_tfds(config)
     brightest = digits.BRIGHTEST if config.dataset == "digits" else 255
     train_size = len(images.train_labels) - _validation_size(config, len(images.train_labels))
@@ -61,6 +67,40 @@ def load(config: DataConfig) -> Data:
     )
 
 
+def located(config: DataConfig) -> DataConfig:
+    """The configuration with a path made absolute, so that its flags mean the same files in any working directory.
+
+    A folder may be named as a set is, `photos`: it is taken where there is no set of that name, in data_dir neither.
+
+    Raises:
+      ConfigError: for a path that cannot be one, a data_dir that does not exist.
+    """
+    if names_path(config.dataset) or _is_own_folder(config):
+        return own_files.with_absolute_path(config)
+    return config
+
+
+def _is_own_folder(config: DataConfig) -> bool:
+    name = config.dataset
+    if name in BUILT_IN or not own_files.is_folder(name):
+        return False
+    return name not in prepared_sets(find_data_dir(config.data_dir))
+
+
+def _refuse_useless(config: DataConfig) -> None:
+    """Refuses options that the data set does not read."""
+    reasons: dict[str, str] = {}
+    if config.dataset not in points.POINT_SETS:
+        reason = f"is no set of points ({', '.join(points.POINT_SETS)})"
+        reasons |= {"num_points": reason, "noise": reason}
+    if not names_path(config.dataset):
+        reasons |= {"label": "is no table (.csv, .parquet)", "test_size": "brings its own test examples"}
+    for name, reason in reasons.items():
+        if (value := getattr(config, name)) is not None:
+            shown = Path(config.dataset).name if names_path(config.dataset) else config.dataset
+            raise ConfigError(name, describe(value), f"{shown} {reason}; leave it out")
+
+
 def _read_tfds(config: DataConfig) -> tuple[Images, tuple[str, ...]]:
     """The set as prepared in data_dir, and its splits that are not read.
 
@@ -70,15 +110,12 @@ def _read_tfds(config: DataConfig) -> tuple[Images, tuple[str, ...]]:
     prepared = prepared_sets(data_dir)
     if name not in prepared:
         if name not in DOWNLOADABLE:
-            known = [
-                "digits",
-                *points.POINT_SETS,
-                *DOWNLOADABLE,
-                *(other for other in prepared if other not in DOWNLOADABLE),
-            ]
+            known = [*BUILT_IN, *(other for other in prepared if other not in BUILT_IN)]
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            allowed = f"must be one of {', '.join(known)}, or be prepared by tfds (array_record) in {data_dir}{hint}"
+            own = f"a {', '.join(FILES)} file or a folder of images"
+            prepared_there = f"be prepared by tfds (array_record) in {data_dir}"
+            allowed = f"must be one of {', '.join(known)}, {own}, or {prepared_there}{hint}"
             raise ConfigError("dataset", name, allowed)
         _refuse_without_array_record(name)
         from jaxreg.data import preparation  # imports tfds: seconds
@@ -94,7 +131,7 @@ def _refuse_without_array_record(name: str) -> None:
             "dataset",
             name,
             "is read by the package array-record, which is not installed and does not exist for Windows; take digits, "
-            f"points ({', '.join(points.POINT_SETS)}) or arrays of your own, or work in WSL",
+            f"mnist1d, points ({', '.join(points.POINT_SETS)}) or data of your own, or work in WSL",
         )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from jaxreg.data.arrays import Data
 
 UNSCALED = 100.0  # inputs of such a magnitude saturate a network of any usual initial weights
+UNEQUAL = 1000.0  # times as large as another feature, one hides the other from a network
 FEW_PER_CLASS = 5  # training examples, on average
 MANY_CLASSES = 30
 MOST_LISTED = 5
@@ -68,7 +69,27 @@ def _of_inputs(data: Data) -> list[str]:
         ]
     own = f"training inputs {largest['train']:g}; scale them alike"
     parts = ("validation", "test")
-    return [f"{data.name}: {part} inputs reach {largest[part]:g}, {own}" for part in parts if largest[part] >= UNSCALED]
+    lines = [
+        f"{data.name}: {part} inputs reach {largest[part]:g}, {own}" for part in parts if largest[part] >= UNSCALED
+    ]
+    return lines + _of_features(data)
+
+
+def _of_features(data: Data) -> list[str]:
+    """Features of scales so different that one hides the other; not of images, whose margins may be dark."""
+    if len(data.input_shape) != 1:
+        return []
+    magnitudes = np.abs(data.train.inputs).max(axis=0)
+    used = np.flatnonzero(magnitudes)
+    if not len(used):
+        return []
+    small, large = used[np.argmin(magnitudes[used])], used[np.argmax(magnitudes[used])]
+    if magnitudes[large] < UNEQUAL * magnitudes[small]:
+        return []
+    return [
+        f"{data.name}: training inputs reach {magnitudes[large]:g} in feature {large + 1} but {magnitudes[small]:g} in "
+        f"feature {small + 1}, and are taken as they are; give features of standard deviation 1"
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from jaxreg.config import DataConfig
+from jaxreg.config.dataset_paths import names_path
 from jaxreg.measures import setting_label
 from jaxreg.measures.outcomes import outcome_of
 from jaxreg.measures.summary import Row, best_row, distinct_summary, member_dims
@@ -71,8 +72,13 @@ class Run:
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The dataset and how it was prepared: accuracies can be compared only on the same data."""
+        """The dataset and how it was prepared: accuracies can be compared only on the same data.
+
+        In place of the path of the user's own files it holds the digest of what was in them.
+        """
         given = provenance.defaults() | provenance.flag_values(self.flags)
+        if names_path(given["dataset"]):
+            given["dataset"] = self.meta.get("identity", {}).get("data", given["dataset"])
         return tuple(given[field.name] for field in dataclasses.fields(DataConfig) if field.name != "data_dir")
 
     @property

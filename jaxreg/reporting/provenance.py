@@ -23,6 +23,8 @@ _SET_BY = {
     "validation_size": "set by dataset",
     "num_points": "set by dataset",
     "noise": "set by dataset",
+    "label": "the column label, if there is one",
+    "test_size": "set by dataset",
 }
 _NO_BREAK = "\u00a0"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxreg import jax_settings
+from jaxreg.config.dataset_paths import without_place
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.flagfile import NOT_COMPARED, experiment_from_flags, flag_lines
 from jaxreg.errors import ConfigError
@@ -138,5 +139,6 @@ def _compared(lines: Iterable[str]) -> dict[str, str]:
     flags: dict[str, str] = {}
     for line in compared_lines(lines, NOT_COMPARED):
         name, value = split_flag(line)
+        value = without_place(value) if name == "dataset" else value
         flags[name] = f"{flags[name]}; {value}" if name in flags else value
     return flags

@@ -41,7 +41,7 @@ def tfds_label() -> Any:
     return tfds.features.ClassLabel(names=["ant", "bee", "cat"])
 
 
-def config(data_dir: Path, dataset: str = "tiny", **options: int) -> DataConfig:
+def config(data_dir: Path, dataset: str = "tiny", **options: Any) -> DataConfig:
     return DataConfig(dataset, str(data_dir), **options)
 
 

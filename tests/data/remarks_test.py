@@ -15,7 +15,7 @@ from jaxreg.data.remarks import remarks_on
 RNG = np.random.default_rng(0)
 
 
-def made(labels: Any, *, held_out: Any = None, scale: float = 1.0, **options: Any) -> Data:
+def made(labels: Any, *, held_out: Any = None, scale: float | np.ndarray = 1.0, **options: Any) -> Data:
     """Data with these training labels, and these or the same ones for validation and test."""
 
     def split(labels: Any) -> tuple[Any, Any]:
@@ -45,6 +45,8 @@ def test_the_sets_that_come_along_need_no_remark(config: DataConfig) -> None:
         ),
         (made(RNG.integers(25, 347, 354)), ["classes for 354 training examples; a target that is a quantity"]),
         (made(np.arange(60) % 3, scale=255.0), ["training inputs reach 25"]),
+        (made(np.arange(60) % 3, scale=np.array([1.0, 1e-5])), ["in feature 1 but 9"]),
+        (made(np.arange(60) % 3, scale=np.array([1.0, 0.0])), []),
         (made(np.arange(60) % 50, held_out=[0]), ["50 classes for 60 training examples"]),
         (
             made(np.sort(np.arange(300) % 10), held_out=[8, 9] * 25),

@@ -89,6 +89,17 @@ def test_what_cannot_be_paired_says_why(flags: str, changes: dict[str, Any], why
     assert why in found.remark
 
 
+def test_files_of_ones_own_are_compared_by_what_they_hold() -> None:
+    made = make_run("first")
+
+    def of(place: str, digest: str) -> Run:
+        meta = {**made.meta, "identity": {"data": digest}}
+        return Run("other", made.results, meta, f"--dataset={place}\n")
+
+    assert difference(of("/a/set.csv", "1"), of("/b/set.csv", "1")).remark == "identical"
+    assert "different data" in difference(of("/a/set.csv", "1"), of("/a/set.csv", "2")).remark
+
+
 def test_runs_without_a_common_seed_are_not_paired() -> None:
     other = make_run("second")
     later = Run("second", other.results.assign_coords(seed=np.arange(5, 10)), other.meta, other.flags)

@@ -88,6 +88,10 @@ def test_where_data_are_is_not_compared() -> None:
     assert Identity(moved, "digest").configuration == Identity(BEFORE, "digest").configuration
     before = {"identity": {"flags": Identity(BEFORE).flags | {"data_dir": "there"}, "own": {}}}  # kept without data
     assert Identity(moved, "digest").differences(before, None) == []
+    here, there = (dataclasses.replace(BEFORE, data=DataConfig(f"/{folder} #1/set.csv")) for folder in "ab")
+    assert Identity(here, "digest").differences(kept(there, "digest"), None) == []
+    assert Identity(here, "digest").configuration == Identity(there, "digest").configuration
+    assert Identity(BEFORE, "digest").differences(kept(there, "digest"), None) == ["--dataset=PATH there, digits here"]
 
 
 def test_own_parts_that_were_kept_by_their_source_are_compared_by_it() -> None:
