@@ -1,7 +1,8 @@
 """Arrays on the disk. The only file that uses Orbax.
 
 Leaves go by their number, so that what Orbax makes of tree types and odd key names does not matter. It refuses arrays
-without elements: those are not written, and come back from their shape and dtype.
+without elements: those are not written, and come back from their shape and dtype. What is large is written in portions,
+because Orbax holds all that it writes at once in memory, and more than once.
 """
 
 from __future__ import annotations
@@ -21,12 +22,21 @@ import numpy as np
 from jaxreg.runs.checkpoints.leaves import Array, PyTree
 from jaxreg.slow_imports import ocp
 
+PORTION = 2**28  # bytes that are written at once; a larger leaf is a portion of its own
+
 
 def write_arrays(folder: Path, leaves: list[Array]) -> None:
-    """Writes the leaves of a state into `folder`, which must not exist."""
-    item = {f"{i:04d}": leaf for i, leaf in enumerate(leaves) if leaf.size}
-    if item:
-        _save(folder, item)
+    """Writes the leaves of a state into `folder`, which must not exist.
+
+    Up to a portion is one Orbax checkpoint; of more, each portion is one in a folder of its own.
+    """
+    portions = _portions(leaves)
+    if len(portions) == 1:
+        _save(folder, portions[0])
+        return
+    for number, portion in enumerate(portions):
+        folder.mkdir(exist_ok=True)
+        _save(_portion_folder(folder, number), portion)
 
 
 def read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
@@ -36,12 +46,18 @@ def read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
     they cannot read or place, and cast to the dtype of the target without a word.
     """
     targets = [_placed(target) for target in targets]
-    item = {f"{i:04d}": leaf for i, leaf in enumerate(targets) if leaf.size}
+    portions = _portions(targets)
+    in_one = not _portion_folder(folder, 0).exists()
+    if in_one:  # however large: so did earlier versions
+        portions = [{name: leaf for portion in portions for name, leaf in portion.items()}] if portions else []
     restored: dict[str, Array] = {}
-    if item:
+    for number, item in enumerate(portions):
         restore_args = ocp.checkpoint_utils.construct_restore_args(item)
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            restored = checkpointer.restore(folder, args=ocp.args.PyTreeRestore(item, restore_args=restore_args))
+            restored |= checkpointer.restore(
+                folder if in_one else _portion_folder(folder, number),
+                args=ocp.args.PyTreeRestore(item, restore_args=restore_args),
+            )
     return [restored[f"{i:04d}"] if leaf.size else _empty(leaf) for i, leaf in enumerate(targets)]
 
 
@@ -54,6 +70,26 @@ def load_arrays(folder: Path) -> PyTree:
     """What `save_arrays` wrote, as NumPy arrays; tuples come back as lists."""
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         return jax.tree.map(np.asarray, checkpointer.restore(folder.absolute()))
+
+
+def _portions(leaves: list[Any]) -> list[dict[str, Any]]:
+    """Consecutive leaves by name, as many together as are a portion."""
+    portions: list[dict[str, Any]] = []
+    room = 0
+    for number, leaf in enumerate(leaves):
+        if not leaf.size:
+            continue
+        num_bytes = leaf.size * leaf.dtype.itemsize
+        if not portions or num_bytes > room:
+            portions.append({})
+            room = PORTION
+        portions[-1][f"{number:04d}"] = leaf
+        room -= num_bytes
+    return portions
+
+
+def _portion_folder(folder: Path, number: int) -> Path:
+    return folder / f"portion-{number:03d}"
 
 
 def _save(folder: Path, tree: PyTree) -> None:
