@@ -9,7 +9,7 @@ from jaxreg.measures import setting_dims
 from jaxreg.reporting.figures.data import value_data
 from jaxreg.reporting.figures.style import OKABE_ITO, Figure, set_title, single_axes, styled
 from jaxreg.reporting.figures.ticks import label_quantity
-from jaxreg.reporting.figures.words import is_share, quantity_in_full
+from jaxreg.reporting.figures.words import is_share, part_of, quantity_in_full
 
 MIDDLE = 95  # per cent of the seeds that are shaded
 
@@ -17,6 +17,8 @@ MIDDLE = 95  # per cent of the seeds that are shaded
 @styled
 def spread(results: xr.Dataset, variable: str = "final_test_accuracy", *, title: str | None = None) -> Figure:
     """The histogram of a value over the seeds of one setting, the middle 95 % of the seeds shaded, their mean a line.
+
+    Of accuracies, which are counts of examples, every bin holds as many counts as the others.
 
     Args:
       results: labelled results of one setting, [seed].
@@ -36,7 +38,9 @@ def spread(results: xr.Dataset, variable: str = "final_test_accuracy", *, title:
     figure, axes = single_axes()
     low, high = np.quantile(seeds, [0.5 - MIDDLE / 200, 0.5 + MIDDLE / 200])
     axes.axvspan(float(low), float(high), color=OKABE_ITO[0], alpha=0.15, lw=0)
-    axes.hist(seeds, bins="auto", color=OKABE_ITO[0], edgecolor="white", linewidth=0.4)
+    axes.hist(
+        seeds, bins=_bins(seeds, _resolution(results, variable)), color=OKABE_ITO[0], edgecolor="white", linewidth=0.4
+    )
     axes.axvline(float(seeds.mean()), color="black", lw=1.2)
     label_quantity(axes.xaxis, variable, results[variable])
     axes.set_ylabel("number of seeds")
@@ -48,3 +52,21 @@ def spread(results: xr.Dataset, variable: str = "final_test_accuracy", *, title:
         notes.append(f"{lost} more diverged")
     set_title(figure, title or f"The same setting with other seeds: {quantity_in_full(variable)}", notes)
     return figure
+
+
+def _resolution(results: xr.Dataset, variable: str) -> float:
+    """The distance between values that an accuracy can have, 1 / examples; 0 where it is not known, or none."""
+    name = variable.removeprefix("final_").removeprefix("best_")
+    examples = results.attrs.get(f"{part_of(name)}_examples") if name.endswith("accuracy") else None
+    return 1 / int(examples) if examples else 0.0
+
+
+def _bins(values: np.ndarray, resolution: float) -> np.ndarray:
+    """The edges of the bins: of a width by NumPy's rule, between possible values and so that as many lie in each."""
+    edges = np.histogram_bin_edges(values, bins="auto")
+    if not resolution:
+        return edges
+    together = max(1, round((edges[1] - edges[0]) / resolution))
+    first, last = (round(float(end) / resolution) for end in (values.min(), values.max()))
+    number = (last - first) // together + 1
+    return np.asarray((first - 0.5 + together * np.arange(number + 1)) * resolution)

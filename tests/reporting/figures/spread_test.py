@@ -39,3 +39,14 @@ def test_several_settings_or_a_single_seed_are_refused() -> None:
     two = xr.concat([results([0.9, 0.8], [-1, -1])] * 2, xr.Variable("learning_rate", [0.1, 1.0]))
     with pytest.raises(ValueError, match="learning_rate"):
         spread(two)
+
+
+def test_bins_of_accuracies_hold_as_many_possible_values_each() -> None:
+    right = np.random.default_rng(0).binomial(10_000, 0.95, 5000)
+    many = results((right / 10_000).astype(np.float32).tolist(), [-1] * 5000).assign_attrs(test_examples=10_000)
+    _, *bars = [patch for patch in spread(many).axes[0].patches if isinstance(patch, Rectangle)]
+    widths = np.array([10_000 * bar.get_width() for bar in bars])
+    np.testing.assert_allclose(widths, round(widths[0]), rtol=1e-6)
+    edge = 10_000 * bars[0].get_x()
+    assert edge == pytest.approx(right.min() - 0.5)
+    assert sum(bar.get_height() for bar in bars) == 5000
