@@ -57,7 +57,11 @@ def _main(argv: list[str]) -> int:
     flags.DEFINE_list("parts", list(PARTS), f"What to measure: {', '.join(PARTS)}.", flag_values=values)
     flags.DEFINE_string("out", "runs/peers", "Folder for peers.json and the figure.", flag_values=values)
     flags.DEFINE_string("table", None, "Write the tables of this JSON into BUILD.md, and stop.", flag_values=values)
+    command.define_help(values)
     command.words(values, argv)
+    of_flags = "\n".join(f"  --{name}: {values[name].help}" for name in ("rounds", "seconds", "only", "peers", "parts"))
+    if command.answered(values, lambda: f"{__doc__}\n{of_flags}"):
+        return 0
     if values.table:
         tables.rewrite(PAGE, load(Path(values.table)))
         return 0

@@ -39,7 +39,11 @@ def spread(results: xr.Dataset, variable: str = "final_test_accuracy", *, title:
     low, high = np.quantile(seeds, [0.5 - MIDDLE / 200, 0.5 + MIDDLE / 200])
     axes.axvspan(float(low), float(high), color=OKABE_ITO[0], alpha=0.15, lw=0)
     axes.hist(
-        seeds, bins=_bins(seeds, _resolution(results, variable)), color=OKABE_ITO[0], edgecolor="white", linewidth=0.4
+        seeds,
+        bins=_bins(seeds, _resolution(results, variable)).tolist(),
+        color=OKABE_ITO[0],
+        edgecolor="white",
+        linewidth=0.4,
     )
     axes.axvline(float(seeds.mean()), color="black", lw=1.2)
     label_quantity(axes.xaxis, variable, results[variable])
