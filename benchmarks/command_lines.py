@@ -38,7 +38,7 @@ from jaxreg.study import Study
 
 EXPERIMENTS = (
     *("lr_sweep", "init_variance", "signal_flow", "batch_size"),
-    *("early_stopping", "adam_bias", "point_cloud", "regularizers", "output_loss"),
+    *("early_stopping", "adam_bias", "point_cloud", "regularizers", "output_loss", "cnn"),
 )
 OPTIONS = {
     field.name: field

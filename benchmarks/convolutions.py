@@ -34,6 +34,7 @@ from jaxreg.training.problem import Problem
 
 CHANNELS = (8, 12, 16)
 WORKLOAD = Workload("C1", 16, 1, 32)
+STEPS = 32  # of a timed call: XLA's own convolution takes seconds for them
 
 
 class CNN(nn.Module):
@@ -82,8 +83,8 @@ def main(argv: list[str]) -> int:
 
 
 def ours(data: Data, convolution: Callable[..., Any], tile: int) -> Loop:
-    """A chunk of steps; of `tile` members side by side on a device, 0 for as many as the layout says."""
-    plan = make_plan(experiment_of(WORKLOAD), data, Problem(from_linen(CNN(convolution), flat=False)))
+    """`STEPS` steps; of `tile` members side by side on a device, 0 for as many as the layout says."""
+    plan = make_plan(experiment_of(WORKLOAD, STEPS), data, Problem(from_linen(CNN(convolution), flat=False)))
     if tile:
         configs = min(tile, WORKLOAD.members // plan.layouts[0].devices)
         layout = dataclasses.replace(plan.layouts[0], tile_configs=configs)

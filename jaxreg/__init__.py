@@ -8,6 +8,7 @@ from jaxreg.diagnostics.metrics import metric
 from jaxreg.errors import CheckpointError, ConfigError, DataError, JaxregError, RunFolderError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.moved import find_moved_modules
+from jaxreg.nn.convolution import convolve
 from jaxreg.reporting.answers import answer
 from jaxreg.results.members import load_member
 from jaxreg.results.storage import load as load_results
@@ -33,6 +34,7 @@ __all__ = [
     "Study",
     "add_hyperparameter",
     "answer",
+    "convolve",
     "from_arrays",
     "from_linen",
     "from_nnx",

@@ -324,6 +324,14 @@ def _require_watches(plan: Plan) -> None:
         )
 
 
+def measured_bytes(plan: Plan, group: Group) -> int:
+    """What the measurements of a group take in the memory of the host when results are made: several copies of them."""
+    recorded = -(-group.num_steps // plan.sweep.record_every)
+    of_a_member = recorded * _RECORDED_BYTES + group.num_checks * _CHECK_BYTES
+    of_a_setting = len(plan.sweep.seeds) * of_a_member + sum(_kept_bytes(watch, group, plan) for watch in plan.watches)
+    return _COPIES * len(group.configs) * of_a_setting
+
+
 def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
     """What a watch keeps of all seeds of one setting of a group."""
     shapes = _watched_shapes(group, plan.data, plan.problem, [watch])

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from jaxreg.population.placement import Placement
-from jaxreg.population.planning import Plan, state_shapes
+from jaxreg.population.planning import Plan, measured_bytes, state_shapes
+from jaxreg.runs.checkpoints.arrays import PORTION
 from jaxreg.runs.provenance import peak_memory_bytes
 from jaxreg.runs.runner import Runner
 
@@ -46,13 +47,14 @@ def estimate(plan: Plan) -> Iterator[str]:
         seconds = _measure(runner, number, placement)
         total = Seconds(*np.add(total, seconds))
         runner.placements.forget(number)
-        kept += len(group.configs) * seeds * _kept_bytes(plan, number)
+        kept += len(group.configs) * seeds * _kept_bytes(plan, number) + measured_bytes(plan, group)
         yield (
             f"group {number + 1}: {len(group.configs)} settings x {seeds} seeds x {group.num_steps} steps"
             f" in {len(blocks)} block(s) of {layout.width} on {layout.devices} device(s),"
             f" {placement.compiled.bytes / _MIB:.0f} MiB on each, {seconds}"
         )
-    memory = f"{(peak_memory_bytes() + kept) / _MIB:.0f} MiB of memory"
+    writing = min(2 * kept, 2 * PORTION)  # Orbax holds what it writes at once, and compressed again
+    memory = f"{(peak_memory_bytes() + kept + writing) / _MIB:.0f} MiB of memory"
     yield f"all: {total}; {memory}; the results are read and drawn after that"
 
 

@@ -51,7 +51,7 @@ def test_an_own_experiment_is_run_resumed_reported_and_extracted(
     assert jaxreg("run", "moved.py", "--workdir=run", "--resume") == 0
 
 
-FOCAL, CNN = (TEMPLATE.with_name(name) for name in ("focal_loss.py", "cnn.py"))
+FOCAL, CNN = TEMPLATE.with_name("focal_loss.py"), ROOT / "experiments" / "cnn.py"
 FOCUS = ("--loss=focal", "--focus=0,2", "--learning_rate=0.1,0.3", "--seeds=2")
 
 
@@ -88,7 +88,7 @@ def test_a_model_of_ones_own_is_found_again_with_its_study(tmp_path: Path, capsy
     shutil.copy(CNN, tmp_path / "mine.py")
     small = ("--dataset=digits", "--num_steps=6", "--tensorboard=false", "--report=false", "--dropout_rate=0,0.5")
     assert jaxreg("run", "mine.py", *small, "--workdir=run", "--max_minutes=1e-9") == 75
-    (tmp_path / "mine.py").write_text(CNN.read_text().replace("(8, 16)", "(8, 8)"))
+    (tmp_path / "mine.py").write_text(CNN.read_text().replace("(8, 12, 16)", "(8, 8, 16)"))
     del sys.modules["study_of_mine"]
     assert jaxreg("resume", "run", "--max_minutes=0") == 1
     assert "another model of your own" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -42,6 +43,18 @@ def numbers() -> Data:
     return from_arrays(part(digits.train), part(digits.validation), part(digits.test), name="rows of digits")
 
 
+def from_a_file(folder: Path, ending: str) -> Data:
+    """A part of the digits, as a file of one's own holds them."""
+    inputs, labels = load(DataConfig()).train
+    inputs, labels = inputs[:300], labels[:300]
+    if ending == "npz":
+        np.savez(folder / "own.npz", x=inputs, y=labels)
+    else:
+        table = pd.DataFrame(inputs, columns=[f"pixel {number}" for number in range(inputs.shape[1])])
+        table.assign(label=[f"digit {label}" for label in labels]).to_csv(folder / "own.csv", index=False)
+    return load(DataConfig(dataset=str(folder / f"own.{ending}")))
+
+
 class Own(NamedTuple):
     """A model or data of one's own, with a sweep of two rates and two seeds, and its results on one device."""
 
@@ -55,20 +68,22 @@ class Own(NamedTuple):
 
 
 SHORT: dict[str, Any] = {"num_steps": 12, "eval_every": 4}
-OWN: dict[str, Callable[[], tuple[dict[str, Any], dict[str, Any]]]] = {
-    "convolutional with dropout": lambda: (
+OWN: dict[str, Callable[[Path], tuple[dict[str, Any], dict[str, Any]]]] = {
+    "convolutional with dropout": lambda _: (
         {"problem": Problem(from_linen(Convolutional(), flat=False))},
         {"dropout_rate": 0.3},
     ),
-    "batch norm in Linen": lambda: ({"problem": Problem(from_linen(BatchNormed()))}, {}),
-    "batch norm in NNX": lambda: ({"problem": Problem(from_nnx(NnxBatchNormed))}, {}),
-    "regression with squared error": lambda: ({"data": numbers()}, {"loss": "squared_error"}),
+    "batch norm in Linen": lambda _: ({"problem": Problem(from_linen(BatchNormed()))}, {}),
+    "batch norm in NNX": lambda _: ({"problem": Problem(from_nnx(NnxBatchNormed))}, {}),
+    "regression with squared error": lambda _: ({"data": numbers()}, {"loss": "squared_error"}),
+    "a set from .npz": lambda folder: ({"data": from_a_file(folder, "npz")}, {}),
+    "a set from .csv": lambda folder: ({"data": from_a_file(folder, "csv")}, {}),
 }
 
 
 @pytest.fixture(scope="module", params=OWN)
-def own(request: pytest.FixtureRequest) -> Own:
-    how, hparams = OWN[request.param]()
+def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Own:
+    how, hparams = OWN[request.param](tmp_path_factory.mktemp("data"))
     made = Own(how, hparams, xr.Dataset())
     return made._replace(swept=train(made.asked, **how))
 
