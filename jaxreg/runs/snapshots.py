@@ -19,7 +19,7 @@ from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.progress import Position
 from jaxreg.runs.record import Record
 
-_SECONDS_BETWEEN_CHECKPOINTS = 60.0
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 class Snapshot(NamedTuple):
@@ -59,7 +59,7 @@ class Snapshots:
         return self._checkpoints is not None and (every > 0 or self._is_long_ago())
 
     def _is_long_ago(self) -> bool:
-        return time.monotonic() - self._last_saved > _SECONDS_BETWEEN_CHECKPOINTS
+        return time.monotonic() - self._last_saved > SECONDS_BETWEEN_CHECKPOINTS
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint.

@@ -35,7 +35,7 @@ class KilledAt(Checkpoints):
 
 @pytest.mark.parametrize("every", [0, 100], ids="checkpoint_every={}".format)
 def test_a_block_that_has_ended_is_kept(every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(snapshots, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     asked = experiment(AXES, run=RunConfig(checkpoint_every=every), **IN_BLOCKS)
     kept = KilledAt(tmp_path, saves=3)
     with pytest.raises(CheckpointError, match="killed"):
