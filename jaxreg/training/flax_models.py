@@ -174,8 +174,12 @@ def _seeded(leaf: jax.ShapeDtypeStruct, key: Array) -> Array:
 
 
 def _called(make: Callable[..., Any], hparams: Hparams, given: dict[str, Any]) -> Any:
-    """What a function makes of `given` and of hyperparameters by name."""
-    return make(**given, **{name: resolved(hparams, name) for name in _read_by(make, 0, tuple(given))})
+    """What a function, or a class, makes of `given` and of hyperparameters by name."""
+    part, itself = make, 0
+    if isinstance(make, type):  # whose own signature, in NNX, is that of its metaclass
+        part, itself = next(vars(base)["__init__"] for base in make.__mro__ if "__init__" in vars(base)), 1
+    names = _read_by(part, itself, tuple(given))
+    return make(**given, **{name: resolved(hparams, name) for name in names})
 
 
 @functools.cache
@@ -190,7 +194,7 @@ def _read_by(part: Callable[..., Any], num_arguments: int, others: tuple[str, ..
         if name not in FIELDS:
             raise ConfigError(
                 "model",
-                getattr(part, "__qualname__", type(part).__name__).removesuffix(".__call__"),
+                getattr(part, "__qualname__", type(part).__name__).removesuffix(".__call__").removesuffix(".__init__"),
                 f"reads {name}, which is no hyperparameter; jaxreg.add_hyperparameter declares one",
             )
     return names

@@ -11,6 +11,7 @@ import xarray as xr
 
 from experiments import cli, lr_sweep, regularizers
 from jaxreg import extract, report, results
+from jaxreg.config import FIELDS
 from jaxreg.study import Study
 from tests.training_run import assert_same_bits, assert_within_tolerance
 
@@ -46,7 +47,9 @@ def test_an_interrupted_run_is_resumed(earlier: Path) -> None:
     before = {"step": slice(10), "check": slice(2)}  # what the earlier version has trained
     names = ["train_loss", "validation_loss", "validation_accuracy"]
     assert_same_bits(resumed[names].isel(before), expected[names].isel(before))
-    assert set(resumed.coords) == set(expected.coords)
+    declared_since = {"output_activation"}
+    assert set(resumed.coords) == set(expected.coords) | declared_since
+    assert resumed["output_activation"].item() == FIELDS["output_activation"].default
     assert set(resumed.dims) == set(expected.dims)
 
 

@@ -193,3 +193,17 @@ def test_sizes_may_be_hyperparameters_of_a_module() -> None:
     ]
     assert [len(shape["params"]) for shape in shapes] == [2, 3]
     assert shapes[0]["params"]["layers_0"]["kernel"] == (64, 5)
+
+
+def test_sizes_may_be_hyperparameters_of_a_class_of_nnx() -> None:
+    class Net(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs, hidden_sizes: tuple[int, ...]) -> None:
+            self.first = nnx.Linear(64, *hidden_sizes, rngs=rngs)
+
+    shapes = [
+        jax.eval_shape(
+            lambda sizes=sizes: from_nnx(Net).init(jax.random.key(0), jaxreg.Hparams(hidden_sizes=sizes), (64,), 10)
+        )
+        for sizes in ((5,), (6,))
+    ]
+    assert [shape["params"]["first"]["kernel"].shape for shape in shapes] == [(64, 5), (64, 6)]
