@@ -286,6 +286,8 @@ def _write(
     folder.update(**_cost(runners), **_counts(dataset))
     folder.delete("report.html", "figures")  # of fewer seeds
     if plan.experiment.run.report:
+        for runner in runners:
+            runner.record.forget_params()  # the report reads those that it shows from the checkpoint
         bar.says("drawing the report")
         _report(folder.path, study, folder.meta | {"status": "done", "ended": provenance.utc_stamp()})
     return dataset

@@ -49,6 +49,10 @@ class Record:
         sweep = self.plan.sweep
         return make_blocks(number, self.layouts[number], len(sweep.groups[number].configs), len(sweep.seeds))
 
+    def forget_params(self) -> None:
+        """Lets go of the parameters of finished blocks, once a checkpoint holds them."""
+        self.params.clear()
+
     def finished_blocks(self, position: Position) -> Iterator[tuple[int, Block]]:
         """The blocks before a position, each with its number within its group."""
         for group in range(min(position.group + 1, len(self.plan.sweep.groups))):
