@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,9 @@ class KilledAt(Checkpoints):
         self.positions.append(tuple(about["position"].values()))
 
 
-@pytest.mark.parametrize("every", [0, 100], ids="checkpoint_every={}".format)
-def test_a_block_that_has_ended_is_kept(every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_that_has_ended_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    asked = experiment(AXES, run=RunConfig(checkpoint_every=every), **IN_BLOCKS)
+    asked = experiment(AXES, **IN_BLOCKS)
     kept = KilledAt(tmp_path, saves=3)
     with pytest.raises(CheckpointError, match="killed"):
         runner(asked).run(Hooks(kept))
@@ -47,7 +47,13 @@ def test_a_block_that_has_ended_is_kept(every: int, tmp_path: Path, monkeypatch:
     assert_same_bits(dataset_of(resumed), train(experiment(AXES, **IN_BLOCKS)))
 
 
-def test_without_haste_only_the_end_is_kept(tmp_path: Path) -> None:
-    kept = KilledAt(tmp_path, saves=9)
-    runner(experiment(AXES, **IN_BLOCKS)).run(Hooks(kept))
+def test_without_haste_only_the_end_is_kept_unless_steps_between_are_asked_for(tmp_path: Path) -> None:
+    asked = experiment(AXES, **IN_BLOCKS)
+    kept = KilledAt(tmp_path / "end", saves=9)
+    runner(asked).run(Hooks(kept))
     assert kept.positions == [(2, 0, 0)]
+    often = dataclasses.replace(asked, run=RunConfig(checkpoint_every=100))
+    kept = KilledAt(tmp_path / "often", saves=1)
+    with pytest.raises(CheckpointError, match="killed"):
+        runner(often).run(Hooks(kept))
+    assert kept.positions == [(0, 1, 0)]
