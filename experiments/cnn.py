@@ -9,8 +9,8 @@ Command:  python -m experiments.cnn --flagfile=experiments/flagfiles/cnn.cfg [--
 Notes: three convolutions 3x3 of stride 2, with 8, 12 and 16 channels, then dropout and a layer of ten outputs. The
 convolutions are products of patches (jaxreg.convolve): many networks at once make XLA's own slow on a CPU.
 
-Expected (MNIST, three seeds): without dropout 93.0, 96.1, 97.4 and 98.0 % right on test at the rates 0.01, 0.03, 0.1 and
-0.3; at 1 two of three seeds end at chance. Half of the units dropped costs 0.4 to 0.7 points at 0.03, 0.1 and 0.3.
+Expected (MNIST, three seeds): without dropout 93.0, 96.1, 97.4 and 98.0 % right on test at the rates 0.01, 0.03, 0.1
+and 0.3; at 1 two of three seeds end at chance. Half of the units dropped costs 0.4 to 0.7 points at 0.03, 0.1 and 0.3.
 Three seeds leave both claims undecided; the five of cnn_digits.cfg support both.
 Wall time: about 19 minutes of training and checks for cnn.cfg, one for cnn_digits.cfg, on 2 virtual cores of a shared
 cloud machine (Intel Xeon), other work beside.
