@@ -280,6 +280,12 @@ def _share(shares: xr.Dataset | None, name: str) -> dict[str, Any]:
     return {"text": f"{text} ({low:.0f} to {high:.0f})", "value": value, "low": low, "high": high}
 
 
+def _unit(values: xr.DataArray) -> str:
+    """The units behind a number, with the space before them; nothing where there are none."""
+    units = str(values.attrs["units"])
+    return "" if units == "1" else f" {units}"
+
+
 def _importance_caption(shares: dict[str, xr.Dataset]) -> str:
     """What the shares are, over how many seeds, and what was left out."""
     seeds = {int(share["n"]) for share in shares.values()}
@@ -287,7 +293,7 @@ def _importance_caption(shares: dict[str, xr.Dataset]) -> str:
     spread = [
         f"{100 * float(share['sd']):.3g} percentage points of {label}"
         if label.endswith("accuracy")
-        else f"{float(share['sd']):.3g} {share['sd'].attrs['units']} of {label}"
+        else f"{float(share['sd']):.3g}{_unit(share['sd'])} of {label}"
         for label, share in shares.items()
     ]
     text = (

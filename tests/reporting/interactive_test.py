@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 from jaxreg.measures.summary import summary
 from jaxreg.reporting import figures, interactive
+from jaxreg.reporting.answers import answer
+from jaxreg.reporting.defaults import default_figures
+from jaxreg.reporting.tables import print_table
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure
 from tests.reporting.pages import a_figure, make_report
@@ -192,6 +196,24 @@ def test_importance_is_a_table_with_what_it_rests_on() -> None:
     assert "The noise of seeds is taken out (n = 4); in brackets 95\u00a0% intervals" in shares["caption"]
     assert "percentage points of validation accuracy and" in shares["caption"]
     assert "Left out" not in shares["caption"]
+
+
+def test_without_accuracies_and_units_the_loss_is_shown_without_either() -> None:
+    """As of a regression by squared error, on all that a page and the terminal say."""
+    made = make_results(axes=THREE, seeds=4, num_checks=3)
+    results = made.drop_vars([name for name in made.data_vars if "accuracy" in str(name)])
+    for name in results.data_vars:
+        results[name].attrs["units"] = str(results[name].attrs.get("units", "1")).replace("nats", "1")
+    shares = interactive.importance(results)
+    assert shares is not None
+    assert shares["columns"] == ("validation loss, by itself", "validation loss, in all")
+    assert re.search(r"between settings: [\d.e-]+ of validation loss\.", shares["caption"])
+    told = str(answer(results))
+    assert re.search(r"is best on validation; its test loss is [\d.e-]+ \(95 % interval", told)
+    console = Console(width=200, record=True)
+    print_table(results, console)
+    assert "validation loss" in console.export_text()
+    assert {figure.name for figure in default_figures(results)} >= {"test_loss", "loss_against_learning_rate"}
 
 
 @pytest.mark.parametrize(
