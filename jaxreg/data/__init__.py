@@ -1,4 +1,6 @@
-"""Data sets as arrays in memory: a training, a validation and a test split of flat float32 inputs and int32 labels.
+"""Data sets as arrays in memory: training, validation and test splits of flat float32 inputs and labels.
+
+Labels are classes, int32, or numbers, float32.
 
 `load` knows scikit-learn's digits, MNIST-1D, MNIST, Fashion-MNIST, every image classification set that
 tensorflow-datasets has prepared, and files of the user's own; `from_arrays` takes arrays. TensorFlow is never imported,

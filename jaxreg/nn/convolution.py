@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+_OF_PRODUCTS = ("precision", "preferred_element_type")  # arguments that are those of a product, too
+
 
 def convolve(
     lhs: Array, rhs: Array, window_strides: Sequence[int], padding: str | Sequence[tuple[int, int]], **options: Any
@@ -28,13 +30,14 @@ def convolve(
       rhs: the kernel, [kernel height, kernel width, channels, features].
       window_strides: along each spatial axis.
       padding: "SAME", "VALID", or what to add before and behind along each spatial axis.
-      options: the other arguments of `conv_general_dilated`, at their defaults but for the layout above.
+      options: the other arguments of `conv_general_dilated`, at their defaults but for the layout above, for
+        `precision` and for `preferred_element_type`.
 
     Returns:
       [batch, height, width, features].
 
     Raises:
-      NotImplementedError: dilation, groups, or another layout; take `jax.lax.conv_general_dilated` for them.
+      NotImplementedError: dilation, groups, another layout, or anything else; `jax.lax.conv_general_dilated` has them.
     """
     spatial = lhs.ndim - 2
     layout = jax.lax.ConvDimensionNumbers(
@@ -44,7 +47,7 @@ def convolve(
     usual |= {"lhs_dilation": (1,) * spatial, "rhs_dilation": (1,) * spatial}
     for name, value in options.items():
         given = tuple(value) if name.endswith("dilation") and value is not None else value
-        if name in usual and given not in (usual[name], None):
+        if name not in _OF_PRODUCTS and given not in (usual.get(name), None):
             raise NotImplementedError(f"{name}={value}: convolve has none; take jax.lax.conv_general_dilated")
 
     kernel, strides = rhs.shape[:spatial], tuple(window_strides)
@@ -60,4 +63,5 @@ def convolve(
         return jax.lax.slice(padded, start, stop, (1, *strides, 1))
 
     patches = jnp.concatenate([shifted(offsets) for offsets in itertools.product(*map(range, kernel))], axis=-1)
-    return jnp.matmul(patches, rhs.reshape(-1, rhs.shape[-1]), precision=options.get("precision"))
+    of_products = {name: options.get(name) for name in _OF_PRODUCTS}
+    return jnp.matmul(patches, rhs.reshape(-1, rhs.shape[-1]), **of_products)

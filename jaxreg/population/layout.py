@@ -186,9 +186,8 @@ def choose_layout(
     free = MEMORY_SHARE * memory_bytes(devices) - data_bytes * len(devices)
     fit = max(1, int(free / member_bytes))
     in_tiles = platform == "cpu" and not full_batch
-    seconds = (
-        6 * batch_size * (products or num_parameters) / _ASSUMED_FLOPS.get(platform, 1e13)
-    )  # of a step of a member
+    operations = 6 * batch_size * (products or num_parameters)  # of a step of a member
+    seconds = operations / _ASSUMED_FLOPS.get(platform, 1e13)
     if in_tiles:
         fit = min(
             fit, max(len(devices), int(_LONGEST_CHUNK_SECONDS * len(devices) / (_SHORTEST_CHUNK_STEPS * seconds)))

@@ -34,7 +34,7 @@ def test_it_is_made_offline_and_leaves_the_global_random_states(folder: Path, mo
         np.random.seed(1)  # noqa: NPY002 - the state that must stay
         if made:
             load(DataConfig("mnist1d"))
-        expected.append((random.random(), np.random.random()))  # noqa: NPY002
+        expected.append((random.random(), np.random.random()))  # noqa: NPY002 - the state that must stay
     assert expected[0] == expected[1]
 
 

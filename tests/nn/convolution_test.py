@@ -59,3 +59,11 @@ def test_what_it_does_not_do_is_refused() -> None:
         convolve(x, w, (1, 1), "SAME", feature_group_count=2)
     with pytest.raises(NotImplementedError, match="rhs_dilation"):
         convolve(x, w, (1, 1), "SAME", rhs_dilation=(2, 2))
+    with pytest.raises(NotImplementedError, match="out_sharding"):
+        convolve(x, w, (1, 1), "SAME", out_sharding="somewhere")
+
+
+def test_the_type_of_the_result_may_be_asked_for() -> None:
+    x, w = jnp.ones((1, 5, 5, 1), jnp.bfloat16), jnp.ones((3, 3, 1, 2), jnp.bfloat16)
+    assert convolve(x, w, (1, 1), "SAME").dtype == jnp.bfloat16
+    assert convolve(x, w, (1, 1), "SAME", preferred_element_type=jnp.float32).dtype == jnp.float32
