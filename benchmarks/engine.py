@@ -25,9 +25,8 @@ from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data, from_arrays
 from jaxreg.hardware import use_all_cores
 from jaxreg.population.blocks import make_blocks
-from jaxreg.population.placement import Placement, Placements
+from jaxreg.population.placement import Members, Placement, Placements
 from jaxreg.population.planning import Plan, make_plan
-from jaxreg.population.programs import Population
 
 
 def main(argv: list[str]) -> int:
@@ -53,14 +52,14 @@ def measure(data: Data, workload: Workload, repeats: int) -> list[str]:
     axes = {"learning_rate": workload.learning_rates}
     shared = Hparams(hidden_sizes=(workload.hidden,), batch_size=workload.batch, num_steps=100_000)
     experiment = Experiment(hparams=shared, axes=axes, seeds=workload.seeds, eval_every=100_000)
-    placement, population = first_block(make_plan(experiment, data))
+    placement, members = first_block(make_plan(experiment, data))
     layout = placement.layout
-    state, step = placement.init(population), 0
+    state, step = placement.init(members), 0
 
     def loop() -> None:
         nonlocal state, step
         stop = step + layout.chunk_steps
-        state, metrics = placement.train(state, population, step, stop)
+        state, metrics = placement.train(state, members, step, stop)
         jax.block_until_ready(metrics)
         step = stop
 
@@ -81,11 +80,11 @@ def measure(data: Data, workload: Workload, repeats: int) -> list[str]:
     ]
 
 
-def first_block(plan: Plan) -> tuple[Placement, Population]:
+def first_block(plan: Plan) -> tuple[Placement, Members]:
     """The first group of a plan, compiled, and the members of its first block."""
     placement = Placements(plan).get(0, plan.layouts[0])
     sizes = len(plan.sweep.groups[0].configs), len(plan.sweep.seeds)
-    return placement, placement.population(make_blocks(0, placement.layout, *sizes)[0], plan.sweep.seeds)
+    return placement, placement.members(make_blocks(0, placement.layout, *sizes)[0], plan.sweep.seeds)
 
 
 def matrix_products(batch: int, width: int, about: float = 2e10) -> tuple[list[Callable[[], None]], float]:

@@ -52,14 +52,14 @@ def _steps(data: Data, **strengths: Any) -> Callable[[], None]:
     shared = Hparams(activation="relu", init="torch", batch_size=32, num_steps=100 * STEPS, **strengths)
     axes = {"learning_rate": np.geomspace(0.01, 0.1, 7).tolist()}
     experiment = Experiment(hparams=shared, axes=axes, seeds=10, eval_every=STEPS)
-    placement, population = first_block(make_plan(experiment, data))
+    placement, members = first_block(make_plan(experiment, data))
     chunk = placement.layout.chunk_steps
-    held: dict[str, Any] = {"state": placement.init(population)}
+    held: dict[str, Any] = {"state": placement.init(members)}
 
     def run() -> None:
         state = held["state"]
         for step in range(0, STEPS, chunk):
-            state, metrics = placement.train(state, population, step, min(step + chunk, STEPS))
+            state, metrics = placement.train(state, members, step, min(step + chunk, STEPS))
         held["state"] = jax.block_until_ready(state)
         jax.device_get(metrics)
 

@@ -22,9 +22,8 @@ from jaxreg.config.hparams import Hparams
 from jaxreg.hardware import use_all_cores
 from jaxreg.population import compaction
 from jaxreg.population.blocks import Block, make_blocks
-from jaxreg.population.placement import Placement, Placements
+from jaxreg.population.placement import Members, Placement, Placements
 from jaxreg.population.planning import Plan, make_plan
-from jaxreg.population.programs import Population
 
 STEPS = 100
 
@@ -49,8 +48,8 @@ def watching(data: Any) -> dict[str, Callable[[], None]]:
     }
     placed = {name: first_block(_plan(data, 7, **asked)) for name, asked in variants.items()}
     return {
-        name: _hundred_steps(placement, population, placement.init(population), checked=True)
-        for name, (placement, population) in placed.items()
+        name: _hundred_steps(placement, members, placement.init(members), checked=True)
+        for name, (placement, members) in placed.items()
     }
 
 
@@ -62,16 +61,14 @@ def stopping(data: Any) -> dict[str, Callable[[], None]]:
     remaining = Block(0, configs=tuple(range(0, 8, 2)), seeds=block.seeds)
     narrow = compaction.narrowed(layout, remaining)
     wide, narrower = placements.get(0, layout), placements.get(0, narrow)
-    population = wide.population(block, plan.sweep.seeds)
-    state = wide.init(population)
+    members = wide.members(block, plan.sweep.seeds)
+    state = wide.init(members)
     stopped = np.broadcast_to(np.where(np.arange(8) % 2, 1, -1), state.stopped_check.shape).astype(np.int32)
     states = jax.device_get(state)._replace(stopped_check=stopped)
     fewer = narrower.put(compaction.take(states, block, remaining, narrow))
     return {
-        "half of the members masked": _hundred_steps(wide, population, wide.put(states)),
-        "half of the members taken out": _hundred_steps(
-            narrower, narrower.population(remaining, plan.sweep.seeds), fewer
-        ),
+        "half of the members masked": _hundred_steps(wide, members, wide.put(states)),
+        "half of the members taken out": _hundred_steps(narrower, narrower.members(remaining, plan.sweep.seeds), fewer),
     }
 
 
@@ -81,9 +78,7 @@ def _plan(data: Any, rates: int, **asked: Any) -> Plan:
     return make_plan(Experiment(hparams=shared, axes=axes, seeds=10, eval_every=STEPS, **asked), data)
 
 
-def _hundred_steps(
-    placement: Placement, population: Population, state: Any, *, checked: bool = False
-) -> Callable[[], None]:
+def _hundred_steps(placement: Placement, members: Members, state: Any, *, checked: bool = False) -> Callable[[], None]:
     chunk = placement.layout.chunk_steps
     held: dict[str, Any] = {"state": state}
 
@@ -91,10 +86,10 @@ def _hundred_steps(
         state = held["state"]
         measured: list[Any] = []
         for step in range(0, STEPS, chunk):
-            state, metrics = placement.train(state, population, step, min(step + chunk, STEPS))
+            state, metrics = placement.train(state, members, step, min(step + chunk, STEPS))
         if checked:
-            measured += [placement.watch(name, state, population, 0) for name in placement.compiled.watch]
-            state, check = placement.check(state, population, 1)
+            measured += [placement.watch(name, state, members, 0) for name in placement.compiled.watch]
+            state, check = placement.check(state, members, 1)
             measured.append(check)
         held["state"] = jax.block_until_ready(state)
         jax.device_get((metrics, measured))

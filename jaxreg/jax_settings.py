@@ -98,6 +98,11 @@ def random_key(seed: ArrayLike) -> Array:
     return jax.random.key(seed, impl=PRNG)
 
 
+def key_from(words: Array) -> Array:
+    """The keys with these data, uint32 [..., 2]."""
+    return jax.random.wrap_key_data(words, impl=PRNG)
+
+
 def record() -> dict[str, Any]:
     """What a run keeps of the settings it computes with: those that are pinned, and the flags of XLA that act."""
     flags = sorted(

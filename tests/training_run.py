@@ -17,13 +17,12 @@ from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data, load
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import make_blocks
-from jaxreg.population.placement import Placements, place_block, put_data
+from jaxreg.population.placement import Placements, place_block, put_data, train_arguments
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.results.dataset import make_dataset
 from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.runner import Runner
 from jaxreg.runs.signals import SignalGuard
-from jaxreg.training.batches import Cursor
 from jaxreg.training.problem import Problem
 
 SHARED: dict[str, Any] = {"hidden_sizes": (8,), "num_steps": 60, "batch_size": 20}
@@ -99,11 +98,9 @@ def training_program(made: Plan) -> str:
     """The text of the training program of the first group, as lowered for one device, without metadata."""
     programs = Placements(made).programs(made.layouts[0])
     block = make_blocks(0, made.layouts[0], len(made.sweep.groups[0].configs), len(made.sweep.seeds))[0]
-    population = place_block(programs, made.sweep.groups[0], block, made.sweep.seeds)
-    data = put_data(made.data, made.watches, 1)
-    state, zero, cursor = programs.state_shapes(population), np.int32(0), Cursor(np.uint32(0), np.uint32(0))
-    watched = programs.data_of_steps(data.watches)
-    lowered: str = programs.train.lower(state, population, data.train, cursor, zero, zero, watched).as_text()
+    members = place_block(programs, made.sweep.groups[0], block, made.sweep.seeds, 0)
+    arguments = train_arguments(programs, made.sweep.groups[0], members, put_data(made.data, made.watches, 1), 0, 0)
+    lowered: str = programs.train.lower(programs.state_shapes(members.population), *arguments).as_text()
     return lowered
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from jaxreg.config import DataConfig, Hparams
 from jaxreg.data import load
-from jaxreg.training.batches import Cursor, batch_indices
+from jaxreg.training.batches import batch_indices, round_keys
 from jaxreg.training.member import update
 from jaxreg.training.problem import Problem, with_terms
-from jaxreg.training.state import DROPOUT, INIT, TRAIN_ORDER, TrainState, init_state, member_key
+from jaxreg.training.state import DROPOUT, INIT, TRAIN_ORDER, TrainState, init_state, keys_on_host, member_key
 
 FEATURES, CLASSES = 64, 10
 
@@ -28,13 +28,15 @@ def start(hparams: Hparams, seed: int = 0) -> TrainState:
 def batches(batch_size: int, num_steps: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """What a seed sees: inputs [step, batch, features] and labels [step, batch]."""
     train = load(DataConfig()).train
-    rows = _rows(seed, batch_size, num_steps, len(train.labels))
+    rows = first_rows(seed, num_steps, batch_size, len(train.labels))
     return np.asarray(train.inputs)[rows], np.asarray(train.labels)[rows]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _rows(seed: int, batch_size: int, num_steps: int, num_examples: int) -> jax.Array:
-    return batch_indices(member_key(0, seed, TRAIN_ORDER), Cursor(0, 0), num_steps, batch_size, num_examples)
+def first_rows(seed: int, num_steps: int, batch_size: int, num_examples: int) -> jax.Array:
+    """The examples of the first steps of a seed, [step, batch]."""
+    sizes = num_steps, batch_size, num_examples
+    return batch_indices(round_keys(keys_on_host(0, [seed], TRAIN_ORDER)[0], 0, *sizes), 0, *sizes)
 
 
 def follow(hparams: Hparams, terms: str, num_steps: int, seed: int = 0) -> tuple[Any, np.ndarray]:

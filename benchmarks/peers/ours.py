@@ -15,9 +15,8 @@ from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import Hparams
 from jaxreg.data import Data, from_arrays
 from jaxreg.hardware import use_all_cores
-from jaxreg.population.placement import Placement
+from jaxreg.population.placement import Members, Placement
 from jaxreg.population.planning import make_plan
-from jaxreg.population.programs import Population
 
 NEVER = 10**6  # steps to a check that does not come
 
@@ -25,8 +24,8 @@ NEVER = 10**6  # steps to a check that does not come
 def jaxreg(workload: Workload, arrays: Arrays) -> Mapping[str, Loop]:
     """A chunk of steps, as a run trains it between two checks."""
     use_all_cores()
-    placement, population = first_block(make_plan(experiment_of(workload), data_of(arrays)))
-    return {str(placement.layout): chunks(placement, population, workload.members)}
+    placement, members = first_block(make_plan(experiment_of(workload), data_of(arrays)))
+    return {str(placement.layout): chunks(placement, members, workload.members)}
 
 
 def products(workload: Workload, _: Arrays) -> Mapping[str, Loop]:
@@ -57,22 +56,22 @@ def data_of(arrays: Arrays, num_validation: int = 1000, num_test: int = 1000) ->
     return from_arrays(arrays, validation, test)
 
 
-def chunks(placement: Placement, population: Population, members: int, eval_every: int = 0) -> Loop:
+def chunks(placement: Placement, members: Members, num_members: int, eval_every: int = 0) -> Loop:
     """A chunk of steps; with `eval_every` so many steps and the check that ends them. A call goes on from the last."""
     steps, layout = eval_every or placement.layout.chunk_steps, placement.layout
-    state, first, number = placement.init(population), 0, 0
+    state, first, number = placement.init(members), 0, 0
 
     def run() -> None:
         nonlocal state, first, number
         for begin in range(first, first + steps, layout.chunk_steps):
             stop = min(begin + layout.chunk_steps, first + steps)
-            state, measured = placement.train(state, population, begin, stop)
+            state, measured = placement.train(state, members, begin, stop)
         if eval_every:
-            state, check = placement.check(state, population, number)
+            state, check = placement.check(state, members, number)
             jax.device_get(check)
         jax.block_until_ready((state, measured))
         if (np.asarray(state.diverged_step) >= 0).any():
             raise RuntimeError("members have diverged, and a tile of them takes no time")
         first, number = first + steps, number + 1
 
-    return Loop(run, steps * min(members, layout.width))
+    return Loop(run, steps * min(num_members, layout.width))

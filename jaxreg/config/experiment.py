@@ -126,6 +126,9 @@ class Experiment:
     first_seed: int = option(0, int, "sweep", "First seed.", whole_number(0, 2**32 - 1))
     base_seed: int = option(0, int, "sweep", "Another base seed makes other replicates.", whole_number(0, 2**32 - 1))
     eval_every: int = option(0, int, "training", "Steps between checks; 0 for num_steps/20.", whole_number(0))
+    check_train: bool = option(
+        False, bool, "training", "At every check, loss and accuracy on the whole training set too."
+    )
     record_every: int = option(
         0,
         int,

@@ -64,6 +64,13 @@ class Hparams:
         "a factor on the scheme's own variance for the others (default 1).",
         read_by_parts=True,
     )
+    bias_variance: float | None = hyperparameter(
+        None,
+        float,
+        number(0),
+        "model",
+        "Variance of normal initial biases, added to those of the scheme, which are 0 except for torch (default none).",
+    )
     output_activation: str = hyperparameter(
         "identity",
         str,
@@ -138,6 +145,14 @@ class Hparams:
         0.0, float, number(0), "optimizer", "Steps over which the learning rate rises linearly to its start."
     )
     batch_size: int = hyperparameter(100, int, whole_number(1), "training", "Examples per step.", static=True)
+    train_size: int | None = hyperparameter(
+        None,
+        int,
+        whole_number(1, MAX_FLOAT_COUNT),
+        "training",
+        "Training examples: the first so many after a shuffle that is always the same (default all).",
+        static=True,
+    )
     num_steps: int | None = hyperparameter(
         None,
         int,
@@ -188,7 +203,7 @@ class Hparams:
         number(0),
         "regularisation",
         "Factor on the KL divergence of the mean activation of each hidden unit from kl_target, in the objective; of "
-        "relu and softplus a/(1+a) is averaged, of tanh (a+1)/2.",
+        "relu and softplus a/(1+a) is averaged, of tanh and softsign (a+1)/2.",
     )
     kl_target: float = hyperparameter(
         0.05,
@@ -202,6 +217,16 @@ class Hparams:
     )
     dropout_rate: float = hyperparameter(
         0.0, float, number(0, 1, below=True), "regularisation", "Probability that a hidden unit is dropped in a step."
+    )
+    input_dropout_rate: float = hyperparameter(
+        0.0, float, number(0, 1, below=True), "regularisation", "Probability that an input is dropped in a step."
+    )
+    label_smoothing: float = hyperparameter(
+        0.0,
+        float,
+        number(0, 1, below=True),
+        "regularisation",
+        "Share of each target that is spread evenly over the classes, in the objective.",
     )
     own_traced: Mapping[str, Any] = dataclasses.field(default=FrozenMapping({}), repr=False)
     own_static: tuple[tuple[str, Any], ...] = dataclasses.field(default=(), repr=False)
@@ -319,7 +344,11 @@ RESERVED |= {"help", "flagfile", "undefok", *_OWN_FIELDS}
 
 
 def resolved(hparams: Hparams, name: str) -> Any:
-    """The value of a hyperparameter, where it is None its default."""
+    """The value of a hyperparameter, where it is None its default.
+
+    Without a default stay `train_size`, which a data set decides, and `bias_variance`: a program draws no biases where
+    none of its members asks for any.
+    """
     value = getattr(hparams, name)
     if value is None and name == "num_steps":
         return DEFAULT_NUM_STEPS

@@ -158,6 +158,8 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
             for name, values in dimension.values.items()
         }
         settings.append(resolve(dataclasses.replace(shared, **chosen), num_examples))
+    if any(setting.bias_variance is not None for setting in settings):
+        settings = [dataclasses.replace(s, bias_variance=s.bias_variance or 0.0) for s in settings]
 
     members: dict[tuple[Any, ...], list[int]] = {}
     for number, hparams in enumerate(settings):
@@ -178,6 +180,9 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
 
 def resolve(hparams: Hparams, num_examples: int) -> Hparams:
     """The hyperparameters with every default that depends on others filled in, and the steps counted from epochs."""
+    if hparams.train_size is not None and hparams.train_size > num_examples:
+        raise ConfigError("train_size", hparams.train_size, f"the training set has {num_examples} examples")
+    num_examples = hparams.train_size or num_examples
     if hparams.batch_size > num_examples:
         raise ConfigError("batch_size", hparams.batch_size, f"the training set has {num_examples} examples")
     num_steps = hparams.num_steps
@@ -185,7 +190,7 @@ def resolve(hparams: Hparams, num_examples: int) -> Hparams:
         num_steps = steps_of_epochs(hparams.num_epochs, num_examples, hparams.batch_size)
         if num_steps > MAX_STEPS:
             raise ConfigError("num_epochs", describe(hparams.num_epochs), f"{num_steps} steps; at most {MAX_STEPS}")
-    with_steps = dataclasses.replace(hparams, num_steps=num_steps)
+    with_steps = dataclasses.replace(hparams, num_steps=num_steps, train_size=num_examples)
     return dataclasses.replace(
         with_steps, **{name: resolved(with_steps, name) for name in ("num_steps", "init_variance")}
     )
@@ -196,6 +201,8 @@ def hyperparameter_table(sweep: Sweep) -> dict[str, np.ndarray[Any, Any]]:
     table = {}
     for name in FIELDS:
         column = [getattr(hparams, name) for hparams in sweep.settings]
+        if name == "bias_variance":
+            column = [value or 0.0 for value in column]
         if isinstance(column[0], tuple):
             column = [describe(value) for value in column]
         table[name] = np.array(column).reshape(sweep.shape)

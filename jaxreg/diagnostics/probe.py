@@ -6,6 +6,7 @@ quantities; `jaxreg.population` maps it over members. `jaxreg.diagnostics.verdic
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ from jaxreg.nn.losses import targets_of
 from jaxreg.nn.projections import unit_norms
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.slow_imports import xr
-from jaxreg.training.member import loss_of
+from jaxreg.training.member import loss_of, smoothed_loss
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, total_penalty
 
@@ -45,6 +46,7 @@ LAYER_WATCHES = ("diagnostics", "histograms")  # the names of the watch, without
 PROBE_SIZE = 1000  # training examples
 
 
+@functools.cache
 def layer_watch(*, histograms: bool) -> Watch:
     """The statistics of every layer at checks, with a verdict on each; with `histograms` the values per bin too."""
 
@@ -218,13 +220,18 @@ def _propagate(
         logits, *signals = trace(params, hparams, inputs, perturbations)
         return jnp.mean(loss_of(hparams)(logits, labels)), tuple(signals)  # type: ignore[return-value]  # of two
 
-    def penalty(params: Params) -> Array:
-        activations = problem.model.forward(params, hparams, inputs)[1]
-        return total_penalty(problem.penalties, params, activations, hparams, jnp.asarray(step))
+    def beside_the_loss(params: Params) -> Array:
+        outputs, activations = problem.model.forward(params, hparams, inputs)
+        penalty = total_penalty(problem.penalties, params, activations, hparams, jnp.asarray(step))
+        if not problem.smooths_labels:
+            return penalty
+        return penalty + smoothed_loss(hparams, outputs, labels) - jnp.mean(loss_of(hparams)(outputs, labels))
 
     perturbations = tuple(jnp.zeros((num_examples, layer["bias"].shape[0])) for layer in params)
     (gradients, back), (pre_activations, activations) = jax.grad(mean_loss, (0, 1), has_aux=True)(params, perturbations)
-    penalised = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(params)) if problem.penalties else gradients
+    penalised = gradients
+    if problem.penalties or problem.smooths_labels:
+        penalised = jax.tree.map(jnp.add, gradients, jax.grad(beside_the_loss)(params))
     of_examples = tuple(num_examples * signal for signal in back)
     return gradients, penalised, _Signals(pre_activations, activations, of_examples)
 

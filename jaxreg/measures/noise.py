@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxreg.measures.learning import between_checks, units_of_losses
+from jaxreg.measures.outcomes import num_trained_on
 from jaxreg.slow_imports import xr
 
 
@@ -90,7 +91,7 @@ def noise_scale(results: xr.Dataset, last_checks: int = 40) -> xr.DataArray:
     Cochran (1977), Sampling Techniques, theorem 2.2, for the finite-population factor.
     """
     variance = results["gradient_variance"]
-    square = results["gradient_square"] + variance / results.attrs["train_examples"]
+    square = results["gradient_square"] + variance / num_trained_on(results)
     known = variance.notnull() & square.notnull()
     since_last = known.isel(check=slice(None, None, -1)).cumsum("check").isel(check=slice(None, None, -1))
     counts = known & (since_last <= last_checks)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxreg.measures.learning import at_check, between_checks, checked_every, units_of_losses
+from jaxreg.measures.outcomes import num_trained_on
 from jaxreg.slow_imports import xr
 
 
@@ -148,7 +149,7 @@ def per_epoch(results: xr.Dataset) -> xr.Dataset:
     Added are `training_loss_with_penalty` and `training_loss` (means since the check before) and `validation_error`,
     all [..., seed, check], losses in their units; `validation_loss` goes on as kept, too.
     """
-    epochs = (results["examples_seen"] / results.attrs["train_examples"]).assign_attrs(long_name="training (epochs)")
+    epochs = (results["examples_seen"] / num_trained_on(results)).assign_attrs(long_name="training (epochs)")
     curves = {
         "training_loss_with_penalty": between_checks(results, "train_objective"),
         "training_loss": between_checks(results, "train_loss"),

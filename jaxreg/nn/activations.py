@@ -39,6 +39,7 @@ def _odds(a: Array) -> Array:
 ACTIVATIONS: dict[str, Activation | Function] = {
     "sigmoid": Activation(jax.nn.sigmoid, unit_interval=lambda a: a, flat_ends=(0.0, 1.0)),
     "tanh": Activation(jnp.tanh, unit_interval=lambda a: (a + 1) / 2, flat_ends=(-1.0, 1.0)),
+    "softsign": Activation(jax.nn.soft_sign, unit_interval=lambda a: (a + 1) / 2, flat_ends=(-1.0, 1.0)),
     "relu": Activation(jax.nn.relu, unit_interval=_odds, dies=True),
     # The tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016, section 2): JAX's
     # default, from which PyTorch's differs by up to 5e-4.

@@ -39,7 +39,7 @@ def zeros(_key: Array, shape: tuple[int, int], _variance: ArrayLike) -> Array:
     return jnp.zeros(shape)
 
 
-def normal(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
+def normal(key: Array, shape: tuple[int, ...], variance: ArrayLike) -> Array:
     """w ~ N(0, variance)."""
     return jnp.sqrt(variance) * _draw(jax.random.normal(key, shape))
 
@@ -62,6 +62,21 @@ def glorot(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
 def he(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
     """w ~ N(0, 2 variance / in), for rectified units (He et al. 2015, equation 10)."""
     return normal(key, shape, 2.0 * jnp.asarray(variance) / shape[0])
+
+
+def lecun_uniform(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
+    """As `lecun`, from U(-a, a) with a = sqrt(3 variance / in)."""
+    return uniform(key, shape, jnp.asarray(variance) / shape[0])
+
+
+def glorot_uniform(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
+    """As `glorot`, from U(-a, a) with a = sqrt(6 variance / (in + out)) (Glorot & Bengio 2010, equation 16)."""
+    return uniform(key, shape, 2.0 * jnp.asarray(variance) / sum(shape))
+
+
+def he_uniform(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
+    """As `he`, from U(-a, a) with a = sqrt(6 variance / in)."""
+    return uniform(key, shape, 2.0 * jnp.asarray(variance) / shape[0])
 
 
 def orthogonal(key: Array, shape: tuple[int, int], variance: ArrayLike) -> Array:
@@ -92,6 +107,9 @@ INITIAL_SCHEMES: dict[str, InitialScheme | Initializer] = {
     "lecun": InitialScheme(lecun),
     "glorot": InitialScheme(glorot),
     "he": InitialScheme(he),
+    "lecun_uniform": InitialScheme(lecun_uniform),
+    "glorot_uniform": InitialScheme(glorot_uniform),
+    "he_uniform": InitialScheme(he_uniform),
     "orthogonal": InitialScheme(orthogonal),
     "torch": InitialScheme(torch, bias=torch_bias),
 }

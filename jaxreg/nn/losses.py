@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 Function = Callable[..., Array]  # (outputs, labels, hyperparameters) -> [batch]
 
@@ -25,6 +26,8 @@ class Loss:
       function: (outputs [batch, outputs], labels) -> [batch]; further parameters are hyperparameters by name.
       units: of what it returns: "nats", or "1" where it is none of the units that results name.
       takes_numbers: whether labels may be numbers, and not classes only.
+      of_targets: (outputs, targets) -> [batch], the same loss for a target of each output, [batch, outputs], which for
+        a class are 1 and 0; hyperparameters as in `function`. What smoothed labels go to; None where there is no such.
       threshold: the output above which a yes is said, for labels that are yes and no.
       probabilities: outputs -> the probability of each class, [batch, outputs]; None where they have no such meaning.
     """
@@ -34,6 +37,7 @@ class Loss:
     takes_numbers: bool = True
     threshold: float = 0.5
     probabilities: Callable[[Array], Array] | None = None
+    of_targets: Function | None = None
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -77,6 +81,15 @@ def targets_of(outputs: Array, labels: Array) -> Array:
     return labels
 
 
+def smoothed(targets: Array, label_smoothing: ArrayLike) -> Array:
+    """(1 - s) y + s / outputs: a share s of each target y, [batch, outputs], spread evenly over the outputs.
+
+    References: Szegedy et al. (2016), Rethinking the Inception architecture for computer vision, section 7.
+    """
+    share = jnp.asarray(label_smoothing)
+    return (1 - share) * targets + share / targets.shape[-1]
+
+
 def correct(outputs: Array, labels: Array, threshold: float = 0.5) -> Array:
     """Whether an example is right, [batch] bool.
 
@@ -90,12 +103,28 @@ def correct(outputs: Array, labels: Array, threshold: float = 0.5) -> Array:
 
 
 LOSSES: dict[str, Loss | Function] = {
-    "cross_entropy": Loss(cross_entropy, "nats", takes_numbers=False, probabilities=jax.nn.softmax),
-    "cross_entropy_on_probabilities": Loss(
-        cross_entropy_on_probabilities, "nats", takes_numbers=False, probabilities=jax.nn.softmax
+    "cross_entropy": Loss(
+        cross_entropy,
+        "nats",
+        takes_numbers=False,
+        probabilities=jax.nn.softmax,
+        of_targets=lambda logits, targets: optax.losses.softmax_cross_entropy(logits, targets),
     ),
-    "sigmoid_cross_entropy": Loss(sigmoid_cross_entropy, "nats", threshold=0.0, probabilities=jax.nn.sigmoid),
-    "squared_error": Loss(squared_error),
+    "cross_entropy_on_probabilities": Loss(
+        cross_entropy_on_probabilities,
+        "nats",
+        takes_numbers=False,
+        probabilities=jax.nn.softmax,
+        of_targets=lambda logits, targets: optax.losses.softmax_cross_entropy(jax.nn.softmax(logits), targets),
+    ),
+    "sigmoid_cross_entropy": Loss(
+        sigmoid_cross_entropy,
+        "nats",
+        threshold=0.0,
+        probabilities=jax.nn.sigmoid,
+        of_targets=sigmoid_cross_entropy,
+    ),
+    "squared_error": Loss(squared_error, of_targets=squared_error),
 }
 """By name; a plain function may stand for a `Loss` of which nothing else is known."""
 

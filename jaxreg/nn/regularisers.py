@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from jax import Array
 
@@ -23,7 +23,7 @@ ARGUMENTS = ("params", "activations", "step")
 
 @dataclasses.dataclass(frozen=True)
 class Regulariser:
-    """A regulariser: exactly one of `penalty`, `projection`, `dropout`, `variant_of` and `read_by` says what it is.
+    """A regulariser: exactly one of its kinds, `penalty` to `read_by`, says what it is.
 
     Attributes:
       strength: the hyperparameter that holds its strength.
@@ -31,7 +31,8 @@ class Regulariser:
       penalty: a term of the objective, a function of any of `params`, `activations` and `step`, and of hyperparameters
         by name -> []; its strength is among them.
       projection: applied to the parameters after each update, (params, hyperparameters by name) -> params.
-      dropout: whether it is the dropout of hidden units in training.
+      drops: "hidden" units or "inputs", where it is their dropout in training.
+      smooths_labels: whether it is the smoothing of labels in the objective.
       variant_of: the regulariser that it is with the hyperparameters it `owns` as given; where no variant is named
         they are at their defaults.
       read_by: the part of training that reads the strength by itself, in words.
@@ -46,7 +47,8 @@ class Regulariser:
     off: float
     penalty: Callable[..., Array] | None = None
     projection: Callable[..., Params] | None = None
-    dropout: bool = False
+    drops: Literal["", "hidden", "inputs"] = ""
+    smooths_labels: bool = False
     variant_of: str = ""
     read_by: str = ""
     owns: tuple[str, ...] = ()
@@ -55,11 +57,9 @@ class Regulariser:
     source: str = ""
 
     def __post_init__(self) -> None:
-        kinds = (self.penalty, self.projection, self.dropout, self.variant_of, self.read_by)
-        if sum(map(bool, kinds)) != 1:
-            raise ValueError(
-                f"regulariser of {self.strength}: give one of penalty, projection, dropout, variant_of, read_by"
-            )
+        kinds = ("penalty", "projection", "drops", "smooths_labels", "variant_of", "read_by")
+        if sum(bool(getattr(self, kind)) for kind in kinds) != 1:
+            raise ValueError(f"regulariser of {self.strength}: give one of {', '.join(kinds)}")
         if self.function is not None and self.strength not in self.hyperparameters:
             raise ValueError(f"regulariser of {self.strength}: its function has no parameter of that name")
 
@@ -71,7 +71,7 @@ class Regulariser:
     @property
     def is_compiled(self) -> bool:
         """Whether it is a part of a program, which holds it only where a member needs it."""
-        return self.dropout or self.function is not None
+        return bool(self.drops) or self.smooths_labels or self.function is not None
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
@@ -126,10 +126,26 @@ REGULARISERS: dict[str, Regulariser] = {
     "dropout": Regulariser(
         strength="dropout_rate",
         off=0.0,
-        dropout=True,
+        drops="hidden",
         equation="in training a ← a/(1 − r) with probability 1 − r, else 0",  # noqa: RUF001 - as on paper
         acts_on="each hidden unit for each example",
         source="Hinton et al. 2012; Srivastava et al. 2014",
+    ),
+    "input_dropout": Regulariser(
+        strength="input_dropout_rate",
+        off=0.0,
+        drops="inputs",
+        equation="in training x ← x/(1 − r) with probability 1 − r, else 0",  # noqa: RUF001 - as on paper
+        acts_on="each input for each example",
+        source="Srivastava et al. 2014",
+    ),
+    "label_smoothing": Regulariser(
+        strength="label_smoothing",
+        off=0.0,
+        smooths_labels=True,
+        equation="in the objective y ← (1 − s) y + s/classes",  # noqa: RUF001 - as on paper
+        acts_on="the target of each output, in training only",
+        source="Szegedy et al. 2016",
     ),
     "weight_decay": Regulariser(
         strength="weight_decay",

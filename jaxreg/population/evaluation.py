@@ -15,7 +15,7 @@ from jax import Array
 
 from jaxreg.config.hparams import Hparams
 from jaxreg.diagnostics.watch import View, Watch
-from jaxreg.training.member import Metrics, after_check, confusion, evaluate, is_halted
+from jaxreg.training.member import Metrics, after_check, confusion, evaluate, evaluate_with_batch, is_halted
 from jaxreg.training.problem import Problem
 from jaxreg.training.state import TrainState
 
@@ -29,12 +29,21 @@ class Examples(NamedTuple):
     labels: Array
 
 
+class CheckedSets(NamedTuple):
+    """What a check measures whole."""
+
+    validation: Examples
+    test: Examples
+    train: Examples | None  # None where it is not asked for
+
+
 class Check(NamedTuple):
     """What a check measures of each member: means over a set, [] each, [seeds, configs] of a population."""
 
     validation: Metrics
     test: Metrics
-    test_batch: Metrics
+    test_batch_loss: Array
+    train: Metrics | None
 
 
 class FinalMetrics(NamedTuple):
@@ -48,22 +57,29 @@ def check_member(
     state: TrainState,
     hparams: Hparams,
     problem: Problem,
-    sets: tuple[Examples, Examples, Examples],
+    sets: CheckedSets,
+    in_test_batch: Array,
     check: Array,
     block_size: int,
 ) -> tuple[TrainState, Check]:
-    """Both held-out sets and one test batch; the best parameters are kept, and patience may run out.
+    """Whole sets and one test batch; the best parameters are kept, and patience may run out.
 
     Args:
       state, hparams, problem: the member.
-      sets: validation, test, and the test batch.
+      sets: what is measured.
+      in_test_batch: how often the test batch holds each test example, float32 [examples].
       check: [] int32, number of the check.
       block_size: static, examples per evaluation block.
 
     Returns:
       The state after the check, and mean loss (nats) and accuracy on each set, [] each, NaN if the member is halted.
     """
-    measured = Check(*(evaluate(state.params, hparams, problem, *examples, block_size) for examples in sets))
+
+    def on(examples: Examples) -> Metrics:
+        return evaluate(state.params, hparams, problem, *examples, block_size)
+
+    test, of_batch = evaluate_with_batch(state.params, hparams, problem, *sets.test, in_test_batch, block_size)
+    measured = Check(on(sets.validation), test, of_batch, None if sets.train is None else on(sets.train))
     after = after_check(state, hparams, measured.validation, check)
     return after, nan_where(is_halted(state, hparams), measured)
 

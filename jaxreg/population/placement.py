@@ -16,16 +16,33 @@ import numpy as np
 
 from jaxreg.config.sweeps import Group
 from jaxreg.data import Data
+from jaxreg.diagnostics.moments import ADAM_MOMENTS
+from jaxreg.diagnostics.probe import layer_watch
+from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import Block
-from jaxreg.population.compilation import Compilation
+from jaxreg.population.compilation import COMPILER_OPTIONS, Compilation
 from jaxreg.population.evaluation import Check, Examples, FinalMetrics
 from jaxreg.population.layout import Layout
-from jaxreg.population.planning import Plan
+from jaxreg.population.planning import Plan, uses_own_entries
 from jaxreg.population.programs import Population, Programs, Watched
-from jaxreg.training.batches import Cursor, cursor_at
+from jaxreg.training.batches import cursor_at, round_keys
 from jaxreg.training.member import StepMetrics
-from jaxreg.training.state import TrainState
+from jaxreg.training.problem import Problem
+from jaxreg.training.state import DROPOUT, INIT, TEST_ORDER, TRAIN_ORDER, TrainState, keys_on_host
+from jaxreg.training.threefry import Words
+
+_SHIPPED_WATCHES = (layer_watch(histograms=False), layer_watch(histograms=True), SURFACES, ADAM_MOMENTS)
+_MOST_KEPT = 16
+_kept: dict[Any, Compiled] = {}  # programs of this process, used last at the end
+
+
+class Members(NamedTuple):
+    """The members of a block: on the devices, and on the host the keys of what each seed reads, uint32 [seeds, 2]."""
+
+    population: Population
+    train_order: Words
+    test_order: Words
 
 
 class DeviceData(NamedTuple):
@@ -65,6 +82,7 @@ class Placement:
     Attributes:
       programs: its functions, and the mesh of its devices.
       group: hyperparameters and steps of its members.
+      base_seed: of the run.
       data: on the devices.
       compiled: the programs, ready to be called.
       seconds: what compilation took.
@@ -72,6 +90,7 @@ class Placement:
 
     programs: Programs
     group: Group
+    base_seed: int
     data: DeviceData
     compiled: Compiled
     seconds: float
@@ -81,16 +100,16 @@ class Placement:
         """Width, devices and length of a chunk."""
         return self.programs.layout
 
-    def population(self, block: Block, seeds: tuple[int, ...]) -> Population:
+    def members(self, block: Block, seeds: tuple[int, ...]) -> Members:
         """The members of a block on the devices; `seeds` are those of the sweep, of which the block names positions."""
-        return place_block(self.programs, self.group, block, seeds)
+        return place_block(self.programs, self.group, block, seeds, self.base_seed)
 
-    def init(self, population: Population) -> TrainState:
+    def init(self, members: Members) -> TrainState:
         """The states before the first step, [seeds, configs, ...]."""
-        return self.compiled.init(population)
+        return self.compiled.init(members.population)
 
     def train(
-        self, states: TrainState, population: Population, first: int, last: int
+        self, states: TrainState, members: Members, first: int, last: int
     ) -> tuple[TrainState, tuple[StepMetrics, Watched]]:
         """Takes the steps first ... last - 1, at most `layout.chunk_steps`; `states` are donated, and gone.
 
@@ -98,29 +117,24 @@ class Placement:
           The states, and the metrics of each step, [seeds, chunk_steps, configs, ...], of which the first
           last - first count.
         """
-        cursor = cursor_at(first, self.group.shared.batch_size, self.data.train.labels.shape[0])
-        steps = np.int32(first), np.int32(last)
-        watched = self.programs.data_of_steps(self.data.watches)
-        return self.compiled.train(states, population, self.data.train, _uint32(cursor), *steps, watched)
+        arguments = train_arguments(self.programs, self.group, members, self.data, first, last)
+        return self.compiled.train(states, *arguments)
 
-    def check(self, states: TrainState, population: Population, number: int) -> tuple[TrainState, Check]:
+    def check(self, states: TrainState, members: Members, number: int) -> tuple[TrainState, Check]:
         """Measures the held-out sets at check `number`, [seeds, configs]; `states` are donated, and gone."""
-        num_test = self.data.test.labels.shape[0]
-        cursor = cursor_at(number, min(self.group.shared.batch_size, num_test), num_test)
-        held_out = self.data.validation, self.data.test
-        return self.compiled.check(states, population, *held_out, _uint32(cursor), np.int32(number))
+        return self.compiled.check(states, *check_arguments(self.programs, self.group, members, self.data, number))
 
-    def watch(self, name: str, states: TrainState, population: Population, step: int) -> Watched:
+    def watch(self, name: str, states: TrainState, members: Members, step: int) -> Watched:
         """What a watch of checks measures after `step` steps, [seeds, configs, ...]; of the first seed, [1, ...]."""
-        return self.compiled.watch[name](states, population, self.data.watches[name], np.int32(step))
+        return self.compiled.watch[name](states, members.population, self.data.watches[name], np.int32(step))
 
     def prepare_finish(self) -> None:
         """Has `finish` compiled, if it is not yet, which may go on while the devices train."""
         self.compiled.finish.start()
 
-    def finish(self, states: TrainState, population: Population) -> FinalMetrics:
+    def finish(self, states: TrainState, members: Members) -> FinalMetrics:
         """What is measured after the last step, [seeds, configs, ...]."""
-        measured: FinalMetrics = self.compiled.finish(states, population, self.data.train, self.data.test)
+        measured: FinalMetrics = self.compiled.finish(states, members.population, self.data.train, self.data.test)
         return measured
 
     def put(self, states: Any) -> TrainState:
@@ -139,20 +153,22 @@ class Placements:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.compilations = plan, 0
-        self._data: dict[int, DeviceData] = {}
+        self._data: dict[tuple[int, int], DeviceData] = {}  # by devices and size of the training set: one at a time
         self._made: dict[tuple[int, Layout], Placement] = {}
 
     def programs(self, layout: Layout) -> Programs:
         """The functions at a width, not compiled."""
         plan = self.plan
         shapes = plan.data.input_shape, plan.data.num_outputs, plan.data.num_classes
-        return Programs(plan.problem, layout, plan.experiment.base_seed, *shapes, plan.watches)
+        experiment = plan.experiment
+        return Programs(plan.problem, layout, *shapes, plan.watches, check_train=experiment.check_train)
 
     def state_shapes(self, block: Block, layout: Layout) -> TrainState:
         """The shapes of the states of a block, with their placement; nothing is compiled."""
         programs = self.programs(layout)
-        population = place_block(programs, self.plan.sweep.groups[block.group], block, self.plan.sweep.seeds)
-        return programs.state_shapes(population)
+        sweep, base_seed = self.plan.sweep, self.plan.experiment.base_seed
+        members = place_block(programs, sweep.groups[block.group], block, sweep.seeds, base_seed)
+        return programs.state_shapes(members.population)
 
     def get(self, number: int, layout: Layout) -> Placement:
         """Group `number` at a width, compiled."""
@@ -166,26 +182,85 @@ class Placements:
 
     def _make(self, number: int, layout: Layout) -> Placement:
         start = time.perf_counter()
-        if layout.devices not in self._data:
-            self._data = {layout.devices: put_data(self.plan.data, self.plan.watches, layout.devices)}
-        data, group, programs = self._data[layout.devices], self.plan.sweep.groups[number], self.programs(layout)
+        group, programs = self.plan.sweep.groups[number], self.programs(layout)
+        of = layout.devices, len(self.plan.data_of(group).train.labels)
+        if of not in self._data:
+            self._data = {of: put_data(self.plan.data_of(group), self.plan.watches, layout.devices)}
+        data = self._data[of]
         block = Block(number, tuple(range(min(layout.configs, len(group.configs)))), (0,))
-        population = place_block(programs, group, block, self.plan.sweep.seeds)
-        compiled = _compile(programs, population, data, self.plan.experiment.matmul_precision)
+        base_seed = self.plan.experiment.base_seed
+        members = place_block(programs, group, block, self.plan.sweep.seeds, base_seed)
+        compiled = self._compiled(group, programs, members, data)
         self.compilations += 1
-        return Placement(programs, group, data, compiled, time.perf_counter() - start)
+        return Placement(programs, group, base_seed, data, compiled, time.perf_counter() - start)
+
+    def _compiled(self, group: Group, programs: Programs, members: Members, data: DeviceData) -> Compiled:
+        """The programs, from an earlier run of this process where nothing but the numbers that they get differs.
+
+        Own parts are always compiled anew: what a function of the user's reads may have changed since.
+        """
+        plan, experiment = self.plan, self.plan.experiment
+        has_own_watches = any(all(watch is not shipped for shipped in _SHIPPED_WATCHES) for watch in plan.watches)
+        if plan.problem != Problem() or has_own_watches or uses_own_entries(group):
+            return _compile(programs, group, members, data, experiment.matmul_precision)
+        population = members.population
+        shapes = jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), (population, data))
+        key = (
+            *(programs.layout, experiment.check_train, experiment.matmul_precision),
+            *(
+                plan.data.input_shape,
+                plan.data.num_outputs,
+                plan.data.num_classes,
+                tuple(watch.name for watch in plan.watches),
+            ),
+            *(tuple(jax.tree.leaves(shapes)), jax.tree.structure((population, data)), tuple(COMPILER_OPTIONS.items())),
+        )
+        compiled = _kept.pop(key, None) or _compile(programs, group, members, data, experiment.matmul_precision)
+        _kept[key] = compiled
+        while len(_kept) > _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+        return compiled
 
 
-def place_block(programs: Programs, group: Group, block: Block, seeds: tuple[int, ...]) -> Population:
+def place_block(programs: Programs, group: Group, block: Block, seeds: tuple[int, ...], base_seed: int) -> Members:
     """The members of a block of a group on the devices; the last config and the last seed fill up to the width."""
-    hparams = group.stacked(block.configs, programs.layout.configs)
-    return programs.place(hparams, [seeds[seed] for seed in block.seeds])
+    layout, named = programs.layout, [seeds[seed] for seed in block.seeds]
+    named += [named[-1]] * (layout.seeds - len(named))
+    keys = {purpose: keys_on_host(base_seed, named, purpose) for purpose in (INIT, DROPOUT, TRAIN_ORDER, TEST_ORDER)}
+    population = programs.place(group.stacked(block.configs, layout.configs), keys[INIT], keys[DROPOUT])
+    return Members(population, keys[TRAIN_ORDER], keys[TEST_ORDER])
 
 
-def _compile(programs: Programs, population: Population, data: DeviceData, matmul_precision: str) -> Compiled:
+def train_arguments(
+    programs: Programs, group: Group, members: Members, data: DeviceData, first: int, last: int
+) -> tuple[Any, ...]:
+    """What `Programs.train` takes after the states, for the steps first ... last - 1."""
+    batch_size, num_examples = group.shared.batch_size, data.train.labels.shape[0]
+    epoch, offset = cursor_at(first, batch_size, num_examples)
+    order = None
+    if batch_size < num_examples:
+        chunk_steps = programs.layout.chunk_steps
+        order = programs.place_of_seeds(round_keys(members.train_order, epoch, chunk_steps, batch_size, num_examples))
+    steps, watched = (np.int32(first), np.int32(last)), programs.data_of_steps(data.watches)
+    return members.population, order, data.train, np.uint32(offset), *steps, watched
+
+
+def check_arguments(
+    programs: Programs, group: Group, members: Members, data: DeviceData, number: int
+) -> tuple[Any, ...]:
+    """What `Programs.check` takes after the states, for check `number`."""
+    num_test = data.test.labels.shape[0]
+    batch_size = min(group.shared.batch_size, num_test)
+    epoch, offset = cursor_at(number, batch_size, num_test)
+    order = programs.place_of_seeds(round_keys(members.test_order, epoch, 1, batch_size, num_test))
+    sets = programs.checked_sets(data.train, data.validation, data.test)
+    return members.population, order, sets, np.uint32(offset), np.int32(number)
+
+
+def _compile(programs: Programs, group: Group, members: Members, data: DeviceData, matmul_precision: str) -> Compiled:
     """Compiles everything before the first step, one training program among it; `finish` when that is asked for."""
+    population, number = members.population, np.int32(0)
     state = programs.state_shapes(population)
-    number, cursor = np.int32(0), Cursor(np.uint32(0), np.uint32(0))
 
     def compilation(program: Any, *arguments: Any) -> Compilation:
         def lower() -> jax.stages.Lowered:
@@ -194,9 +269,8 @@ def _compile(programs: Programs, population: Population, data: DeviceData, matmu
 
         return Compilation(lower)
 
-    watched = programs.data_of_steps(data.watches)
-    train = compilation(programs.train, state, population, data.train, cursor, number, number, watched)
-    check = compilation(programs.check, state, population, data.validation, data.test, cursor, number)
+    train = compilation(programs.train, state, *train_arguments(programs, group, members, data, 0, 0))
+    check = compilation(programs.check, state, *check_arguments(programs, group, members, data, 0))
     init = compilation(programs.init, population)
     watches = {
         name: compilation(watch, state, population, data.watches[name], number)
@@ -213,7 +287,3 @@ def _compile(programs: Programs, population: Population, data: DeviceData, matmu
         taken = max(taken, of_watch.output_size_in_bytes + of_watch.temp_size_in_bytes)
     bytes = memory.argument_size_in_bytes + taken
     return Compiled(init.program, train.program, check.program, finish, watching, bytes)
-
-
-def _uint32(cursor: Cursor) -> Cursor:
-    return Cursor(np.asarray(cursor.epoch, np.uint32), np.asarray(cursor.offset, np.uint32))

@@ -25,6 +25,7 @@ from jaxreg.errors import ConfigError, JaxregError
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.activations import with_unit_interval
 from jaxreg.nn.losses import LOSSES, loss_named
+from jaxreg.nn.tables import TABLES, is_own
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
 from jaxreg.training.models import on_flat_inputs
@@ -35,6 +36,7 @@ from jaxreg.training.unread_axes import hyperparameters_read, refuse_unread_axes
 _WATCHED_BYTES = 4 << 30  # that a run may keep of what watches measure
 _RECORDED_BYTES = 2 * 4  # that a member keeps of a recorded step: two losses
 _CHECK_BYTES = 5 * 4  # that a member keeps of a check: losses and accuracies
+_CHECK_TRAIN_BYTES = 2 * 4  # that it keeps besides with --check_train
 _CHECK_BYTES_BESIDES = 64  # that each check takes besides
 _COPIES = 3  # of what is kept, at the same time in memory: here, in the results, on the way to disk
 
@@ -68,9 +70,25 @@ class Plan:
         layouts = plan_layouts(other, sweep, self.data, self.problem)
         return dataclasses.replace(self, experiment=other, sweep=sweep, layouts=layouts)
 
+    def data_of(self, group: Group) -> Data:
+        """The data that a group sees: all of it, or a part of its training examples."""
+        return self.data.training_on(size_of(group))
+
     def watched_shapes(self, group: Group) -> Shapes:
         """The shape of what each variable of the watches holds of one member at one check or step."""
-        return _watched_shapes(group, self.data, self.problem, self.watches)
+        return _watched_shapes(group, self.data_of(group), self.problem, self.watches)
+
+
+def size_of(group: Group) -> int:
+    """The number of training examples of a group."""
+    assert group.shared.train_size is not None  # once resolved
+    return group.shared.train_size
+
+
+def uses_own_entries(group: Group) -> bool:
+    """Whether a group uses entries of the tables of named parts that did not come with the package."""
+    chosen = [(kind, getattr(group.shared, kind)) for kind in TABLES if kind != "regulariser"]
+    return any(is_own(kind, name) for kind, name in (*chosen, *(("regulariser", n) for n in group.terms.split("+"))))
 
 
 def make_plan(
@@ -92,7 +110,7 @@ def make_plan(
     problem = problem or Problem()
     problem = problem._replace(model=on_flat_inputs(problem.model, data.input_shape))
     sweep = make_sweep(experiment, len(data.train.labels))
-    _require_room(sweep)
+    _require_room(experiment, sweep)
     for group in sweep.groups:
         require_loss(group, data)
         require_outputs(group, data, problem)
@@ -145,7 +163,7 @@ def plan_layout(
         num_seeds=len(sweep.seeds),
         num_configs=len(group.configs),
         batch_size=shared.batch_size,
-        full_batch=shared.batch_size == len(data.train.labels),
+        full_batch=shared.batch_size == size_of(group),
         num_features=math.prod(data.input_shape),
         layer_sizes=layer_sizes,
         num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
@@ -246,6 +264,10 @@ def require_terms(layout: Layout, group: Group, data: Data, problem: Problem) ->
         read = hyperparameters_read(shared, told, data.input_shape, data.num_outputs, of_numbers=of_numbers)
         if "dropout_rate" not in read:
             raise refusal("dropout_rate", "this model does not read dropout_rate; do without it")
+    if "label_smoothing" in terms and not (data.num_classes and loss_named(shared.loss).of_targets):
+        others = ", ".join(name for name in LOSSES if loss_named(name).of_targets)
+        reason = f"smooths classes, under --loss={others}"
+        raise refusal("label_smoothing", f"{reason}; do without it")
     if "kl" not in terms:
         return
     if shared.activation not in with_unit_interval():
@@ -278,7 +300,11 @@ def _asked_for(experiment: Experiment) -> list[Watch]:
     return watches
 
 
-def _require_room(sweep: Sweep) -> None:
+def _check_bytes(experiment: Experiment) -> int:
+    return _CHECK_BYTES + _CHECK_TRAIN_BYTES * experiment.check_train
+
+
+def _require_room(experiment: Experiment, sweep: Sweep) -> None:
     """Refuses curves that would fill the memory, before any is made.
 
     Raises:
@@ -287,7 +313,7 @@ def _require_room(sweep: Sweep) -> None:
     members, checks = sweep.num_members, max(group.num_checks for group in sweep.groups)
     recorded = -(-max(group.num_steps for group in sweep.groups) // sweep.record_every)
     kept = {
-        "eval_every": checks * (members * _CHECK_BYTES + _CHECK_BYTES_BESIDES),
+        "eval_every": checks * (members * _check_bytes(experiment) + _CHECK_BYTES_BESIDES),
         "record_every": recorded * members * _RECORDED_BYTES,
     }
     values = {"eval_every": min(group.eval_every for group in sweep.groups), "record_every": sweep.record_every}
@@ -311,7 +337,7 @@ def _require_watches(plan: Plan) -> None:
     params = state_shapes(group, plan.data, plan.problem).params if plan.watches else ()
     for watch in plan.watches:
         if watch.require is not None:
-            watch.require(plan.problem, params, plan.data)
+            watch.require(plan.problem, params, plan.data_of(group))
     kept = {watch.name: max(_kept_bytes(watch, group, plan) for group in plan.sweep.groups) for watch in plan.watches}
     needed = len(plan.sweep.settings) * sum(kept.values())
     most = min(_WATCHED_BYTES, MEMORY_SHARE * host_memory_bytes() / _COPIES)
@@ -327,14 +353,14 @@ def _require_watches(plan: Plan) -> None:
 def measured_bytes(plan: Plan, group: Group) -> int:
     """What the measurements of a group take in the memory of the host when results are made: several copies of them."""
     recorded = -(-group.num_steps // plan.sweep.record_every)
-    of_a_member = recorded * _RECORDED_BYTES + group.num_checks * _CHECK_BYTES
+    of_a_member = recorded * _RECORDED_BYTES + group.num_checks * _check_bytes(plan.experiment)
     of_a_setting = len(plan.sweep.seeds) * of_a_member + sum(_kept_bytes(watch, group, plan) for watch in plan.watches)
     return _COPIES * len(group.configs) * of_a_setting
 
 
 def _kept_bytes(watch: Watch, group: Group, plan: Plan) -> int:
     """What a watch keeps of all seeds of one setting of a group."""
-    shapes = _watched_shapes(group, plan.data, plan.problem, [watch])
+    shapes = _watched_shapes(group, plan.data_of(group), plan.problem, [watch])
     once = sum(math.prod(shape.shape) * shape.dtype.itemsize for shape in shapes.values())
     times = group.num_checks if watch.at == "checks" else -(-group.num_steps // plan.sweep.record_every)
     return once * times * (1 if watch.first_seed_only else len(plan.sweep.seeds))

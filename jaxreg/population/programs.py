@@ -19,8 +19,10 @@ from jax.typing import ArrayLike
 
 from jaxreg.config.hparams import Hparams
 from jaxreg.diagnostics.watch import View, Watch
+from jaxreg.jax_settings import key_from
 from jaxreg.population.evaluation import (
     Check,
+    CheckedSets,
     Examples,
     FinalMetrics,
     check_member,
@@ -31,20 +33,22 @@ from jaxreg.population.evaluation import (
 from jaxreg.population.layout import Layout
 from jaxreg.population.stepping import take_steps_tested_each, take_steps_tested_together
 from jaxreg.population.tiles import over_tiles
-from jaxreg.training.batches import Cursor, batch_indices
+from jaxreg.training.batches import batch_indices
 from jaxreg.training.member import StepMetrics, advance, is_halted, is_well, settle, update
 from jaxreg.training.problem import Problem, with_terms
-from jaxreg.training.state import DROPOUT, INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
+from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.stopping import is_finite
+from jaxreg.training.threefry import Words
 
 Watched = Mapping[str, Array]  # what watches measure, by the name in the results
 
 
 class Population(NamedTuple):
-    """The members that are trained: hyperparameters [configs] and seeds [seeds]."""
+    """The members that are trained: hyperparameters [configs], and the data of two keys of each seed, [seeds, 2]."""
 
     hparams: Hparams
-    seeds: ArrayLike
+    init: ArrayLike  # for the initial parameters
+    noise: ArrayLike  # for what training draws
 
 
 class Programs:
@@ -58,18 +62,20 @@ class Programs:
         self,
         problem: Problem,
         layout: Layout,
-        base_seed: int,
         input_shape: tuple[int, ...],
         num_outputs: int,
         num_classes: int,
         watches: Sequence[Watch] = (),
+        *,
+        check_train: bool = False,
     ) -> None:
         """The functions of a population of `layout.width` members on the first `layout.devices` devices.
 
-        `num_classes` is 0 where labels are numbers, one for each of the outputs.
+        `num_classes` is 0 where labels are numbers, one for each of the outputs. With `check_train` a check measures
+        the whole training set too.
         """
-        self.layout = layout
-        self._problem, self._base_seed = with_terms(problem, layout.terms), base_seed
+        self.layout, self._check_train = layout, check_train
+        self._problem = with_terms(problem, layout.terms)
         self._input_shape, self._num_outputs, self._num_classes = input_shape, num_outputs, num_classes
         self._step_watches = [watch for watch in watches if watch.at == "steps"]
         self._tested_together = not self._step_watches and not problem.constraints
@@ -78,18 +84,20 @@ class Programs:
         everywhere, divided = PartitionSpec(), PartitionSpec("members")
         members = divided if by_seed else PartitionSpec(None, "members")
         curves = divided if by_seed else PartitionSpec(None, None, "members")
-        specs = (everywhere, divided) if by_seed else (divided, everywhere)
-        population = Population(*specs)  # type: ignore[arg-type]  # specs of the fields
+        configs, seeds = (everywhere, divided) if by_seed else (divided, everywhere)
+        population = Population(configs, seeds, seeds)  # type: ignore[arg-type]  # specs of the fields
         self.state_sharding = NamedSharding(self.mesh, members)
-        self.population_sharding = Population(*(NamedSharding(self.mesh, spec) for spec in specs))  # type: ignore[arg-type]  # of the fields
+        self._config_sharding, self._seed_sharding = (NamedSharding(self.mesh, spec) for spec in (configs, seeds))
 
         def mapped(fn: Callable[..., Any], in_specs: tuple[Any, ...], out_specs: Any, *donate: int) -> Any:
             fn = jax.shard_map(fn, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
             return jax.jit(fn, donate_argnums=donate)
 
         self.init = mapped(self._init, (population,), members)
-        self.train = mapped(self._train, (members, population, *[everywhere] * 5), (members, (curves, curves)), 0)
-        self.check = mapped(self._check, (members, population, *[everywhere] * 4), (members, members), 0)
+        self.train = mapped(
+            self._train, (members, population, seeds, *[everywhere] * 5), (members, (curves, curves)), 0
+        )
+        self.check = mapped(self._check, (members, population, seeds, *[everywhere] * 3), (members, members), 0)
         self.finish = mapped(self._finish, (members, population, everywhere, everywhere), members)
         self.watch = {
             watch.name: mapped(self._watch(watch), (members, population, everywhere, everywhere), members)
@@ -97,12 +105,18 @@ class Programs:
             if watch.at == "checks"
         }
 
-    def place(self, hparams: Hparams, seeds: Sequence[int]) -> Population:
-        """The population on its devices; the last seed fills up to the width."""
-        filled = [*seeds, *[seeds[-1]] * (self.layout.seeds - len(seeds))]
-        population = Population(hparams, np.array(filled, np.uint32))
-        placed: Population = jax.device_put(population, self.population_sharding)
-        return placed
+    def place(self, hparams: Hparams, init: Words, noise: Words) -> Population:
+        """The population on its devices, [configs] and [seeds, 2]."""
+        placed: Hparams = jax.device_put(hparams, self._config_sharding)
+        return Population(placed, self.place_of_seeds(init), self.place_of_seeds(noise))
+
+    def place_of_seeds(self, values: Words) -> Array:
+        """What seeds have, [seeds, ...], on their devices."""
+        return jax.device_put(values, self._seed_sharding)
+
+    def checked_sets(self, train: Examples, validation: Examples, test: Examples) -> CheckedSets:
+        """The sets that `check` measures."""
+        return CheckedSets(validation, test, train if self._check_train else None)
 
     def data_of_steps(self, watch_data: Mapping[str, Any]) -> dict[str, Any]:
         """The part that `train` takes of what all watches look at."""
@@ -124,44 +138,50 @@ class Programs:
         return jax.lax.map(lambda one: fn(*one), args, batch_size=None if at_once == 1 else at_once)
 
     def _view(
-        self, state: TrainState, before: TrainState, hparams: Hparams, init_key: Array, step: Array, data: Any
+        self, state: TrainState, before: TrainState, hparams: Hparams, init: Array, step: Array, data: Any
     ) -> View:
-        start = initial_params(self._problem, init_key, hparams, self._input_shape, self._num_outputs)
+        start = initial_params(self._problem, key_from(init), hparams, self._input_shape, self._num_outputs)
         return View(state, before, hparams, self._problem, start, step, data)
 
     def _init(self, population: Population) -> TrainState:
-        def one_seed(seed: Array) -> TrainState:
-            key = member_key(self._base_seed, seed, INIT)
+        def one_seed(init: Array) -> TrainState:
+            key = key_from(init)
             return jax.vmap(lambda h: init_state(key, h, self._problem, self._input_shape, self._num_outputs))(
                 population.hparams
             )
 
-        return self._over_seeds(one_seed, population.seeds)
+        return self._over_seeds(one_seed, population.init)
 
     def _train(
         self,
         states: TrainState,
         population: Population,
+        order: Array | None,
         train: Examples,
-        cursor: Cursor,
+        offset: Array,
         step: Array,
         stop: Array,
         watch_data: Mapping[str, Any],
     ) -> tuple[TrainState, tuple[StepMetrics, Watched]]:
-        """The steps from `step` to before `stop`, at most `chunk_steps`; metrics [seeds, chunk_steps, configs, ...]."""
+        """The steps from `step` to before `stop`, at most `chunk_steps`; metrics [seeds, chunk_steps, configs, ...].
 
-        def one_tile(states: TrainState, hparams: Hparams, seeds: Array) -> Any:
-            return self._train_tile(states, hparams, seeds, train, cursor, step, stop, watch_data)
+        `order` are the round keys of the chunk, [seeds, epochs, ROUNDS], of which it begins at `offset`; None where
+        each batch is the whole set.
+        """
 
-        return over_tiles(one_tile, self.layout, states, population.hparams, jnp.asarray(population.seeds))
+        def one_tile(states: TrainState, hparams: Hparams, of_seeds: Any) -> Any:
+            return self._train_tile(states, hparams, of_seeds, train, offset, step, stop, watch_data)
+
+        of_seeds = {"init": population.init, "noise": population.noise, "order": order}
+        return over_tiles(one_tile, self.layout, states, population.hparams, of_seeds)
 
     def _train_tile(
         self,
         states: TrainState,
         hparams: Hparams,
-        seeds: Array,
+        of_seeds: Mapping[str, Any],
         train: Examples,
-        cursor: Cursor,
+        offset: Array,
         first: Array,
         stop: Array,
         watch_data: Mapping[str, Any],
@@ -170,14 +190,13 @@ class Programs:
         problem, length = self._problem, self.layout.chunk_steps
         num_examples, batch_size = train.labels.shape[0], hparams.batch_size
 
-        def of_seed(seed: Array) -> tuple[Array | None, Array | None]:
-            """The examples of its batches, [steps, batch], unless each is the whole set; its key, if steps draw."""
-            key = member_key(self._base_seed, seed, TRAIN_ORDER)
-            full = batch_size == num_examples
-            rows = None if full else batch_indices(key, cursor, length, batch_size, num_examples)
-            return rows, member_key(self._base_seed, seed, DROPOUT) if problem.draws else None
-
-        rows, noise = jax.vmap(of_seed)(seeds)
+        # The examples of the batches of each seed, [seeds, steps, batch], unless each is the whole set.
+        rows = None
+        if of_seeds["order"] is not None:
+            rows = jax.vmap(lambda keys: batch_indices(keys, offset, length, batch_size, num_examples))(
+                of_seeds["order"]
+            )
+        noise = key_from(of_seeds["noise"]) if problem.draws else None
 
         def all_members(fn: Callable[..., Any]) -> Callable[[TrainState, Array], Any]:
             """(states, step) -> what `fn`, `advance` or `update`, makes of all members in that step."""
@@ -210,7 +229,7 @@ class Programs:
 
             def update_and_watch(states: TrainState, step: Array) -> Any:
                 after, metrics = update_all(states, step)
-                return after, (metrics, self._watched_steps(states, after, hparams, seeds, step, watch_data))
+                return after, (metrics, self._watched_steps(states, after, hparams, of_seeds["init"], step, watch_data))
 
             states, (metrics, watched) = take_steps_tested_each(update_and_watch, running, states, first, stop, length)
         return states, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (metrics, watched))
@@ -220,7 +239,7 @@ class Programs:
         before: TrainState,
         after: TrainState,
         hparams: Hparams,
-        seeds: Array,
+        init: Array,
         step: Array,
         watch_data: Mapping[str, Any],
     ) -> Watched:
@@ -230,56 +249,58 @@ class Programs:
             data = watch_data[watch.name]
 
             def one_seed(
-                before: TrainState, after: TrainState, seed: Array, watch: Watch = watch, data: Any = data
+                before: TrainState, after: TrainState, init: Array, watch: Watch = watch, data: Any = data
             ) -> Watched:
-                key = member_key(self._base_seed, seed, INIT)
-                return jax.vmap(lambda b, a, h: watch_member(watch, self._view(a, b, h, key, step + 1, data)))(
+                return jax.vmap(lambda b, a, h: watch_member(watch, self._view(a, b, h, init, step + 1, data)))(
                     before, after, hparams
                 )
 
-            watched |= jax.vmap(one_seed)(before, after, seeds)
+            watched |= jax.vmap(one_seed)(before, after, init)
         return watched
 
     def _check(
         self,
         states: TrainState,
         population: Population,
-        validation: Examples,
-        test: Examples,
-        test_cursor: Cursor,
+        order: Array,
+        sets: CheckedSets,
+        offset: Array,
         check: Array,
     ) -> tuple[TrainState, Check]:
-        """Both held-out sets, and one batch of the test set; best parameters are kept, and patience may run out."""
+        """Whole sets, and one batch of the test set; best parameters are kept, and patience may run out.
+
+        `order` are the round keys of the test batch, [seeds, epochs, ROUNDS], of which it begins at `offset`.
+        """
         hparams, block = population.hparams, self.layout.eval_block
-        num_test = test.labels.shape[0]
+        num_test = sets.test.labels.shape[0]
         batch_size = min(hparams.batch_size, num_test)
 
-        def one_seed(states: TrainState, seed: Array) -> tuple[TrainState, Check]:
-            key = member_key(self._base_seed, seed, TEST_ORDER)
-            rows = batch_indices(key, test_cursor, 1, batch_size, num_test)[0]
-            test_batch = Examples(*(jnp.take(a, rows, axis=0, mode="clip") for a in test))
-            sets = (validation, test, test_batch)
-            return jax.vmap(lambda state, h: check_member(state, h, self._problem, sets, check, block))(states, hparams)
+        def one_seed(states: TrainState, order: Array) -> tuple[TrainState, Check]:
+            rows = batch_indices(order, offset, 1, batch_size, num_test)[0]
+            counts = jnp.zeros(num_test).at[rows].add(1)
+            problem = self._problem
+            return jax.vmap(lambda state, h: check_member(state, h, problem, sets, counts, check, block))(
+                states, hparams
+            )
 
-        return self._over_seeds(one_seed, states, population.seeds, at_once=self.layout.eval_seeds)
+        return self._over_seeds(one_seed, states, order, at_once=self.layout.eval_seeds)
 
     def _watch(self, watch: Watch) -> Callable[..., Watched]:
         """The program of a watch of checks: [seeds, configs, ...]; of its first seed on each device, if so asked."""
 
-        def one_seed(states: TrainState, seed: Array, hparams: Hparams, data: Any, step: Array) -> Watched:
-            key = member_key(self._base_seed, seed, INIT)
+        def one_seed(states: TrainState, init: Array, hparams: Hparams, data: Any, step: Array) -> Watched:
             view_of = self._view
-            return jax.vmap(lambda state, h: watch_member(watch, view_of(state, state, h, key, step, data)))(
+            return jax.vmap(lambda state, h: watch_member(watch, view_of(state, state, h, init, step, data)))(
                 states, hparams
             )
 
         def all_seeds(states: TrainState, population: Population, data: Any, step: Array) -> Watched:
             return self._over_seeds(
-                lambda states, seed: one_seed(states, seed, population.hparams, data, step), states, population.seeds
+                lambda states, init: one_seed(states, init, population.hparams, data, step), states, population.init
             )
 
         def first_seed(states: TrainState, population: Population, data: Any, step: Array) -> Watched:
-            first = jax.tree.map(lambda leaf: leaf[0], (states, population.seeds))
+            first = jax.tree.map(lambda leaf: leaf[0], (states, population.init))
             values = one_seed(first[0], first[1], population.hparams, data, step)
             return jax.tree.map(lambda leaf: leaf[None], values)
 

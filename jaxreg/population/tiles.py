@@ -17,23 +17,24 @@ from jaxreg.config.hparams import Hparams
 from jaxreg.population.layout import Layout
 from jaxreg.training.state import TrainState
 
-TileOfMembers = Callable[[TrainState, Hparams, Array], tuple[TrainState, Any]]
-"""(states [seeds, configs, ...], hyperparameters [configs], seeds [seeds]) -> states, [seeds, steps, configs, ...]"""
+TileOfMembers = Callable[[TrainState, Hparams, Any], tuple[TrainState, Any]]
+"""(states [seeds, configs, ...], hyperparameters [configs], what seeds have, a tree of arrays [seeds, ...])
+-> states, [seeds, steps, configs, ...]"""
 
 
 def over_tiles(
-    fn: TileOfMembers, layout: Layout, states: TrainState, hparams: Hparams, seeds: Array
+    fn: TileOfMembers, layout: Layout, states: TrainState, hparams: Hparams, of_seeds: Any
 ) -> tuple[TrainState, Any]:
     """What `fn` makes of the members of one device, tile by tile. Changes states in place: they are there once."""
     num_seeds, num_configs = layout.of_device
     size = layout.tile_seeds, layout.tile_configs
     if size == (num_seeds, num_configs):
-        return fn(states, hparams, seeds)
+        return fn(states, hparams, of_seeds)
     columns = num_configs // size[1]
     fn = jax.jit(fn, inline=True)  # traced once for the shapes of its curves and for the loop
 
     def train(states: TrainState, at: tuple[ArrayLike, ArrayLike]) -> tuple[TrainState, Any]:
-        return fn(_part(states, at, size), _part(hparams, at[1:], size[1:]), _part(seeds, at[:1], size[:1]))
+        return fn(_part(states, at, size), _part(hparams, at[1:], size[1:]), _part(of_seeds, at[:1], size[:1]))
 
     def one_tile(number: Array, carry: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
         states, curves = carry

@@ -203,7 +203,10 @@ def _edges(results: xr.Dataset, best: Mapping[str, Any]) -> list[Edge]:
 
 def _may_go_on(results: xr.Dataset, name: str, value: Any, *, up: bool) -> bool:
     """Whether a value a little beyond this one is allowed."""
-    if name == "batch_size" and up and value >= results.attrs.get("train_examples", math.inf):
+    most = results.attrs.get("train_examples", math.inf)
+    if name == "batch_size" and "train_size" in results.coords:
+        most = results["train_size"].min()
+    if name in ("batch_size", "train_size") and up and value >= most:
         return False
     step = 1 if isinstance(value, int) else 1e-4 * abs(value) or 1e-4
     beyond = value + step if up else value - step

@@ -12,7 +12,7 @@ from jaxreg.config.sweeps import Sweep, hyperparameter_table
 from jaxreg.diagnostics.watch import variables_of
 from jaxreg.nn.losses import loss_named
 from jaxreg.population.planning import Plan
-from jaxreg.runs.history import CHECK_VARIABLES, History
+from jaxreg.runs.history import CHECK_VARIABLES, TRAIN_CHECK_VARIABLES, History
 from jaxreg.slow_imports import xr
 
 Values = np.ndarray[Any, Any]
@@ -25,6 +25,8 @@ _DESCRIPTIONS = {
     "test_loss": ("nats", "mean loss over the test set"),
     "test_accuracy": ("1", "accuracy on the test set"),
     "test_batch_loss": ("nats", "mean loss of one test batch of batch_size examples"),
+    "train_set_loss": ("nats", "mean loss over the training set"),
+    "train_set_accuracy": ("1", "accuracy on the training set"),
     "final_train_loss": ("nats", "mean loss over the training set after the last step"),
     "train_accuracy": ("1", "accuracy on the training set after the last step"),
     "best_check": ("1", "check with the lowest validation loss, -1 for none"),
@@ -33,7 +35,8 @@ _DESCRIPTIONS = {
     "checks_done": ("1", "checks that the member has passed so far: measured, or skipped once it has halted"),
     "test_confusion": ("examples", "test examples by label and prediction after the last step, 0 if it diverged"),
 }
-_ACCURACIES = ("validation_accuracy", "test_accuracy", "train_accuracy")
+_ACCURACIES = ("validation_accuracy", "test_accuracy", "train_accuracy", "train_set_accuracy")
+_AT_CHECKS = (*CHECK_VARIABLES, *TRAIN_CHECK_VARIABLES)
 _LAST_DIMENSIONS = {
     "train_loss": ("step",),
     "train_objective": ("step",),
@@ -71,7 +74,7 @@ def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
     end = _per_setting(sweep, [group.num_checks - 1 for group in sweep.groups])[..., None]
     halts = _per_setting(sweep, [group.shared.after_stop == "halt" for group in sweep.groups])[..., None]
     final = np.where(halts & (stopped >= 0), stopped, end)
-    for name in [name for name in CHECK_VARIABLES if name in variables]:
+    for name in [name for name in _AT_CHECKS if name in variables]:
         curve = variables[name][1]
         variables[f"final_{name}"] = members, _at(curve, final)
         variables[f"best_{name}"] = members, np.where(best < 0, np.nan, _at(curve, np.maximum(best, 0)))
@@ -136,7 +139,7 @@ def add_seeds(results: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
 
 def _last_dimensions(name: str) -> tuple[str, ...]:
     """The dimensions of a variable besides those of the members."""
-    return ("check",) if name in CHECK_VARIABLES else _LAST_DIMENSIONS.get(name, ())
+    return ("check",) if name in _AT_CHECKS else _LAST_DIMENSIONS.get(name, ())
 
 
 def _coordinates(

@@ -14,8 +14,7 @@ from jaxreg.config.sweeps import Group
 from jaxreg.population import compaction
 from jaxreg.population.blocks import Block, block_name
 from jaxreg.population.layout import Layout
-from jaxreg.population.placement import Placement, Placements
-from jaxreg.population.programs import Population
+from jaxreg.population.placement import Members, Placement, Placements
 from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.profile import Profile
@@ -50,7 +49,7 @@ class Active(NamedTuple):
 
     block: Block
     placement: Placement
-    population: Population
+    members: Members
 
 
 class BlockTraining:
@@ -81,7 +80,7 @@ class BlockTraining:
             return compaction.put_back(last_states, jax.device_get(state), block, active.block)
 
         if state is None:
-            state = self._check(all_members, block, all_members.placement.init(all_members.population), 0)
+            state = self._check(all_members, block, all_members.placement.init(all_members.members), 0)
         elif remaining:
             last_states = jax.device_get(state)
             active, state = self._take_out_halted(all_members, remaining, last_states)
@@ -110,7 +109,7 @@ class BlockTraining:
                 profile.before_chunk(program, is_first=first == begun_at, is_last=step == group.num_steps)
             before = time.perf_counter()
             with jax.profiler.TraceAnnotation("train", steps=step - first):
-                state, (metrics, watched) = active.placement.train(state, active.population, first, step)
+                state, (metrics, watched) = active.placement.train(state, active.members, first, step)
                 all_members.placement.prepare_finish()  # while the devices train
                 metrics, watched = jax.device_get((metrics, watched))
             history.record_steps(active.block, first, step, metrics, watched)
@@ -129,23 +128,23 @@ class BlockTraining:
         with self._record.cost.timed("evaluate"):
             if active is not all_members:
                 state = all_members.placement.put(state)
-            final = all_members.placement.finish(state, all_members.population)
+            final = all_members.placement.finish(state, all_members.members)
             history.record_final(block, jax.device_get(final))
         kept = {"params": state.params, "best_params": state.best_params}
         self._record.params[block_name(position.group, position.block)] = jax.device_get(kept)
 
     def _check(self, active: Active, block: Block, state: Any, step: int) -> Any:
         """Measures the active members of a block after a step, and returns their states."""
-        placement, population = active.placement, active.population
+        placement, members = active.placement, active.members
         history, group = self._record.histories[block.group], placement.group
         number = group.check_number(step)
         with self._record.cost.timed("evaluate"):
             for watch in self._plan.watches:
                 first_seed = active.block.seeds[0] == 0
                 if watch.at == "checks" and (first_seed or not watch.first_seed_only):
-                    values = placement.watch(watch.name, state, population, step)
+                    values = placement.watch(watch.name, state, members, step)
                     history.record_watch(watch, active.block, number, jax.device_get(values))
-            state, measured = placement.check(state, population, number)
+            state, measured = placement.check(state, members, number)
             history.record_check(active.block, number, jax.device_get(measured), state)
             history.count_checks(block, number + 1)
         if self._hooks.on_check:
@@ -156,7 +155,7 @@ class BlockTraining:
     def _activate(self, block: Block, layout: Layout) -> Active:
         with self._record.cost.timed("compile"):
             placement = self._placements.get(block.group, layout)
-        return Active(block, placement, placement.population(block, self._plan.sweep.seeds))
+        return Active(block, placement, placement.members(block, self._plan.sweep.seeds))
 
     def _next_stop(self, group: Group, layout: Layout, step: int) -> int:
         """The end of the next chunk: no further than the next check, the next checkpoint and the last step."""

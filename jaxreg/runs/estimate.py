@@ -62,20 +62,20 @@ def _measure(runner: Runner, number: int, placement: Placement) -> Seconds:
     """What group `number` will take."""
     plan, group, layout = runner.plan, placement.group, placement.layout
     blocks = runner.record.blocks(number)
-    population = placement.population(blocks[0], plan.sweep.seeds)
-    state = placement.init(population)
+    members = placement.members(blocks[0], plan.sweep.seeds)
+    state = placement.init(members)
 
     def steps(count: int) -> None:
         nonlocal state
-        state, metrics = placement.train(state, population, 0, count)
+        state, metrics = placement.train(state, members, 0, count)
         jax.block_until_ready((state, metrics))
 
     def check() -> None:
         nonlocal state
         for watch in plan.watches:
             if watch.at == "checks":
-                jax.block_until_ready(placement.watch(watch.name, state, population, 0))
-        state, measured = placement.check(state, population, 0)
+                jax.block_until_ready(placement.watch(watch.name, state, members, 0))
+        state, measured = placement.check(state, members, 0)
         jax.block_until_ready((state, measured))
 
     steps(1)
@@ -83,9 +83,7 @@ def _measure(runner: Runner, number: int, placement: Placement) -> Seconds:
     finish = placement.compiled.finish
     compilation = placement.seconds + _timed(lambda: finish.program)
     check()
-    checks = group.num_checks * _timed(check) + _timed(
-        lambda: jax.block_until_ready(placement.finish(state, population))
-    )
+    checks = group.num_checks * _timed(check) + _timed(lambda: jax.block_until_ready(placement.finish(state, members)))
     return Seconds(len(blocks) * group.num_steps * step, len(blocks) * checks, compilation)
 
 

@@ -23,6 +23,7 @@ CHECK_VARIABLES = (
     "test_accuracy",
     "test_batch_loss",
 )
+TRAIN_CHECK_VARIABLES = ("train_set_loss", "train_set_accuracy")  # with --check_train
 _LANDMARKS = ("best_check", "stopped_check", "diverged_step")
 
 
@@ -45,7 +46,8 @@ class History:
         self.arrays: dict[str, np.ndarray[Any, Any]] = {
             name: np.full((*members, recorded), np.nan, np.float32) for name in ("train_loss", "train_objective")
         }
-        self.arrays |= {name: np.full((*members, checks), np.nan, np.float32) for name in CHECK_VARIABLES}
+        checked = CHECK_VARIABLES + (TRAIN_CHECK_VARIABLES if plan.experiment.check_train else ())
+        self.arrays |= {name: np.full((*members, checks), np.nan, np.float32) for name in checked}
         self.arrays |= {name: np.full(members, np.nan, np.float32) for name in ("final_train_loss", "train_accuracy")}
         self.arrays |= {name: np.full(members, -1, np.int32) for name in _LANDMARKS}
         self.arrays["checks_done"] = np.zeros(members, np.int32)
@@ -78,7 +80,9 @@ class History:
 
     def record_check(self, block: Block, number: int, check: Check, state: TrainState) -> None:
         """The check `number` of a block, given as [seeds, configs]."""
-        values = dict(zip(CHECK_VARIABLES, (*check.validation, *check.test, check.test_batch.loss), strict=True))
+        values = dict(zip(CHECK_VARIABLES, (*check.validation, *check.test, check.test_batch_loss), strict=True))
+        if check.train is not None:
+            values |= dict(zip(TRAIN_CHECK_VARIABLES, check.train, strict=True))
         for name, value in values.items():
             self.arrays[name][*block.members, number] = self._members(block, value)
         for name in _LANDMARKS:

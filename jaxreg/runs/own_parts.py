@@ -17,29 +17,17 @@ from jaxreg.config.hparams import Hparams, resolved
 from jaxreg.config.sweeps import Group
 from jaxreg.diagnostics.probe import LAYER_WATCHES
 from jaxreg.jax_settings import random_key
-from jaxreg.nn.activations import ACTIVATIONS, activation_named
-from jaxreg.nn.initializers import INITIAL_SCHEMES, Initializer, scheme_named
-from jaxreg.nn.losses import LOSSES
-from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
+from jaxreg.nn.activations import activation_named
+from jaxreg.nn.initializers import Initializer, scheme_named
 from jaxreg.nn.regularisers import REGULARISERS
-from jaxreg.population.planning import Plan, measured_by
+from jaxreg.nn.tables import is_own
+from jaxreg.population.planning import Plan, measured_by, uses_own_entries
 from jaxreg.runs.traced import digest_of, trace_digest
 from jaxreg.training.binding import bind
 from jaxreg.training.member import loss_of
 from jaxreg.training.models import joined, parted
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import constraint_of, penalty_of
-
-_TABLES: dict[str, Mapping[str, Any]] = {
-    "activation": ACTIVATIONS,
-    "output_activation": ACTIVATIONS,
-    "init": INITIAL_SCHEMES,
-    "loss": LOSSES,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "regulariser": REGULARISERS,
-}
-_SHIPPED = {kind: dict(table) for kind, table in _TABLES.items()}  # importing jaxreg comes before any own entry
 
 
 def own_digests(plan: Plan, given: Mapping[str, Any]) -> dict[str, str]:
@@ -52,7 +40,7 @@ def own_digests(plan: Plan, given: Mapping[str, Any]) -> dict[str, str]:
     """
     traces: dict[str, list[str]] = {}
     for group in plan.sweep.groups:
-        if given.keys() - {"data"} or any(_is_own(kind, name) for kind, name in _named_by(group)):
+        if given.keys() - {"data"} or uses_own_entries(group):
             shapes = _Shapes.of(plan, group)
             for name, digest in (*_given(plan, group, given, shapes), *_from_tables(plan, group, shapes)):
                 traces.setdefault(name, []).append(digest)
@@ -86,7 +74,7 @@ class _Shapes(NamedTuple):
 
 def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) -> Iterator[tuple[str, str]]:
     """The parts that were handed over."""
-    model, data = plan.problem.model, plan.data
+    model, data = plan.problem.model, plan.data_of(group)
     key, hparams, params, inputs, labels, _, activations, step = shapes
     trained, _ = parted(params, model)
     if "model" in given:
@@ -124,41 +112,30 @@ def _from_tables(plan: Plan, group: Group, shapes: _Shapes) -> Iterator[tuple[st
     shared = group.shared
     hidden = [jax.ShapeDtypeStruct((shared.batch_size, size), jnp.float32) for size in shared.hidden_sizes]
     for kind, units in (("activation", hidden), ("output_activation", [logits])):
-        if _is_own(kind, getattr(shared, kind)):
+        if is_own(kind, getattr(shared, kind)):
             activation = activation_named(getattr(shared, kind))
             for function in filter(None, (activation.function, activation.unit_interval)):
                 trace = _with_gradient(lambda z, h, function=function: bind(function, h, 1)(z))
                 for each in units:
                     yield f"{kind} {getattr(shared, kind)}", trace_digest(trace, each, hparams)
-    if _is_own("init", shared.init):
+    if is_own("init", shared.init):
         scheme = scheme_named(shared.init)
         for initializer in filter(None, (scheme.weights, scheme.bias)):
             yield f"init {shared.init}", _initializer_digest(plan, group, initializer, shapes)
-    if _is_own("loss", shared.loss):
+    if is_own("loss", shared.loss):
         trace = _with_gradient(lambda z, h, y: loss_of(h)(z, y))
         yield f"loss {shared.loss}", trace_digest(trace, logits, hparams, labels)
     for kind, name in (("optimizer", shared.optimizer), ("schedule", shared.schedule)):
-        if _is_own(kind, name):
+        if is_own(kind, name):
             yield f"{kind} {name}", trace_digest(_one_step, trained, hparams)
     for name in group.terms.split("+"):
-        if _is_own("regulariser", name):
+        if is_own("regulariser", name):
             regulariser = REGULARISERS[name]
             if regulariser.penalty:
                 trace = _with_gradient(penalty_of(regulariser))
                 yield f"regulariser {name}", trace_digest(trace, trained, activations, hparams, step)
             if regulariser.projection:
                 yield f"regulariser {name}", trace_digest(constraint_of(regulariser), trained, hparams)
-
-
-def _named_by(group: Group) -> Iterator[tuple[str, str]]:
-    """The entries of tables that a group uses, by table and name."""
-    yield from ((kind, getattr(group.shared, kind)) for kind in _TABLES if kind != "regulariser")
-    yield from (("regulariser", name) for name in group.terms.split("+"))
-
-
-def _is_own(kind: str, name: str) -> bool:
-    table = _TABLES[kind]
-    return name in table and table[name] is not _SHIPPED[kind].get(name)
 
 
 def _with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:

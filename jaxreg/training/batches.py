@@ -12,8 +12,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+
+from jaxreg.training import threefry
+from jaxreg.training.threefry import Words
 
 ROUNDS = 8
 _MIN_BITS = 8  # with fewer, the halves are too small for all orders of a tiny range to be equally likely
@@ -22,8 +26,8 @@ _MIN_BITS = 8  # with fewer, the halves are too small for all orders of a tiny r
 class Cursor(NamedTuple):
     """A position in the stream. It counts beyond 32 bits: (epoch, offset within it), 0 <= offset < N."""
 
-    epoch: ArrayLike
-    offset: ArrayLike
+    epoch: int
+    offset: int
 
 
 def cursor_at(step: int, batch_size: int, num_examples: int) -> Cursor:
@@ -46,36 +50,54 @@ def permute(positions: Array, round_keys: Array, num_examples: int) -> Array:
       uint32 like `positions`, each < num_examples; different positions give different values.
     """
     bits = max(_MIN_BITS, (num_examples - 1).bit_length())
+    left_bits, right_bits = bits - bits // 2, bits // 2
 
     def encrypt(x: Array) -> Array:
-        left_bits, right_bits = bits - bits // 2, bits // 2
-        left, right = x >> right_bits, x & jnp.uint32(2**right_bits - 1)
-        for round_key in round_keys:
-            left, right = right, left ^ (_mix(right ^ round_key) >> (32 - left_bits))
-            left_bits, right_bits = right_bits, left_bits
+        def two_rounds(number: Array, halves: tuple[Array, Array]) -> tuple[Array, Array]:
+            left, right = halves
+            left ^= _mix(right ^ round_keys[2 * number]) >> (32 - left_bits)
+            right ^= _mix(left ^ round_keys[2 * number + 1]) >> (32 - right_bits)
+            return left, right
+
+        halves = x >> right_bits, x & jnp.uint32(2**right_bits - 1)
+        left, right = jax.lax.fori_loop(0, ROUNDS // 2, two_rounds, halves)
         return (left << right_bits) | right
 
-    def outside(x: Array) -> Array:
-        return jnp.any(x >= num_examples)
+    def walk(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, outside = carry
+        x = jnp.where(outside, encrypt(x), x)
+        return x, x >= num_examples
 
-    return jax.lax.while_loop(outside, lambda x: jnp.where(x >= num_examples, encrypt(x), x), encrypt(positions))
+    everywhere = jnp.ones(positions.shape, bool)  # a walk begins with a step
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), walk, (positions, everywhere))[0]
 
 
-def batch_indices(key: Array, cursor: Cursor, num_steps: int, batch_size: int, num_examples: int) -> Array:
-    """The examples that the `num_steps` steps from `cursor` on see: int32 [num_steps, batch_size].
+def round_keys(keys: Words, epoch: int, num_steps: int, batch_size: int, num_examples: int) -> Words:
+    """What the orders of the epochs follow from that `num_steps` steps can touch: uint32 [..., epochs, ROUNDS].
 
     Args:
-      key: the seed's key of this stream.
-      cursor: where the first step starts to read.
+      keys: the key of this stream of each seed, uint32 [..., 2].
+      epoch: in which the first step starts to read.
+      num_steps, batch_size, num_examples: as in `batch_indices`.
+    """
+    num_epochs = (num_steps * batch_size - 1) // num_examples + 2
+    epochs = np.arange(epoch, epoch + num_epochs).astype(np.uint32)  # modulo 2^32
+    return threefry.bits(threefry.fold_in(keys[..., None, :], epochs), ROUNDS)
+
+
+def batch_indices(
+    round_keys: ArrayLike, offset: ArrayLike, num_steps: int, batch_size: int, num_examples: int
+) -> Array:
+    """The examples that `num_steps` steps see: int32 [num_steps, batch_size].
+
+    Args:
+      round_keys: of these steps and of one seed, uint32 [epochs, ROUNDS].
+      offset: where the first step starts to read within its epoch.
       num_steps, batch_size, num_examples: static; num_steps * batch_size + num_examples < 2^31.
     """
-    count = num_steps * batch_size
-    positions = jnp.asarray(cursor.offset, jnp.uint32) + jnp.arange(count, dtype=jnp.uint32)
-    epochs_ahead = positions // jnp.uint32(num_examples)
-    num_epochs = (count - 1) // num_examples + 2
-    epochs = jnp.asarray(cursor.epoch, jnp.uint32) + jnp.arange(num_epochs, dtype=jnp.uint32)
-    keys = jax.vmap(lambda epoch: jax.random.bits(jax.random.fold_in(key, epoch), (ROUNDS,)))(epochs)
-    examples = permute(positions % jnp.uint32(num_examples), keys[epochs_ahead].T, num_examples)
+    positions = jnp.asarray(offset, jnp.uint32) + jnp.arange(num_steps * batch_size, dtype=jnp.uint32)
+    keys = jnp.asarray(round_keys)[positions // jnp.uint32(num_examples)].T
+    examples = permute(positions % jnp.uint32(num_examples), keys, num_examples)
     return examples.astype(jnp.int32).reshape(num_steps, batch_size)
 
 

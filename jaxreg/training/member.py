@@ -15,7 +15,8 @@ import optax
 from jax import Array
 
 from jaxreg.config import Hparams
-from jaxreg.nn.losses import Function, correct, loss_named
+from jaxreg.nn.dropout import dropout
+from jaxreg.nn.losses import Function, correct, loss_named, smoothed, targets_of
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.training import stopping
 from jaxreg.training.binding import bind
@@ -23,6 +24,8 @@ from jaxreg.training.models import joined, parted
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, project, total_penalty
 from jaxreg.training.state import TrainState
+
+_OF_INPUTS = 2**32 - 1  # folded into the key of a step for the inputs, as the numbers of layers are for their units
 
 
 class StepMetrics(NamedTuple):
@@ -73,29 +76,46 @@ def advance(
       The state with new parameters and a new state of the optimizer, and the means over the batch before the step, []
       float32 in nats.
     """
-    per_example, model = loss_of(hparams), problem.model
-    trained, carried = parted(state.params, model)
-
-    def forward(trained: Params) -> tuple[Array, Layers, Params]:
-        params = joined(trained, carried)
-        if not problem.draws:
-            return (*model.forward(params, hparams, inputs), carried)
-        assert key is not None
-        noise = jax.random.fold_in(key, step)
-        if model.train_forward is not None:
-            return model.train_forward(params, hparams, inputs, noise)
-        assert model.dropout_forward is not None
-        return (*model.dropout_forward(params, hparams, inputs, noise), carried)
+    trained, carried = parted(state.params, problem.model)
 
     def objective(trained: Params) -> tuple[Array, tuple[Array, Params]]:
-        outputs, activations, carried_on = forward(trained)
-        loss = jnp.mean(per_example(outputs, labels))
-        return loss + total_penalty(problem.penalties, trained, activations, hparams, step), (loss, carried_on)
+        params = joined(trained, carried)
+        outputs, activations, carried_on = _train_forward(params, carried, hparams, problem, inputs, step, key)
+        loss = jnp.mean(loss_of(hparams)(outputs, labels))
+        minimised = smoothed_loss(hparams, outputs, labels) if problem.smooths_labels else loss
+        return minimised + total_penalty(problem.penalties, trained, activations, hparams, step), (loss, carried_on)
 
     (value, (loss, carried)), grads = jax.value_and_grad(objective, has_aux=True)(trained)
     updates, opt_state = make_optimizer(hparams).update(grads, state.opt_state, trained)
     trained = project(problem.constraints, optax.apply_updates(trained, updates), hparams)
     return state._replace(params=joined(trained, carried), opt_state=opt_state), StepMetrics(loss, value)
+
+
+def _train_forward(
+    params: Params, carried: Params, hparams: Hparams, problem: Problem, inputs: Array, step: Array, key: Array | None
+) -> tuple[Array, Layers, Params]:
+    """Outputs, hidden activations, and what of the params is not trained as it is after the step."""
+    model = problem.model
+    if not problem.draws:
+        return (*model.forward(params, hparams, inputs), carried)
+    assert key is not None
+    noise = jax.random.fold_in(key, step)
+    if problem.input_dropout:
+        inputs = dropout(jax.random.fold_in(noise, _OF_INPUTS), inputs, hparams.input_dropout_rate)
+    if model.train_forward is not None:
+        return model.train_forward(params, hparams, inputs, noise)
+    if not problem.dropout:
+        return (*model.forward(params, hparams, inputs), carried)
+    assert model.dropout_forward is not None
+    return (*model.dropout_forward(params, hparams, inputs, noise), carried)
+
+
+def smoothed_loss(hparams: Hparams, outputs: Array, labels: Array) -> Array:
+    """The mean loss of a batch whose labels are smoothed by `label_smoothing`, []; the loss must have `of_targets`."""
+    of_targets = loss_named(hparams.loss).of_targets
+    assert of_targets is not None
+    targets = smoothed(targets_of(outputs, labels), hparams.label_smoothing)
+    return jnp.mean(bind(of_targets, hparams, 2)(outputs, targets))
 
 
 def settle(before: TrainState, after: TrainState, hparams: Hparams, diverges: Array, step: Array) -> TrainState:
@@ -158,15 +178,39 @@ def evaluate(
       Mean loss, [] in nats, and accuracy, [] in [0, 1].
     """
 
-    per_example, threshold = loss_of(hparams), loss_named(hparams.loss).threshold
-
     def block(x: Array, y: Array, new: Array) -> Metrics:
-        outputs, _ = problem.model.forward(params, hparams, x)
-        loss = jnp.sum(jnp.where(new, per_example(outputs, y), 0.0))
-        return Metrics(loss, jnp.sum(new & correct(outputs, y, threshold)))
+        losses, right = _judge(params, hparams, problem, x, y)
+        return Metrics(jnp.sum(jnp.where(new, losses, 0.0)), jnp.sum(new & right))
 
-    totals = _sum_over_blocks(block, Metrics(jnp.float32(0), jnp.int32(0)), inputs, labels, block_size)
+    totals = _sum_over_blocks(block, Metrics(jnp.float32(0), jnp.int32(0)), (inputs, labels), block_size)
     return Metrics(totals.loss / labels.shape[0], totals.accuracy / labels.shape[0])
+
+
+def evaluate_with_batch(
+    params: Params, hparams: Hparams, problem: Problem, inputs: Array, labels: Array, counts: Array, block_size: int
+) -> tuple[Metrics, Array]:
+    """As `evaluate`, and the mean loss, [], of a batch in which example i is `counts[i]` times.
+
+    Args:
+      counts: float32 [examples], whole numbers.
+      params, hparams, problem, inputs, labels, block_size: as in `evaluate`.
+    """
+
+    def block(x: Array, y: Array, counts: Array, new: Array) -> tuple[Metrics, Array]:
+        losses, right = _judge(params, hparams, problem, x, y)
+        of_batch = jnp.sum(jnp.where(new & (counts > 0), counts * losses, 0.0))
+        return Metrics(jnp.sum(jnp.where(new, losses, 0.0)), jnp.sum(new & right)), of_batch
+
+    zero = Metrics(jnp.float32(0), jnp.int32(0)), jnp.float32(0)
+    totals, of_batch = _sum_over_blocks(block, zero, (inputs, labels, counts), block_size)
+    whole = Metrics(totals.loss / labels.shape[0], totals.accuracy / labels.shape[0])
+    return whole, of_batch / jnp.sum(counts)
+
+
+def _judge(params: Params, hparams: Hparams, problem: Problem, inputs: Array, labels: Array) -> tuple[Array, Array]:
+    """The loss of each example, and whether it is right, [examples] each."""
+    outputs, _ = problem.model.forward(params, hparams, inputs)
+    return loss_of(hparams)(outputs, labels), correct(outputs, labels, loss_named(hparams.loss).threshold)
 
 
 def mean_over_examples(
@@ -187,7 +231,7 @@ def mean_over_examples(
         outputs, _ = problem.model.forward(params, hparams, x)
         return jnp.sum(jnp.where(new, measured(outputs, y), 0.0))
 
-    total: Array = _sum_over_blocks(block, jnp.float32(0), inputs, labels, block_size)
+    total: Array = _sum_over_blocks(block, jnp.float32(0), (inputs, labels), block_size)
     return total / labels.shape[0]
 
 
@@ -212,7 +256,7 @@ def confusion(
         is_prediction = jnp.argmax(logits, axis=-1)[:, None] == classes[None]
         return jnp.matmul(is_label.T.astype(jnp.float32), is_prediction.astype(jnp.float32)).astype(jnp.int32)
 
-    return _sum_over_blocks(block, jnp.zeros((num_classes, num_classes), jnp.int32), inputs, labels, block_size)
+    return _sum_over_blocks(block, jnp.zeros((num_classes, num_classes), jnp.int32), (inputs, labels), block_size)
 
 
 def is_halted(state: TrainState, hparams: Hparams) -> Array:
@@ -246,16 +290,18 @@ def after_check(state: TrainState, hparams: Hparams, validation: Metrics, check:
     )
 
 
-def _sum_over_blocks(block: Callable[..., Any], zero: Any, inputs: Array, labels: Array, block_size: int) -> Any:
-    """Sum of block(inputs, labels, new) over a set; the last block overlaps the one before, where `new` is False."""
-    num_examples = labels.shape[0]
+def _sum_over_blocks(block: Callable[..., Any], zero: Any, arrays: tuple[Array, ...], block_size: int) -> Any:
+    """Sum of block(*arrays, new) over a set, arrays [examples, ...] of which a block sees a part.
+
+    The last block overlaps the one before, where `new` is False.
+    """
+    num_examples = arrays[0].shape[0]
     size = min(block_size, num_examples)
 
     def add(totals: Any, first: Array) -> tuple[Any, None]:
         start = jnp.minimum(first, num_examples - size)
-        x = jax.lax.dynamic_slice_in_dim(inputs, start, size)
-        y = jax.lax.dynamic_slice_in_dim(labels, start, size)
+        parts = [jax.lax.dynamic_slice_in_dim(array, start, size) for array in arrays]
         new = start + jnp.arange(size) >= first
-        return jax.tree.map(jnp.add, totals, block(x, y, new)), None
+        return jax.tree.map(jnp.add, totals, block(*parts, new)), None
 
     return jax.lax.scan(add, zero, jnp.arange(0, num_examples, size))[0]

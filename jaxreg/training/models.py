@@ -18,7 +18,7 @@ from jax import Array
 from jaxreg.config import Hparams, resolved
 from jaxreg.nn.activations import activation_named
 from jaxreg.nn.dropout import dropout
-from jaxreg.nn.initializers import Initializer, InitialScheme, scheme_named
+from jaxreg.nn.initializers import Initializer, InitialScheme, normal, scheme_named
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.training.binding import bind
 
@@ -95,7 +95,7 @@ def mlp(initializer: Initializer | None = None) -> Model:
 
     Params are a tuple of layers, each {"weights": [in, out], "bias": [out]}. Layer l draws its weights with
     `fold_in(key, l)`, so the draw of a layer does not depend on the layers after it. Biases start at 0, except under
-    `init="torch"`.
+    `init="torch"`; to these a draw from N(0, bias_variance) is added.
 
     Args:
       initializer: used in place of the scheme that `hparams.init` names.
@@ -111,9 +111,12 @@ def mlp(initializer: Initializer | None = None) -> Model:
         def layer(number: int, shape: tuple[int, int]) -> dict[str, Array]:
             layer_key = jax.random.fold_in(key, number)
             weights = make_weights(jax.random.fold_in(layer_key, 0), shape, variance)
-            if make_bias is None:
-                return {"weights": weights, "bias": jnp.zeros(shape[1:])}
-            return {"weights": weights, "bias": make_bias(jax.random.fold_in(layer_key, 1), shape, variance)}
+            bias = jnp.zeros(shape[1:])
+            if make_bias is not None:
+                bias = make_bias(jax.random.fold_in(layer_key, 1), shape, variance)
+            if hparams.bias_variance is not None:
+                bias += normal(jax.random.fold_in(layer_key, 2), shape[1:], hparams.bias_variance)
+            return {"weights": weights, "bias": bias}
 
         return tuple(layer(number, shape) for number, shape in enumerate(itertools.pairwise(sizes)))
 

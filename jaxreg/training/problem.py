@@ -33,12 +33,14 @@ class Problem(NamedTuple):
     model: Model = mlp()
     penalties: tuple[Penalty, ...] = ()
     constraints: tuple[Constraint, ...] = ()
-    dropout: bool = False  # whether units are dropped in training, at a rate that may be 0
+    dropout: bool = False  # whether hidden units are dropped in training, at a rate that may be 0
+    input_dropout: bool = False  # whether inputs are
+    smooths_labels: bool = False  # whether the objective has smoothed labels, by a share that may be 0
 
     @property
     def draws(self) -> bool:
         """Whether a step of training has random numbers of its own, besides the order of the examples."""
-        return self.dropout or self.model.train_forward is not None
+        return self.dropout or self.input_dropout or self.model.train_forward is not None
 
 
 def named_parts(
@@ -71,7 +73,9 @@ def with_terms(problem: Problem, terms: str) -> Problem:
     return problem._replace(
         penalties=(*(penalty_of(each) for each in named if each.penalty), *problem.penalties),
         constraints=(*(constraint_of(each) for each in named if each.projection), *problem.constraints),
-        dropout=any(each.dropout for each in named),
+        dropout=any(each.drops == "hidden" for each in named),
+        input_dropout=any(each.drops == "inputs" for each in named),
+        smooths_labels=any(each.smooths_labels for each in named),
     )
 
 

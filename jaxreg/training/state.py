@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxreg.config import Hparams
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.trees import Params
+from jaxreg.training import threefry
 from jaxreg.training.models import parted
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem
+from jaxreg.training.threefry import Words
 
 # Random numbers of one member are drawn from keys that depend on (base_seed, seed, purpose) only.
 INIT, TRAIN_ORDER, TEST_ORDER, DROPOUT = range(4)
@@ -34,6 +38,12 @@ class TrainState(NamedTuple):
 def member_key(base_seed: Array | int, seed: Array | int, purpose: int) -> Array:
     """The key of one seed for one purpose (INIT, TRAIN_ORDER, ...); nothing else in a sweep touches it."""
     return jax.random.fold_in(jax.random.fold_in(random_key(base_seed), seed), purpose)
+
+
+def keys_on_host(base_seed: int, seeds: Sequence[int], purpose: int) -> Words:
+    """The data of `member_key` for each seed, uint32 [seeds, 2], without a program to compute it."""
+    of_seeds = threefry.fold_in(threefry.key_of(base_seed), np.asarray(seeds, np.uint32))
+    return threefry.fold_in(of_seeds, purpose)
 
 
 def init_state(

@@ -29,7 +29,7 @@ from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
 
 # Read outside the functions of a member: by what lays out batches, steps and methods.
-_READ_BY_THE_HOST = ("batch_size", "num_steps", "num_epochs", "method")
+_READ_BY_THE_HOST = ("batch_size", "train_size", "num_steps", "num_epochs", "method")
 
 
 class _Record:

@@ -193,7 +193,7 @@ def test_values_come_in_the_plain_types_of_their_fields() -> None:
 
 def test_traced_fields_are_the_leaves_and_static_ones_the_structure() -> None:
     assert sorted([*STATIC, *TRACED, *LABELS]) == sorted(FIELDS)
-    paths = [str(path[0].name) for path, _ in jax.tree.leaves_with_path(Hparams(init_variance=1.0))]
+    paths = [str(path[0].name) for path, _ in jax.tree.leaves_with_path(Hparams(init_variance=1.0, bias_variance=0.0))]
     assert paths == list(TRACED)
     structure: Any = jax.tree.structure
     one, static = (

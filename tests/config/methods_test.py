@@ -174,7 +174,8 @@ def test_what_any_member_uses_is_not_remarked_upon() -> None:
 
 # Refusals
 
-METHODS = "must be one of all, none, l1, late_l1, l2, kl, max_norm, dropout, weight_decay, early_stopping"
+METHODS = "must be one of all, none, l1, late_l1, l2, kl, max_norm, dropout, input_dropout, label_smoothing, "
+METHODS += "weight_decay, early_stopping"
 REFUSED = [
     ("l1_strength", "-0.1", ">= 0"),
     ("l1_strength", "nan", "finite"),
@@ -235,7 +236,7 @@ LAYOUT += "eval_seeds:1,eval_block:64,terms:"
 
 
 def test_regularisers_without_anything_to_act_on_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    no_range = "kl acts on --activation=sigmoid, tanh, relu, softplus, not on gelu"
+    no_range = "kl acts on --activation=sigmoid, tanh, softsign, relu, softplus, not on gelu"
     assert no_range in refused(capsys, "--kl_strength=0,0.1", "--activation=gelu")
     assert "no hidden activations" in refused(capsys, "--kl_strength=0.1", "--hidden_sizes=none")
     assert "--kl_strength=0.1" in refused(capsys, "--kl_strength=0.1", "--activation=relu,gelu")

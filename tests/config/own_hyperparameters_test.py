@@ -53,7 +53,7 @@ def test_values_are_given_read_and_replaced() -> None:
 
 def test_traced_values_are_leaves_and_static_ones_the_structure() -> None:
     assert (TRACED[-1], STATIC[-1]) == ("l4_strength", "width_rule")
-    made = CONSTRUCT(l4_strength=0.5, init_variance=1.0)
+    made = CONSTRUCT(l4_strength=0.5, init_variance=1.0, bias_variance=0.0)
     assert jax.tree.leaves(made) == [getattr(made, name) for name in TRACED]
     structure: Any = jax.tree.structure
     assert structure(dataclasses.replace(made, l4_strength=2.0)) == structure(made)
@@ -65,7 +65,7 @@ def test_traced_values_are_leaves_and_static_ones_the_structure() -> None:
 def test_without_own_ones_the_tree_is_that_of_the_fields() -> None:
     FIELDS.pop("l4_strength")
     FIELDS.pop("width_rule")
-    paths = [str(path[0].name) for path, _ in jax.tree.leaves_with_path(Hparams(init_variance=1.0))]
+    paths = [str(path[0].name) for path, _ in jax.tree.leaves_with_path(Hparams(init_variance=1.0, bias_variance=0.0))]
     assert paths == [field.name for field in dataclasses.fields(Hparams) if field.name in TRACED]
 
 

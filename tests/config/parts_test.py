@@ -176,7 +176,8 @@ def test_methods_and_remarks_know_them(caplog: pytest.LogCaptureFixture) -> None
 SHARED: dict[str, Any] = {"hidden_sizes": (6,), "num_steps": 40, "batch_size": 20, "schedule": "exponential"}
 ON: dict[str, float] = {"learning_rate": 0.02, "momentum": 0.5, "init_variance": 0.1, "decay_steps": 20.0}
 ON |= {"warmup_steps": 4.0, "l1_strength": 1e-3, "l1_start": 0.5, "l2_strength": 1e-3, "kl_strength": 0.1}
-ON |= {"max_norm": 1.0, "dropout_rate": 0.2, "weight_decay": 0.1}
+ON |= {"max_norm": 1.0, "dropout_rate": 0.2, "weight_decay": 0.1, "bias_variance": 0.01}
+ON |= {"input_dropout_rate": 0.1, "label_smoothing": 0.1}
 CHANGED: dict[str, float] = {
     **{"init_variance": 0.2, "learning_rate": 0.03, "momentum": 0.9, "beta1": 0.5, "beta2": 0.9, "weight_decay": 0.5},
     **{"decay_steps": 10.0, "decay_rate": 0.5, "warmup_steps": 8.0, "patience": 1, "l1_strength": 1e-2},
@@ -187,6 +188,9 @@ CHANGED: dict[str, float] = {
         "kl_target": 0.3,
         "max_norm": 0.5,
         "dropout_rate": 0.5,
+        "bias_variance": 0.3,
+        "input_dropout_rate": 0.3,
+        "label_smoothing": 0.5,
     },
 }
 

@@ -82,10 +82,11 @@ def test_numbers_do_not_split_a_sweep() -> None:
 def test_stacked_configs_are_float32_columns_filled_up_with_the_last() -> None:
     (group,) = sweep({"learning_rate": (0.1, 0.2, 0.3)}).groups
     stacked = group.stacked([1, 2], 4)
+    assert stacked.bias_variance is None  # no biases are drawn
     assert stacked.learning_rate.dtype == np.float32  # type: ignore[attr-defined]
     np.testing.assert_array_equal(stacked.learning_rate, np.array([0.2, 0.3, 0.3, 0.3], np.float32))
     assert {leaf.shape for leaf in jax.tree.leaves(stacked)} == {(4,)}
-    assert len(jax.tree.leaves(stacked)) == len(TRACED)
+    assert len(jax.tree.leaves(stacked)) == len(TRACED) - 1
     assert stacked.batch_size == 100
 
 

@@ -23,11 +23,11 @@ from jaxreg.population.planning import make_plan
 from jaxreg.results.storage import load
 from jaxreg.statistics import log_binned, mean_interval
 from jaxreg.theory.adam import PROCESSES
-from jaxreg.training.batches import Cursor, batch_indices
 from jaxreg.training.problem import Problem
-from jaxreg.training.state import TRAIN_ORDER, member_key
+from jaxreg.training.state import member_key
 from tests.synthetic import make_results
 from tests.training_run import data_of, experiment
+from tests.trajectory import first_rows
 
 FLAGFILES = Path(adam_bias.__file__).parent / "flagfiles"
 QUIET = ("--report=false", "--tensorboard=false", "--progress=false")
@@ -100,7 +100,7 @@ def test_the_first_gradient_is_that_of_the_first_batch() -> None:
     results = measured().sel(optimizer="adam", seed=1)
     asked = experiment(num_steps=STEPS)
     data, (group,) = data_of(asked), make_sweep(asked, 1197).groups
-    rows = batch_indices(member_key(0, 1, TRAIN_ORDER), Cursor(0, 0), 1, 20, len(data.train.labels))[0]
+    rows = first_rows(1, 1, 20, len(data.train.labels))[0]
     inputs, labels = (jnp.asarray(part)[rows] for part in data.train)
     forward = Problem().model.forward
     params = Problem().model.init(member_key(0, 1, 0), group.shared, data.input_shape, data.num_classes)
@@ -120,8 +120,8 @@ def test_what_is_watched_last_is_the_state_at_the_end() -> None:
     plan = make_plan(asked, data_of(asked), watches=[ADAM_MOMENTS], devices=jax.devices()[:1])
     plan = dataclasses.replace(plan, layouts=(dataclasses.replace(plan.layouts[0], chunk_steps=STEPS),))
     placement = Placements(plan).get(0, plan.layouts[0])
-    population = placement.population(Block(0, (0, 1), (0, 1)), plan.sweep.seeds)
-    state, (metrics, watched) = placement.train(placement.init(population), population, 0, STEPS)
+    members = placement.members(Block(0, (0, 1), (0, 1)), plan.sweep.seeds)
+    state, (metrics, watched) = placement.train(placement.init(members), members, 0, STEPS)
     leaves = jax.tree.leaves(optax.tree_utils.tree_get(state.opt_state, "nu"))
     engine = np.concatenate([np.reshape(leaf, (2, 2, -1)) for leaf in leaves], -1).mean(-1)
     np.testing.assert_allclose(watched["second_moment"][:, -1], engine, rtol=1e-6)

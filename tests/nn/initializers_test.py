@@ -21,9 +21,18 @@ OWN_VARIANCE: dict[str, Callable[[int, int], float]] = {
     "lecun": lambda fan_in, _: 1 / fan_in,
     "glorot": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
     "he": lambda fan_in, _: 2 / fan_in,
+    "lecun_uniform": lambda fan_in, _: 1 / fan_in,
+    "glorot_uniform": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
+    "he_uniform": lambda fan_in, _: 2 / fan_in,
     "torch": lambda fan_in, _: 1 / (3 * fan_in),
 }
-BOUND = {"uniform": math.sqrt(3), "torch": 1 / math.sqrt(SHAPE[0])}  # at variance 1
+BOUND = {  # at variance 1
+    "uniform": math.sqrt(3),
+    "lecun_uniform": math.sqrt(3 / SHAPE[0]),
+    "glorot_uniform": math.sqrt(6 / sum(SHAPE)),
+    "he_uniform": math.sqrt(6 / SHAPE[0]),
+    "torch": 1 / math.sqrt(SHAPE[0]),
+}
 
 random_schemes = pytest.mark.parametrize("name", OWN_VARIANCE)
 every_scheme = pytest.mark.parametrize("name", INITIAL_SCHEMES)

@@ -33,9 +33,12 @@ def test_the_table_of_the_documentation_is_that_of_the_records() -> None:
 
 
 def test_the_terms_of_a_program_follow_from_the_records() -> None:
-    assert compiled_terms() == ("l1", "l2", "kl", "max_norm", "dropout")
+    assert compiled_terms() == ("l1", "l2", "kl", "max_norm", "dropout", "input_dropout", "label_smoothing")
     problem = with_terms(Problem(), "+".join(compiled_terms()))
-    assert (len(problem.penalties), len(problem.constraints), problem.dropout) == (3, 1, True)
+    assert (len(problem.penalties), len(problem.constraints)) == (3, 1)
+    assert (problem.dropout, problem.input_dropout, problem.smooths_labels) == (True, True, True)
+    assert with_terms(Problem(), "input_dropout") == Problem(input_dropout=True)
+    assert with_terms(Problem(), "label_smoothing") == Problem(smooths_labels=True)
 
 
 def test_a_shipped_strength_is_off_by_default_and_what_a_record_owns_is_a_hyperparameter() -> None:
@@ -50,7 +53,7 @@ def test_a_shipped_strength_is_off_by_default_and_what_a_record_owns_is_a_hyperp
     ("kinds", "words"),
     [
         ({}, "give one of"),
-        ({"dropout": True, "read_by": "the optimizer"}, "give one of"),
+        ({"drops": "hidden", "read_by": "the optimizer"}, "give one of"),
         ({"penalty": lambda params: jnp.zeros(())}, "no parameter of that name"),  # noqa: ARG005
     ],
     ids=["nothing", "two", "without its strength"],

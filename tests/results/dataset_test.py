@@ -169,7 +169,8 @@ def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() 
     assert np.isfinite(recorded).sum() == 4
 
     grid = np.arange(8, dtype=np.float32).reshape(4, 2)  # [seeds, configs]
-    check = Check(*(Metrics(grid + 10 * i, grid + 100 * i) for i in range(3)))  # type: ignore[arg-type]
+    validation, test = (Metrics(grid + 10 * i, grid + 100 * i) for i in range(2))  # type: ignore[arg-type]
+    check = Check(validation, test, grid + 20, None)  # type: ignore[arg-type]
     state = TrainState(None, None, None, grid, grid.astype(int), grid.astype(int), -grid.astype(int))  # type: ignore[arg-type]
     history.record_seconds(4, 1.5)
     history.record_check(block, 4, check, state)

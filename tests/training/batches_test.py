@@ -9,19 +9,26 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxreg.training.batches import ROUNDS, Cursor, batch_indices, cursor_at, permute
+from jaxreg.training.batches import ROUNDS, Cursor, batch_indices, cursor_at, permute, round_keys
 
 KEY = jax.random.key(0)
 NUM_EPOCHS = {1: 3, 2: 3, 3: 6000, 5: 24_000, 17: 6000, 100: 3, 1197: 3}  # read at once, by the size of the set
-START = Cursor(np.uint32(0), np.uint32(0))
+START = Cursor(0, 0)
 
-compiled = jax.jit(batch_indices, static_argnums=(2, 3, 4))
+compiled_rows = jax.jit(batch_indices, static_argnums=(2, 3, 4))
+
+
+def compiled(key: jax.Array, cursor: Cursor, num_steps: int, batch_size: int, num_examples: int) -> jax.Array:
+    """The examples that steps see from `cursor` on."""
+    sizes = num_steps, batch_size, num_examples
+    keys = round_keys(np.asarray(jax.random.key_data(key)), cursor.epoch, *sizes)
+    return compiled_rows(keys, np.uint32(cursor.offset), *sizes)
 
 
 @functools.cache
 def epochs(num_examples: int, key: int = 0, first: int = 0) -> np.ndarray:
     """The orders of successive epochs, [epoch, position]: the batch is the whole set."""
-    cursor = Cursor(np.uint32(first), np.uint32(0))
+    cursor = Cursor(first, 0)
     rows = compiled(jax.random.key(key), cursor, NUM_EPOCHS[num_examples], num_examples, num_examples)
     assert rows.dtype == jnp.int32
     return np.asarray(rows)
@@ -42,7 +49,7 @@ def test_batches_run_across_the_ends_of_epochs(num_examples: int, batch_size: in
 def test_reading_from_a_cursor_is_reading_from_the_start() -> None:
     stream = np.asarray(compiled(KEY, START, 40, 5, 17))
     for step in (1, 3, 4, 16, 17, 33, 39):
-        cursor = Cursor(*(np.asarray(part, np.uint32) for part in cursor_at(step, 5, 17)))
+        cursor = cursor_at(step, 5, 17)
         np.testing.assert_array_equal(compiled(KEY, cursor, 40, 5, 17)[: 40 - step], stream[step:])
 
 
@@ -86,9 +93,22 @@ def test_neighbours_in_an_epoch_are_unrelated() -> None:
 
 def test_seeds_mapped_are_seeds_one_by_one() -> None:
     keys = jax.random.split(KEY, 3)
-    mapped = jax.jit(jax.vmap(lambda key: batch_indices(key, Cursor(0, 3), 40, 5, 17)))(keys)
+    of_seeds = round_keys(np.asarray(jax.random.key_data(keys)), 0, 40, 5, 17)
+    mapped = jax.jit(jax.vmap(lambda keys: batch_indices(keys, 3, 40, 5, 17)))(of_seeds)
     for key, rows in zip(keys, mapped, strict=True):
-        np.testing.assert_array_equal(compiled(key, Cursor(np.uint32(0), np.uint32(3)), 40, 5, 17), rows)
+        np.testing.assert_array_equal(compiled(key, Cursor(0, 3), 40, 5, 17), rows)
+
+
+def test_the_round_keys_are_those_that_jax_draws() -> None:
+    """Of each epoch the bits of a key of its own; epochs count modulo 2^32."""
+    keys = jax.random.split(jax.random.key(7), 3)
+    found = round_keys(np.asarray(jax.random.key_data(keys)), 2**32 - 1, 4, 5, 10)
+    epochs = jnp.array([2**32 - 1, 0, 1], jnp.uint32)
+
+    def draw(key: jax.Array, epoch: jax.Array) -> jax.Array:
+        return jax.random.bits(jax.random.fold_in(key, epoch), (ROUNDS,))
+
+    np.testing.assert_array_equal(found, jax.vmap(jax.vmap(draw, (None, 0)), (0, None))(keys, epochs))
 
 
 @pytest.mark.parametrize("num_examples", [255, 256, 257])

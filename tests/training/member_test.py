@@ -13,7 +13,7 @@ from jaxreg.config import Hparams
 from jaxreg.nn.losses import loss_named
 from jaxreg.training.member import Metrics, StepMetrics, after_check, confusion, evaluate, update
 from jaxreg.training.problem import Problem
-from jaxreg.training.state import INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, member_key
+from jaxreg.training.state import INIT, TEST_ORDER, TRAIN_ORDER, TrainState, init_state, keys_on_host, member_key
 from jaxreg.training.stopping import DIVERGED_LOSS
 
 FEATURES, CLASSES = 4, 3
@@ -248,3 +248,10 @@ def test_keys_differ_between_seeds_base_seeds_and_purposes() -> None:
     assert len(set(keys)) == len(keys) == 18
     traced = jax.jit(member_key)(jnp.uint32(1), jnp.uint32(2**32 - 1), TEST_ORDER)
     assert tuple(jax.random.key_data(traced).tolist()) == keys[-1]
+
+
+def test_keys_are_the_same_on_the_host() -> None:
+    seeds = [0, 1, 7, 2**31, 2**32 - 1]
+    for base, purpose in ((0, INIT), (1, TRAIN_ORDER), (2**32 - 1, TEST_ORDER)):
+        drawn = [jax.random.key_data(member_key(jnp.uint32(base), jnp.uint32(seed), purpose)) for seed in seeds]
+        np.testing.assert_array_equal(keys_on_host(base, seeds, purpose), drawn)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from jax.test_util import check_grads
 
 from jaxreg.config import FIELDS, Hparams
@@ -23,6 +24,7 @@ MODEL = mlp()
 FORMULAS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
+    "softsign": lambda x: x / (1 + np.abs(x)),
     "relu": lambda x: np.maximum(x, 0),
     "gelu": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
@@ -145,6 +147,19 @@ def test_only_torch_draws_biases(init: str) -> None:
         assert bool((layer["bias"] != 0).all()) == (init == "torch")
         assert (np.abs(layer["bias"]) <= 1 / math.sqrt(N)).all()
         assert bool((layer["weights"] != 0).all()) == (init != "zeros")
+
+
+@pytest.mark.parametrize("init", ["normal", "torch"])
+def test_a_variance_of_biases_is_added_to_what_the_scheme_draws(init: str) -> None:
+    size = 2000
+    settings: dict[str, Any] = {"init": init, "hidden_sizes": (size,)}
+    before, after, larger = (drawn(**settings, bias_variance=value) for value in (None, 0.3, 1.2))
+    added = [np.asarray(b["bias"] - a["bias"]) for a, b in zip(before, after, strict=True)]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a["weights"], b["weights"])
+    assert scipy.stats.kstest(added[0] / math.sqrt(0.3), scipy.stats.norm().cdf).pvalue > 1e-3
+    np.testing.assert_allclose(larger[0]["bias"] - before[0]["bias"], 2 * added[0], rtol=1e-3, atol=1e-6)
+    assert not np.intersect1d(added[0], added[1]).size
 
 
 @pytest.mark.parametrize("init", ["normal", "orthogonal", "torch"])

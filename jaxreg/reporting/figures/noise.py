@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from jaxreg.measures import expected_fluctuation, fluctuation
+from jaxreg.measures.outcomes import num_trained_on
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of
 from jaxreg.reporting.figures.style import Figure, set_title, shows, single_axes, styled
@@ -62,7 +63,9 @@ def fluctuations(
             axes.plot(at[zero], np.zeros(zero.sum()), "v", color=looks[name][0], label="_zero", **edge)
     low, high = _view(axes, list(drawn.values()))
     for name, data in drawn.items():
-        _draw_expected(axes, data, int(results.attrs[LOSSES[name]]), looks[name])
+        drawn_from = LOSSES[name]
+        of = num_trained_on(results) if drawn_from == "train_examples" else results.attrs[drawn_from]
+        _draw_expected(axes, data, int(of), looks[name])
     axes.set_ylim(low, high)
     set_plain_ticks(axes.yaxis)
     first = next(iter(drawn.values()))
