@@ -9,20 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Code that is compiled in a quarter of the time and runs slower, which is better for short runs. XLA reads these flags
-# when it is first used, here and in the processes that tests start.
-QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
-AS_USERS_HAVE_IT = {
-    "xla_backend_optimization_level": 3,
-    "xla_llvm_disable_expensive_passes": False,
-    "xla_cpu_use_fusion_emitters": True,
-    "xla_cpu_parallel_codegen_split_count": 1,  # which only decides how many threads compile
-}
+from tests.compiling import QUICK, compilation_as_users_have_it, quick_compilation
+
+# XLA reads these flags when it is first used, here and in the processes that tests start.
 quick = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *quick]).strip()
 
@@ -38,8 +27,6 @@ for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.de
 
 import jax  # noqa: E402 - it reads the flags
 import pytest  # noqa: E402
-
-from jaxreg.population import compilation  # noqa: E402 - JAX is imported with it
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -78,23 +65,24 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-ABOUT_BITS = ("promises_test", "extract_test", "layout_test")
+ABOUT_BITS = ("promises_test", "layout_test")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compilation(request: pytest.FixtureRequest) -> Iterator[None]:
     """Programs are compiled as users have them where tests are about bits, else quickly."""
     if request.module.__name__.endswith(ABOUT_BITS):
-        compilation.COMPILER_OPTIONS.update(AS_USERS_HAVE_IT)
-    yield
-    compilation.COMPILER_OPTIONS.clear()
+        with compilation_as_users_have_it():
+            yield
+    else:
+        yield
 
 
 @pytest.fixture
-def compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+def compiled_quickly() -> Iterator[None]:
     """For a test in a file about bits that is not about bits itself."""
-    for option in list(compilation.COMPILER_OPTIONS):
-        monkeypatch.delitem(compilation.COMPILER_OPTIONS, option)
+    with quick_compilation():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from jaxreg.results import members
 from jaxreg.training.member import evaluate
 from jaxreg.training.models import mlp
 from jaxreg.training.problem import Problem
+from tests.compiling import compilation_as_users_have_it, quick_compilation
 from tests.training_run import assert_same_bits
 
 QUIET = ("--report=false", "--tensorboard=false", "--progress=false")
@@ -70,6 +72,11 @@ BLOCKS = SWEEPS["seeds over devices, in blocks"]
 ZIPPED = SWEEPS["settings over devices, in blocks, zipped"]
 
 
+def compiled(flags: tuple[str, ...]) -> contextlib.AbstractContextManager[None]:
+    """How a sweep and its members are compiled: two as users have it, the others quickly."""
+    return compilation_as_users_have_it() if flags in (BLOCKS[0], ZIPPED[0]) else quick_compilation()
+
+
 @pytest.fixture(scope="module")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     """Trains once, through the real flags, what is asked for again and again, and returns the run folder."""
@@ -78,7 +85,8 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     def trained(*flags: str) -> Path:
         if flags not in folders:
             folder = folders[flags] = tmp_path_factory.mktemp("run") / "w"
-            assert cli.main(lr_sweep.STUDY, ["lr_sweep", *SMALL, *QUIET, *flags, f"--workdir={folder}"]) == 0
+            with compiled(flags):
+                assert cli.main(lr_sweep.STUDY, ["lr_sweep", *SMALL, *QUIET, *flags, f"--workdir={folder}"]) == 0
         return folders[flags]
 
     return trained
@@ -102,7 +110,8 @@ def test_a_member_alone_has_the_bits_that_it_had_in_its_sweep(sweep: str, train:
     run = train(*flags)
     member = members.load_member(run, select)
     *_, flagfile = members.save_member(member, tmp_path / "member")
-    assert cli.main(lr_sweep.STUDY, ["lr_sweep", f"--flagfile={flagfile}", f"--workdir={tmp_path / 'alone'}"]) == 0
+    with compiled(flags):
+        assert cli.main(lr_sweep.STUDY, ["lr_sweep", f"--flagfile={flagfile}", f"--workdir={tmp_path / 'alone'}"]) == 0
     alone = results.load(tmp_path / "alone" / "results.nc")
     assert alone.sizes["seed"] == 1
     assert_same_bits(alone.isel(seed=0), member.curve)
@@ -115,7 +124,6 @@ def test_a_member_alone_has_the_bits_that_it_had_in_its_sweep(sweep: str, train:
     assert experiment_from_flags(trained.flags) == experiment_from_flags(member.flags)
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_a_member_whose_stopped_neighbours_were_taken_out_is_said_to_be_close_only(
     train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

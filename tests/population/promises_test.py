@@ -19,9 +19,9 @@ from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.runner import Runner
-from jaxreg.training.batches import Cursor, batch_indices, cursor_at
+from jaxreg.training.batches import Cursor, cursor_at
 from jaxreg.training.problem import Problem
-from jaxreg.training.state import TRAIN_ORDER, member_key
+from tests.compiling import quick_compilation
 from tests.training_run import (
     StopAfter,
     assert_same_bits,
@@ -34,6 +34,7 @@ from tests.training_run import (
     train,
     training_program,
 )
+from tests.trajectory import first_rows
 
 RATES = [0.03, 0.1, 0.3]
 
@@ -84,9 +85,7 @@ def test_a_larger_variance_scales_the_same_draw() -> None:
 
 
 def test_all_batch_sizes_of_a_seed_read_one_stream() -> None:
-    key = member_key(0, 3, TRAIN_ORDER)
-    small = batch_indices(key, Cursor(0, 0), 12, 5, 23)
-    large = batch_indices(key, Cursor(0, 0), 4, 15, 23)
+    small, large = first_rows(3, 12, 5, 23), first_rows(3, 4, 15, 23)
     np.testing.assert_array_equal(small.ravel(), large.ravel())
 
 
@@ -106,7 +105,8 @@ DECAY: dict[str, Any] = {"weight_decay": 20.0, "activation": "relu", "eval_every
 @pytest.fixture(scope="module")
 def diverging() -> xr.Dataset:
     """Five rates, all but one of which diverge, each at a step of its own."""
-    results = train(experiment(DIVERGING, seeds=2, **DECAY))
+    with quick_compilation():
+        results = train(experiment(DIVERGING, seeds=2, **DECAY))
     steps = results["diverged_step"].values
     assert (steps[0] == -1).all()
     assert len(set(steps[1:, 0])) == 4
@@ -114,6 +114,7 @@ def diverging() -> xr.Dataset:
     return results
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("chunk_steps", [1, 7])
 def test_where_members_diverge_is_the_same_to_the_bit_whatever_the_chunks(
     diverging: xr.Dataset, chunk_steps: int
@@ -160,9 +161,11 @@ SIX: dict[str, Any] = {"learning_rate": [0.01, 0.03, 0.1, 0.2, 0.3, 1.0]}
 
 @pytest.fixture(scope="module")
 def six_rates() -> xr.Dataset:
-    return train(experiment(SIX, seeds=4), tile_seeds=1, tile_configs=6)
+    with quick_compilation():
+        return train(experiment(SIX, seeds=4), tile_seeds=1, tile_configs=6)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("members", [1, 2, 4], ids=lambda members: f"{members} at once")
 def test_members_cut_into_blocks_agree(reference: xr.Dataset, members: int) -> None:
     assert_within_tolerance(
@@ -233,7 +236,7 @@ def initial_state(made: Runner) -> Any:
     """The states before the first step, of which the program that makes them alone is compiled."""
     block, plan = made.record.blocks(0)[0], made.plan
     programs = made.placements.programs(made.record.layouts[0])
-    population = place_block(programs, plan.sweep.groups[0], block, plan.sweep.seeds)
+    population, *_ = place_block(programs, plan.sweep.groups[0], block, plan.sweep.seeds, 0)
     return jax.device_get(programs.init.lower(population).compile(COMPILER_OPTIONS)(population))
 
 
