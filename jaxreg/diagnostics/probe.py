@@ -39,9 +39,11 @@ from jaxreg.nn.projections import unit_norms
 from jaxreg.nn.trees import Layers, Params
 from jaxreg.slow_imports import xr
 from jaxreg.training.member import loss_of, smoothed_loss
+from jaxreg.training.models import Layer, is_dense, joined, layers_of, parted
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, total_penalty
 
+NONE = jnp.nan  # of what a layer does not have, or cannot be seen
 LAYER_WATCHES = ("diagnostics", "histograms")  # the names of the watch, without and with histograms
 PROBE_SIZE = 1000  # training examples
 
@@ -78,6 +80,18 @@ def layer_watch(*, histograms: bool) -> Watch:
     )
 
 
+def with_layer_names(results: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """The results of a model whose layers are modules, with their names, and a word on what could not be measured."""
+    about = {"description": "path of the module in the model"}
+    results = results.assign_coords(layer_name=("layer", list(names), about))
+    for name in results.data_vars:
+        if str(name).startswith("activations_") or name in ("saturated_fraction", "silent_fraction"):
+            results[name].attrs["description"] = "not measured: this model does not show its activations"
+    words = "share of units that pass no gradient back for any example of the probe, as dead ReLU units do"
+    results["dead_fraction"].attrs["description"] = words
+    return results
+
+
 def probe_rows(num_examples: int) -> np.ndarray[Any, Any]:
     """The examples of a training set that make the probe: 1000 evenly spaced ones, all of a smaller set."""
     size = min(num_examples, PROBE_SIZE)
@@ -99,13 +113,14 @@ def require_trace(problem: Problem, params: Params = (), flag: str = "diagnostic
     `flag` is the one that asked for it.
 
     Raises:
-      ConfigError: the model has no `trace`, or its parameters are no tuple of {"weights", "bias"} layers.
+      ConfigError: the model has no `trace`, or no `layers` and parameters that are no tuple of {"weights", "bias"}.
     """
-    layered = isinstance(params, tuple) and all(
-        isinstance(layer, dict) and set(layer) == {"weights", "bias"} for layer in params
+    layered = problem.model.layers is not None or (
+        isinstance(params, tuple)
+        and all(isinstance(layer, dict) and set(layer) == {"weights", "bias"} for layer in params)
     )
     if problem.model.trace is None or not layered:
-        remedy = "needs a model with a trace and layers {weights, bias}, such as jaxreg.mlp; leave it out"
+        remedy = "needs a model that can be watched, such as jaxreg.mlp or one of jaxreg.from_linen; leave it out"
         raise ConfigError(flag, "true", remedy)
 
 
@@ -154,103 +169,159 @@ def diagnose(
 
     Returns:
       Arrays [layer], [] for the whole network, and uint32 [layer, bin] for histograms; the rest is float32. NaN where a
-      statistic has no meaning: dead and distinct units of the output layer, and saturated ones where its activation
-      has no flat ends.
+      statistic has no meaning: dead and distinct units of the output layer, saturated ones where its activation has no
+      flat ends, biases of a layer without any, and what follows from activations where the model shows none.
     """
+    model = problem.model
+    layers_in = layers_of(model, params, hparams, inputs)
+    layers = layers_in(params)
     gradients, penalised, signals = _propagate(params, hparams, problem, inputs, labels, step)
-    updates, _ = make_optimizer(hparams).update(penalised, opt_state, params)
-    quantities = {
-        "weights": _weights(params),
-        "bias": tuple(layer["bias"] for layer in params),
+    trained, others = parted(params, model)
+    updates, _ = make_optimizer(hparams).update(penalised, opt_state, trained)
+    quantities: dict[str, Sequence[Array | None]] = {
+        "weights": [layer.weights for layer in layers],
+        "bias": [layer.bias for layer in layers],
         "pre_activations": signals.pre_activations,
-        "activations": signals.activations,
-        "gradients": _weights(penalised),
-        "updates": _weights(updates),
+        "activations": signals.activations or [None] * len(layers),
+        "gradients": [layer.weights for layer in layers_in(joined(penalised, others))],
+        "updates": [layer.weights for layer in layers_in(joined(updates, others))],
         "backpropagated": signals.backpropagated,
     }
     values: dict[str, Array] = {}
-    for name, layers in quantities.items():
-        moments = [mean_and_std(layer) for layer in layers]
+    for name, of_layers in quantities.items():
+        moments = [(NONE, NONE) if layer is None else mean_and_std(layer) for layer in of_layers]
         values[f"{name}_mean"], values[f"{name}_std"] = (jnp.stack(moment) for moment in zip(*moments, strict=True))
 
-    hidden = signals.activations[:-1]
-    outputs = signals.activations[-1]
-    stuck = stuck_fraction(outputs, targets_of(outputs, labels), hparams.output_activation)
-    values["saturated_fraction"] = jnp.stack([*(saturated_fraction(a, hparams.activation) for a in hidden), stuck])
-    values["dead_fraction"] = _of_hidden([dead_fraction(layer, hparams.activation) for layer in hidden])
-    values["distinct_units"] = _of_hidden([count_distinct(**layer) for layer in params[:-1]])
+    values |= _of_activations(signals, hparams, labels)
+    values["distinct_units"] = _of_hidden([_count_distinct(layer) for layer in layers[:-1]])
 
-    weights, start = quantities["weights"], _weights(initial_params)
-    norms = frobenius_norms(quantities["gradients"])
+    weights, start = [layer.weights for layer in layers], [layer.weights for layer in layers_in(initial_params)]
+    norms = frobenius_norms([layer for layer in quantities["gradients"] if layer is not None])
     values["weight_norm"] = frobenius_norms(weights)
     values["small_weights_fraction"] = jnp.stack([jnp.mean(jnp.abs(layer) < SMALL) for layer in weights])
-    values["silent_fraction"] = _of_hidden([jnp.mean(jnp.abs(layer) < SMALL) for layer in hidden])
-    values["effective_rank"] = jnp.stack([effective_rank(layer) for layer in weights])
+    values["effective_rank"] = jnp.stack([effective_rank(_as_matrix(layer)) for layer in weights])
     at_bound = (1 - AT_BOUND) * jnp.asarray(hparams.max_norm)
     values["at_bound_fraction"] = jnp.stack([jnp.mean(unit_norms(layer) >= at_bound) for layer in weights])
     values["gradient_norm"] = norms
     values["gradient_ratio"] = ratio_or_zero(norms[0], norms[-1])
-    values["update_ratio"] = ratio_or_zero(frobenius_norms(quantities["updates"]), values["weight_norm"])
+    steps = frobenius_norms([layer for layer in quantities["updates"] if layer is not None])
+    values["update_ratio"] = ratio_or_zero(steps, values["weight_norm"])
     changes = [now - before for now, before in zip(weights, start, strict=True)]
     values["relative_change"] = ratio_or_zero(frobenius_norms(changes), frobenius_norms(start))
-    values["gradient_square"], values["gradient_variance"] = _gradient_noise(gradients, inputs, signals)
+    of_one = (
+        _square_of_one(inputs, signals)
+        if is_dense(model)
+        else _square_of_each(params, hparams, problem, inputs, labels)
+    )
+    values["gradient_square"], values["gradient_variance"] = _gradient_noise(gradients, of_one, inputs.shape[0])
     if histograms:
-        for name, layers in quantities.items():
-            values[f"{name}_histogram"] = count_values(layers, bin_edges(name)).astype(jnp.uint32)
+        for name, of_layers in quantities.items():
+            counted = [jnp.full(1, jnp.nan) if layer is None else layer for layer in of_layers]  # NaN is in no bin
+            values[f"{name}_histogram"] = count_values(counted, bin_edges(name)).astype(jnp.uint32)
     return values
 
 
+def _of_activations(signals: _Signals, hparams: Hparams, labels: Array) -> dict[str, Array]:
+    """The shares of units and examples that are saturated, dead or silent, [layer] each.
+
+    Where the model shows no activations a unit counts as dead that passes no gradient back for any example, as a ReLU
+    unit does that fires for none.
+    """
+    if not signals.activations:
+        nothing = jnp.full(len(signals.pre_activations), NONE)
+        passed = [jnp.any(back != 0, axis=tuple(range(back.ndim - 1))) for back in signals.backpropagated[:-1]]
+        dead = _of_hidden([jnp.mean(~units) for units in passed])
+        return {"saturated_fraction": nothing, "dead_fraction": dead, "silent_fraction": nothing}
+    *hidden, outputs = signals.activations
+    stuck = stuck_fraction(outputs, targets_of(outputs, labels), hparams.output_activation)
+    return {
+        "saturated_fraction": jnp.stack([*(saturated_fraction(a, hparams.activation) for a in hidden), stuck]),
+        "dead_fraction": _of_hidden([dead_fraction(layer, hparams.activation) for layer in hidden]),
+        "silent_fraction": _of_hidden([jnp.mean(jnp.abs(layer) < SMALL) for layer in hidden]),
+    }
+
+
 class _Signals(NamedTuple):
-    """What passes through each layer for each example, [examples, units]."""
+    """What passes through each layer for each example, [examples, ..., units]."""
 
     pre_activations: Layers
-    activations: Layers
+    activations: Layers  # none where the model shows none
     backpropagated: Layers
 
 
 def _propagate(
     params: Params, hparams: Hparams, problem: Problem, inputs: Array, labels: Array, step: ArrayLike
 ) -> tuple[Params, Params, _Signals]:
-    """The gradient of the mean loss, that of the objective, and the signals, from one pass forward and back."""
+    """The gradient of the mean loss, that of the objective, and the signals, from one pass forward and back.
+
+    Gradients are those of what is trained, `models.parted`.
+    """
     num_examples = labels.shape[0]
     trace = problem.model.trace
     assert trace is not None
+    trained, others = parted(params, problem.model)
 
-    def mean_loss(params: Params, perturbations: Layers) -> tuple[Array, tuple[Layers, Layers]]:
-        logits, *signals = trace(params, hparams, inputs, perturbations)
+    def mean_loss(trained: Params, perturbations: Layers) -> tuple[Array, tuple[Layers, Layers]]:
+        logits, *signals = trace(joined(trained, others), hparams, inputs, perturbations)
         return jnp.mean(loss_of(hparams)(logits, labels)), tuple(signals)  # type: ignore[return-value]  # of two
 
-    def beside_the_loss(params: Params) -> Array:
-        outputs, activations = problem.model.forward(params, hparams, inputs)
-        penalty = total_penalty(problem.penalties, params, activations, hparams, jnp.asarray(step))
+    def beside_the_loss(trained: Params) -> Array:
+        outputs, activations = problem.model.forward(joined(trained, others), hparams, inputs)
+        penalty = total_penalty(problem.penalties, trained, activations, hparams, jnp.asarray(step))
         if not problem.smooths_labels:
             return penalty
         return penalty + smoothed_loss(hparams, outputs, labels) - jnp.mean(loss_of(hparams)(outputs, labels))
 
-    perturbations = tuple(jnp.zeros((num_examples, layer["bias"].shape[0])) for layer in params)
-    (gradients, back), (pre_activations, activations) = jax.grad(mean_loss, (0, 1), has_aux=True)(params, perturbations)
+    shapes = jax.eval_shape(lambda p, x: trace(p, hparams, x, ())[1], params, inputs)
+    perturbations = tuple(jnp.zeros(layer.shape) for layer in shapes)
+    differentiate = jax.grad(mean_loss, (0, 1), has_aux=True)
+    (gradients, back), (pre_activations, activations) = differentiate(trained, perturbations)
     penalised = gradients
     if problem.penalties or problem.smooths_labels:
-        penalised = jax.tree.map(jnp.add, gradients, jax.grad(beside_the_loss)(params))
+        penalised = jax.tree.map(jnp.add, gradients, jax.grad(beside_the_loss)(trained))
     of_examples = tuple(num_examples * signal for signal in back)
     return gradients, penalised, _Signals(pre_activations, activations, of_examples)
 
 
-def _gradient_noise(gradients: Params, inputs: Array, signals: _Signals) -> tuple[Array, Array]:
-    num_examples = inputs.shape[0]
-    of_all = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients))
+def _square_of_one(inputs: Array, signals: _Signals) -> Array:
+    """The mean over examples of the squared norm of the gradient of one, [], of dense layers."""
     incoming = (inputs, *signals.activations[:-1])
     of_each = sum(
         (1.0 + jnp.sum(jnp.square(a), axis=1)) * jnp.sum(jnp.square(delta), axis=1)
         for a, delta in zip(incoming, signals.backpropagated, strict=True)
     )
-    of_one = jnp.mean(jnp.asarray(of_each))
+    return jnp.mean(jnp.asarray(of_each))
+
+
+def _square_of_each(params: Params, hparams: Hparams, problem: Problem, inputs: Array, labels: Array) -> Array:
+    """The same of any model, from the gradient of each example by itself, which takes as long as training on each."""
+    trained, others = parted(params, problem.model)
+
+    def loss(trained: Params, x: Array, y: Array) -> Array:
+        outputs, _ = problem.model.forward(joined(trained, others), hparams, x[None])
+        return loss_of(hparams)(outputs, y[None])[0]
+
+    def square(example: tuple[Array, Array]) -> Array:
+        leaves = jax.tree.leaves(jax.grad(loss)(trained, *example))
+        return jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in leaves]))
+
+    return jnp.mean(jax.lax.map(square, (inputs, labels)))  # XLA cannot map the convolutions of members once more
+
+
+def _gradient_noise(gradients: Params, of_one: Array, num_examples: int) -> tuple[Array, Array]:
+    of_all = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients))
     square = (num_examples * of_all - of_one) / (num_examples - 1)
     return square, (of_one - of_all) / (1 - 1 / num_examples)
 
 
-def _weights(params: Params) -> Layers:
-    return tuple(layer["weights"] for layer in params)
+def _as_matrix(weights: Array) -> Array:
+    """[in, units]: a unit of a convolution, which is a channel, has a whole patch coming in."""
+    return weights.reshape(-1, weights.shape[-1])
+
+
+def _count_distinct(layer: Layer) -> Array:
+    weights = _as_matrix(layer.weights)
+    return count_distinct(weights, jnp.zeros(weights.shape[1]) if layer.bias is None else layer.bias)
 
 
 def _of_hidden(values: Sequence[Array]) -> Array:

@@ -29,6 +29,7 @@ VERDICTS = ("healthy", "vanishing", "exploding", "saturated", "dead", "frozen") 
 NO_VERDICT = -1  # no such layer, or nothing was measured: the member is halted
 
 _MOMENTS = tuple(f"{name}_{moment}" for name in QUANTITIES for moment in ("mean", "std"))
+_MAY_BE_MISSING = ("bias_", "activations_")  # a layer may have none, or not show them; NaN of every member
 
 
 class Rule(NamedTuple):
@@ -43,7 +44,10 @@ class Rule(NamedTuple):
 def _exploding(results: xr.Dataset) -> xr.DataArray:
     finite = xr.ones_like(results["weights_std"], dtype=bool)
     for name in (*_MOMENTS, "gradient_norm"):
-        finite &= np.isfinite(results[name])
+        known = np.isfinite(results[name])
+        if name.startswith(_MAY_BE_MISSING):
+            known |= results[name].isnull().all([dim for dim in results[name].dims if dim != "layer"])
+        finite &= known
     back = _root_mean_square(results, "backpropagated")
     too_large = _root_mean_square(results, "pre_activations") > LARGEST_SIGNAL
     return ~finite | too_large | (back > LARGEST_GROWTH * _of_output_layer(back))

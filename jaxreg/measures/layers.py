@@ -12,6 +12,13 @@ import numpy as np
 from jaxreg.slow_imports import xr
 
 
+def layer_labels(results: xr.Dataset) -> list[str]:
+    """What to call each layer: the path of its module, or "layer 1", "layer 2" ... of dense ones."""
+    if "layer_name" in results.coords:
+        return [str(name) for name in results["layer_name"].values]
+    return [f"layer {number}" for number in results["layer"].values.tolist()]
+
+
 def last_measured_check(results: xr.Dataset) -> xr.DataArray:
     """The last check at which the layers of each member were measured, [..., seed] int; 0 if they never were."""
     known = results["weights_std"].sel(layer=1, drop=True).notnull()

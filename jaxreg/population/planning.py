@@ -28,7 +28,7 @@ from jaxreg.nn.losses import LOSSES, loss_named
 from jaxreg.nn.tables import TABLES, is_own
 from jaxreg.population.evaluation import initial_params
 from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
-from jaxreg.training.models import on_flat_inputs
+from jaxreg.training.models import is_dense, on_flat_inputs
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.unread_axes import hyperparameters_read, refuse_unread_axes
@@ -77,6 +77,17 @@ class Plan:
     def watched_shapes(self, group: Group) -> Shapes:
         """The shape of what each variable of the watches holds of one member at one check or step."""
         return _watched_shapes(group, self.data_of(group), self.problem, self.watches)
+
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of the layers of a model whose layers are modules, of the deepest group; none of dense ones."""
+        model = self.problem.model
+        if model.layers is None:
+            return ()
+        example, found = jax.numpy.zeros((1, math.prod(self.data.input_shape))), []
+        for group in self.sweep.groups:
+            params = state_shapes(group, self.data, self.problem).params
+            found.append(tuple(layer.name for layer in model.layers(params, group.shared, example)(params)))
+        return max(found, key=len)
 
 
 def size_of(group: Group) -> int:
@@ -183,7 +194,7 @@ def _sizes(group: Group, data: Data, problem: Problem, state: TrainState) -> tup
     Of a model of the user's own it is all that a forward pass makes on its way, as one layer, and its outputs.
     """
     shared, forward = group.shared, problem.model.forward
-    if problem.model.trace is not None:
+    if is_dense(problem.model):
         return (*shared.hidden_sizes, data.num_outputs), 0
     jaxpr = jax.make_jaxpr(lambda p, x: forward(p, shared, x)[0])(state.params, _example(data)).jaxpr
     made = sum(math.prod(out.aval.shape) for equation in jaxpr.eqns for out in equation.outvars)
@@ -227,7 +238,7 @@ def require_outputs(group: Group, data: Data, problem: Problem) -> None:
     except JaxregError:
         raise
     except Exception as error:  # whatever a function of the user's own raises
-        if problem.model.trace is not None:
+        if is_dense(problem.model):
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         shape = "x".join(map(str, data.input_shape))

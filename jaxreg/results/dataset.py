@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.sweeps import Sweep, hyperparameter_table
+from jaxreg.diagnostics.probe import with_layer_names
 from jaxreg.diagnostics.watch import variables_of
 from jaxreg.nn.losses import loss_named
 from jaxreg.population.planning import Plan
@@ -101,6 +102,8 @@ def make_dataset(plan: Plan, histories: Sequence[History]) -> xr.Dataset:
     for watch in plan.watches:
         if watch.complete is not None:
             dataset = watch.complete(dataset, data)
+    if "layer" in dataset.dims and (names := plan.layer_names()):
+        dataset = with_layer_names(dataset, names)
     if "test_confusion" in dataset:
         for name, words in (("label", "true class"), ("prediction", "predicted class")):
             dataset = dataset.assign_coords({name: (name, list(data.class_names), {"description": words})})

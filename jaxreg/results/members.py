@@ -231,7 +231,7 @@ def _curve(dataset: xr.Dataset, sweep: Sweep, setting: int, seed: int, group: Gr
     )
     num_recorded = math.ceil(group.num_steps / sweep.record_every)
     curve = curve.isel(check=slice(group.num_checks), step=slice(num_recorded))
-    if "layer" in curve.dims:
+    if "layer" in curve.dims and "layer_name" not in curve.coords:
         curve = curve.isel(layer=slice(len(group.shared.hidden_sizes) + 1))
     for name in ("check_step", "examples_seen"):  # floats where NaN fills them up
         curve[name] = curve[name].astype(np.int64)

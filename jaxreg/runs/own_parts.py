@@ -75,7 +75,7 @@ class _Shapes(NamedTuple):
 def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) -> Iterator[tuple[str, str]]:
     """The parts that were handed over."""
     model, data = plan.problem.model, plan.data_of(group)
-    key, hparams, params, inputs, labels, _, activations, step = shapes
+    key, hparams, params, inputs, _, _, activations, step = shapes
     trained, _ = parted(params, model)
     if "model" in given:
         init = trace_digest(lambda k, h: model.init(k, h, data.input_shape, data.num_outputs), key, hparams)
@@ -89,7 +89,7 @@ def _given(plan: Plan, group: Group, given: Mapping[str, Any], shapes: _Shapes) 
             dropped = _with_gradient(lambda p, h, x, k: dropout_forward(p, h, x, k))
             yield "model", trace_digest(dropped, params, hparams, inputs, key)
         if (trace := model.trace) and any(watch.name in LAYER_WATCHES for watch in plan.watches):
-            signals = tuple(jax.ShapeDtypeStruct((len(labels), *layer["bias"].shape), jnp.float32) for layer in params)
+            signals = jax.eval_shape(trace, params, hparams, inputs, ())[1]
             yield "model", trace_digest(trace, params, hparams, inputs, signals)
     if "initializer" in given:
         yield "initializer", _initializer_digest(plan, group, given["initializer"], shapes)

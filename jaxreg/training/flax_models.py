@@ -22,7 +22,7 @@ from jaxreg.errors import ConfigError
 from jaxreg.jax_settings import random_key
 from jaxreg.nn.parts import hyperparameters_of
 from jaxreg.nn.trees import Layers, Params
-from jaxreg.training.models import Model, example_shape
+from jaxreg.training.models import Layer, Model, example_shape
 
 if TYPE_CHECKING:
     from flax import linen, nnx  # slow to import
@@ -44,7 +44,8 @@ def from_linen(module: linen.Module | Callable[..., linen.Module], *, flat: bool
 
     Returns:
       A model with the parameters {"params": ...} and, beside them, the other collections of the module, such as batch
-      statistics, which steps carry along. It shows no activations (no KL sparsity) and no trace (no diagnostics).
+      statistics, which steps carry along. It shows no activations (no KL sparsity). Diagnostics watch the modules that
+      own a `kernel`, as in evaluation; they are named by their paths.
 
     Raises:
       ConfigError: when it is planned, that the module cannot tell training from evaluation and would have to.
@@ -102,9 +103,62 @@ def from_linen(module: linen.Module | Callable[..., linen.Module], *, flat: bool
         )
         return outputs, (), {name: after[name] for name in carried}
 
+    def trace(
+        params: Params, hparams: Hparams, inputs: Array, perturbations: Layers = ()
+    ) -> tuple[Array, Layers, Layers]:
+        outputs, signals = _watched(lambda: forward(params, hparams, inputs)[0], perturbations)
+        return outputs, tuple(signals.values()), ()
+
+    def layers(params: Params, hparams: Hparams, inputs: Array) -> Callable[[Params], tuple[Layer, ...]]:
+        paths: list[tuple[str, ...]] = []
+
+        def find(params: Params, inputs: Array) -> None:
+            paths.extend(_watched(lambda: forward(params, hparams, inputs)[0], ())[1])
+
+        jax.eval_shape(find, params, inputs)
+        if not paths:
+            raise ConfigError("diagnostics", "true", "finds no module with a kernel in this model; leave it out")
+
+        def of(tree: Params) -> tuple[Layer, ...]:
+            found = []
+            for path in paths:
+                own = functools.reduce(lambda at, name: at[name], path, tree["params"])
+                found.append(Layer("/".join(path) or "output", own["kernel"], own.get("bias")))
+            return tuple(found)
+
+        return of
+
     is_the_same_in_training = isinstance(module, linen.Module) and not _says_mode(type(module).__call__)
     own = None if is_the_same_in_training else train_forward
-    return Model(init, forward, train_forward=own, trained=("params",), flat=flat)
+    return Model(init, forward, trace, train_forward=own, trained=("params",), flat=flat, layers=layers)
+
+
+def _watched(run: Callable[[], Array], perturbations: Layers) -> tuple[Array, dict[tuple[str, ...], Array]]:
+    """What `run` gives, and what each Linen module with a kernel gives in it, by its path in the order of the calls.
+
+    Perturbations are added to these, in that order.
+
+    Raises:
+      ConfigError: a module is called twice.
+    """
+    from flax import linen
+
+    signals: dict[tuple[str, ...], Array] = {}
+
+    def watch(function: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
+        given = function(*args, **kwargs)
+        module = context.module
+        if context.method_name != "__call__" or not module.has_variable("params", "kernel"):
+            return given
+        if module.path in signals:
+            name = "/".join(module.path)
+            raise ConfigError("diagnostics", "true", f"cannot watch {name}, which is called twice; leave it out")
+        signals[module.path] = given + perturbations[len(signals)] if perturbations else given
+        return signals[module.path]
+
+    with linen.intercept_methods(watch):
+        outputs = run()
+    return outputs, signals
 
 
 def from_nnx(make: Callable[..., nnx.Module], *, flat: bool = True) -> Model:
@@ -119,7 +173,7 @@ def from_nnx(make: Callable[..., nnx.Module], *, flat: bool = True) -> Model:
     Returns:
       A model with the parameters {"params": ..., "statistics": ...}: what is an `nnx.Param`, which is trained, and all
       other variables but random numbers, which steps carry along. `module.train()` and `module.eval()` say which of
-      the two it does. It shows no activations (no KL sparsity) and no trace (no diagnostics).
+      the two it does. It shows no activations (no KL sparsity) and no trace (no diagnostics; NNX has no hook for them).
     """
     from flax import nnx
 

@@ -23,6 +23,14 @@ from jaxreg.nn.trees import Layers, Params
 from jaxreg.training.binding import bind
 
 
+class Layer(NamedTuple):
+    """The trained parameters of one layer: weights [..., units] and biases [units], if it has any."""
+
+    name: str
+    weights: Array
+    bias: Array | None
+
+
 class Model(NamedTuple):
     """A network.
 
@@ -31,9 +39,12 @@ class Model(NamedTuple):
       forward: (params, hparams, inputs [batch, features]) -> (outputs [batch, outputs], activations, one array
         [batch, units] per hidden layer, first layer first). As in evaluation.
       trace: (params, hparams, inputs, perturbations) -> (outputs, pre-activations, activations), one array
-        [batch, units] per layer, the output layer included, whose activations are the outputs. `perturbations`, one
-        array per layer, are added to the pre-activations, so that the gradient with respect to them is the signal that
-        is propagated back. None for a model that cannot be watched from within.
+        [batch, ..., units] per layer, the output layer included, whose activations are the outputs; no activations
+        where they cannot be seen. `perturbations`, one array per layer or none, are added to the pre-activations, so
+        that the gradient with respect to them is the signal that is propagated back. None for a model that cannot be
+        watched from within.
+      layers: (params, hparams, inputs) -> a function of trees like the params, gradients among them, that gives their
+        layers in the order of `trace`. None where the params are the layers, {"weights": ..., "bias": ...} each.
       dropout_forward: (params, hparams, inputs, key) -> as `forward`, with hidden units dropped at
         `hparams.dropout_rate`; the activations are those before dropout. None for a model without dropout.
       train_forward: (params, hparams, inputs, key) -> (outputs, activations, what of the params is not `trained` as it
@@ -52,6 +63,19 @@ class Model(NamedTuple):
     train_forward: Callable[[Params, Hparams, Array, Array], tuple[Array, Layers, Params]] | None = None
     trained: tuple[str, ...] = ()
     flat: bool = True
+    layers: Callable[[Params, Hparams, Array], Callable[[Params], tuple[Layer, ...]]] | None = None
+
+
+def layers_of(model: Model, params: Params, hparams: Hparams, inputs: Array) -> Callable[[Params], tuple[Layer, ...]]:
+    """A function of trees like the params that gives their layers, first layer first."""
+    if model.layers is not None:
+        return model.layers(params, hparams, inputs)
+    return lambda tree: tuple(Layer(str(number), **layer) for number, layer in enumerate(tree, 1))
+
+
+def is_dense(model: Model) -> bool:
+    """Whether its layers are dense ones of `hidden_sizes`, as those of `mlp` are."""
+    return model.trace is not None and model.layers is None
 
 
 def example_shape(input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -71,8 +95,8 @@ def on_flat_inputs(model: Model, input_shape: tuple[int, ...]) -> Model:
             params, hparams, inputs.reshape(-1, *example_shape(input_shape)), *rest
         )
 
-    functions = {name: shaped(getattr(model, name)) for name in ("forward", "trace", "dropout_forward")}
-    return model._replace(**functions, train_forward=shaped(model.train_forward), flat=True)
+    names = ("forward", "trace", "dropout_forward", "train_forward", "layers")
+    return model._replace(**{name: shaped(getattr(model, name)) for name in names}, flat=True)
 
 
 def parted(params: Params, model: Model) -> tuple[Params, Params]:

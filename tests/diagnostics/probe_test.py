@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,6 @@ from jaxreg.diagnostics.probe import diagnose
 from jaxreg.diagnostics.variables import QUANTITIES, VARIABLES
 from jaxreg.errors import ConfigError
 from jaxreg.nn.losses import cross_entropy
-from jaxreg.training.flax_models import from_linen
 from jaxreg.training.models import mlp
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem
@@ -312,9 +310,9 @@ def test_models_that_cannot_be_watched_are_refused() -> None:
     diagnostics.require_trace(Problem())
     diagnostics.require_trace(Problem(), jax.eval_shape(drawn))
     wrong: list[Any] = [{"params": {}}, [{"weights": 1, "bias": 1}], ({"weights": 1},)]
-    refused = [(Problem(model=from_linen(nn.Dense(3))), ()), *((Problem(), params) for params in wrong)]
-    for problem, params in refused:
-        with pytest.raises(ConfigError, match="--diagnostics=true: needs a model with a trace"):
+    untraced = Problem(model=mlp()._replace(trace=None))
+    for problem, params in [(untraced, ()), *((Problem(), params) for params in wrong)]:
+        with pytest.raises(ConfigError, match="--diagnostics=true: needs a model that can be watched"):
             diagnostics.require_trace(problem, params)
 
 

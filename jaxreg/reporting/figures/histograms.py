@@ -14,7 +14,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.ticker import EngFormatter, NullLocator
 
-from jaxreg.measures import value_label
+from jaxreg.measures import layer_labels, value_label
 from jaxreg.reporting.figures.data import X_LABELS, require_dims
 from jaxreg.reporting.figures.keys import colours_of
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
@@ -115,7 +115,7 @@ def layer_histograms(
         require_dims(histogram, ("seed", "check", "layer", "bin"), name)
     first = next(iter(counts.values()))
     held = np.flatnonzero(first.any([dim for dim in first.dims if dim != "layer"]).values)
-    layers = results["layer"].values[: held.max(initial=0) + 1]  # those of this setting
+    layers = layer_labels(results)[: held.max(initial=0) + 1]  # those of this setting
     shown = evenly(len(layers), MAX_LAYERS)
     size = (1.0 + 2.35 * len(counts), 1.0 + 1.75 * len(shown))
     figure = Figure(figsize=size, layout="constrained")
@@ -133,7 +133,7 @@ def layer_histograms(
             if axes is grid[0, column]:
                 axes.set_title(words(name), fontsize=8.5)
             if column == 0:
-                axes.set_ylabel(f"layer {value_label(layers[layer].item())}")
+                axes.set_ylabel(layers[layer])
     bar = figure.colorbar(image, ax=list(grid.flat), pad=0.02, label="share of the values per bin")
     bar.set_ticks([LEAST_SHARE, 0.01, 0.1, 1.0], labels=["0.1 %", "1 %", "10 %", "100 %"])
     bar.ax.yaxis.set_minor_locator(NullLocator())

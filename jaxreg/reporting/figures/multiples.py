@@ -48,6 +48,8 @@ def parts_of(data: xr.Dataset, dims: Sequence[str], at_most: int) -> tuple[dict[
 
 def _labels(coordinate: xr.DataArray) -> list[str]:
     """Values as titles: with the name of their axis where they are numbers, or text that begins with one."""
+    if "layer_name" in coordinate.coords and coordinate.name == "layer":
+        return [str(name) for name in coordinate["layer_name"].values]
     labels = value_labels(coordinate.values.tolist())
     if coordinate.dtype.kind in "UO" and not any(label[:1].isdigit() for label in labels):
         return labels

@@ -126,5 +126,7 @@ def _draw_cells(axes: Axes, places: xr.DataArray, letters: Sequence[str] | None)
 
 
 def _labels(part: xr.DataArray, dim: str) -> list[str]:
+    if dim == "layer" and "layer_name" in part.coords:
+        return [str(name) for name in part["layer_name"].values]
     coordinate = part["check_step"] if dim == "check" and "check_step" in part.coords else part[dim]
     return value_labels(coordinate.values.tolist(), 3)

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from tensorboardX.proto.event_pb2 import Event
 
+from jaxreg.measures import layer_labels
 from jaxreg.reporting.tensorboard.bands import means
 from jaxreg.reporting.tensorboard.histograms import histogram_events
 from jaxreg.reporting.tensorboard.settings import by_setting
@@ -61,7 +62,7 @@ def layer_histograms(
 
 
 def _layers(results: xr.Dataset) -> list[str]:
-    return [f"layer_{number}" for number in results.variables["layer"].values.tolist()]
+    return [label.replace(" ", "_").replace("/", ".") for label in layer_labels(results)]
 
 
 def _quantities(results: xr.Dataset) -> list[str]:
