@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -270,54 +268,12 @@ def test_diverging_members_are_counted_and_no_error(tmp_path: Path, capsys: pyte
     assert (meta["finished"], meta["diverged"]) == (2, 2)
 
 
-# Stopping and going on, in processes of their own
+# Stopping and going on; of runs that are killed, in faults_test.py
 
 LONG = (
     *("--learning_rate=0.01,0.1,1", "--batch_size=10,20", "--seeds=2", "--hidden_sizes=8"),
     *("--num_steps=720", "--eval_every=120", "--checkpoint_every=60", "--report=false", "--tensorboard=false"),
 )
-
-
-def start(*flags: str) -> subprocess.Popen[str]:
-    """The experiment as a user starts it."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "2"}
-    command = [sys.executable, "-m", "experiments.lr_sweep", *flags]
-    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-
-
-def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
-    """Until there is a checkpoint that was not there before."""
-    before, deadline = _checkpoints(folder), time.monotonic() + 120
-    while _checkpoints(folder) <= before:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def _checkpoints(folder: Path) -> set[str]:
-    return {path.parent.name for path in (folder / "checkpoints").glob("0*/manifest.json")}
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, err = process.communicate(timeout=120)
-    return process.returncode, err
-
-
-def test_a_killed_run_resumes_to_the_bits_of_one_that_was_not(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    for number, code, status in [(signal.SIGTERM, 143, "interrupted"), (signal.SIGKILL, -9, "running")]:
-        process = start(*LONG, f"--workdir={folder}", *(["--resume"] if folder.exists() else []))
-        wait_for_checkpoint(folder, process)
-        process.send_signal(number)
-        assert finish(process)[0] == code
-        assert json.loads((folder / "meta.json").read_text())["status"] == status
-        assert not (folder / "results.nc").exists()
-    code, err = finish(start(*LONG, f"--workdir={folder}", "--resume"))
-    assert code == 0, err
-    assert "going on from the checkpoint" in err
-
-    assert run(*LONG, "--workdir=uninterrupted") == 0
-    assert_same_bits(results.load(folder / "results.nc"), results.load(tmp_path / "uninterrupted" / "results.nc"))
 
 
 def test_signals_after_the_last_step_and_while_drawing_leave_a_run_that_resumes(

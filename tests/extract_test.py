@@ -68,6 +68,10 @@ SWEEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         {"hidden_sizes": (6, 4)},
     ),
 }
+MORE = ("seeds side by side", "stopped by patience, beside one that is not")  # tested with -m slow
+sweeps = pytest.mark.parametrize(
+    "sweep", [pytest.param(name, marks=pytest.mark.slow) if name in MORE else name for name in SWEEPS]
+)
 BLOCKS = SWEEPS["seeds over devices, in blocks"]
 ZIPPED = SWEEPS["settings over devices, in blocks, zipped"]
 
@@ -104,7 +108,7 @@ def in_sweep(run: Path, select: Mapping[str, Any]) -> xr.Dataset:
     return member.squeeze()
 
 
-@pytest.mark.parametrize("sweep", SWEEPS)
+@sweeps
 def test_a_member_alone_has_the_bits_that_it_had_in_its_sweep(sweep: str, train: Train, tmp_path: Path) -> None:
     flags, select = SWEEPS[sweep]
     run = train(*flags)
@@ -143,7 +147,7 @@ def measured(params: Params, hparams: Hparams) -> tuple[float, float]:
     return float(metrics.loss), float(metrics.accuracy)
 
 
-@pytest.mark.parametrize("sweep", SWEEPS)
+@sweeps
 def test_loaded_parameters_reproduce_what_was_recorded(sweep: str, train: Train, tmp_path: Path) -> None:
     from jaxreg.runs.checkpoints.arrays import load_arrays
 

@@ -15,9 +15,11 @@ from jaxreg.config.experiment import DataConfig, Experiment
 from jaxreg.data import Data, from_arrays, load
 from jaxreg.data.arrays import Split
 from jaxreg.errors import Stopped
+from jaxreg.population.placement import Placements
 from jaxreg.runs.block_training import Hooks
 from jaxreg.runs.checkpoints.store import Checkpoints
 from jaxreg.runs.interruption import Interruption
+from jaxreg.runs.runner import Runner
 from jaxreg.training.flax_models import from_linen, from_nnx
 from jaxreg.training.problem import Problem
 from tests.flax_modules import BatchNormed, Convolutional, NnxBatchNormed
@@ -27,8 +29,8 @@ from tests.training_run import (
     assert_within_tolerance,
     dataset_of,
     experiment,
+    plan,
     restored,
-    runner,
     train,
 )
 
@@ -97,10 +99,12 @@ def test_a_member_alone_follows_its_curve_and_has_its_bits_beside_others(own: Ow
 
 
 def test_it_is_the_same_resumed_in_chunks_and_on_two_devices(own: Own, tmp_path: Path) -> None:
-    stopped = runner(own.asked, chunk_steps=3, **own.how)
+    chunked = plan(own.asked, chunk_steps=3, **own.how)
+    placements = Placements(chunked)  # programs that both runners use
+    stopped = Runner(chunked, placements)
     with pytest.raises(Stopped):
         stopped.run(Hooks(Checkpoints(tmp_path, "same"), Interruption("run", StopAfter(2))))
-    resumed = restored(runner(own.asked, chunk_steps=3, **own.how), tmp_path)
+    resumed = restored(Runner(chunked, placements), tmp_path)
     resumed.run()
     assert resumed.record.member_steps > 0
     assert_same_bits(dataset_of(resumed), own.swept)

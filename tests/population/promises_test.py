@@ -37,6 +37,7 @@ from tests.training_run import (
 from tests.trajectory import first_rows
 
 RATES = [0.03, 0.1, 0.3]
+MORE = pytest.mark.slow  # further variants of what is tested in any case
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,11 @@ def test_a_member_diverges_at_the_step_at_which_a_test_of_each_step_finds_it(div
         np.testing.assert_array_equal(results["train_loss"].isnull(), (halted >= 0) & (at > halted))
 
 
-TILES = [((1, 1), 1), ((1, 2), 2), ((2, 3), 1), ((1, 6), 2), ((2, 1), 2)]
+TILES = [
+    ((1, 1), 1),
+    ((1, 2), 2),
+    *(pytest.param(*more, marks=MORE) for more in [((2, 3), 1), ((1, 6), 2), ((2, 1), 2)]),
+]
 
 
 @pytest.mark.usefixtures("compiled_quickly")
@@ -147,7 +152,7 @@ def test_members_cut_into_tiles_agree(six_rates: xr.Dataset, tile: tuple[int, in
     assert_within_tolerance(dataset_of(made), six_rates)
 
 
-@pytest.mark.parametrize("tile_configs", [2, 6])
+@pytest.mark.parametrize("tile_configs", [2, pytest.param(6, marks=MORE)])
 def test_a_member_has_the_same_bits_at_every_place(tile_configs: int) -> None:
     forth, back = (
         train(experiment({"learning_rate": rates}), tile_configs=tile_configs)
@@ -166,7 +171,9 @@ def six_rates() -> xr.Dataset:
 
 
 @pytest.mark.usefixtures("compiled_quickly")
-@pytest.mark.parametrize("members", [1, 2, 4], ids=lambda members: f"{members} at once")
+@pytest.mark.parametrize(
+    "members", [pytest.param(1, marks=MORE), 2, pytest.param(4, marks=MORE)], ids=lambda members: f"{members} at once"
+)
 def test_members_cut_into_blocks_agree(reference: xr.Dataset, members: int) -> None:
     assert_within_tolerance(
         train(experiment({"learning_rate": RATES}, seeds=2, members_per_program=members)), reference
@@ -182,7 +189,7 @@ def test_two_devices_agree_with_one(reference: xr.Dataset) -> None:
 
 
 @pytest.mark.usefixtures("compiled_quickly")
-@pytest.mark.parametrize(("tile_seeds", "layout"), [(1, BY_SETTING), (2, BY_SETTING)], ids=str)
+@pytest.mark.parametrize(("tile_seeds", "layout"), [pytest.param(1, BY_SETTING, marks=MORE), (2, BY_SETTING)], ids=str)
 def test_two_devices_in_other_layouts_agree_with_one(
     reference: xr.Dataset, tile_seeds: int, layout: dict[str, Any]
 ) -> None:
