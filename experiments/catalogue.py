@@ -10,13 +10,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLAGFILES = Path(__file__).parent / "flagfiles"
-_HELPERS = {"__init__", "__main__", "catalogue", "cli", "console", "flags", "source", "startup"}
+REFERENCES = Path(__file__).parent / "references"
+_HELPERS = {"__init__", "__main__", "catalogue", "cli", "console", "flags", "published", "source", "startup"}
 _ON_DIGITS = {"lr_sweep": "quickstart.cfg"}  # where it is not called NAME_digits.cfg
 
 
 def names() -> list[str]:
-    """The names of the experiments."""
-    return [path.stem for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in _HELPERS]
+    """The names of the experiments, those about published numbers last."""
+    return [path.stem for path in _paths()]
+
+
+def path_of(name: str) -> Path:
+    """The module of an experiment, as a file."""
+    return next(path for path in _paths() if path.stem == name)
+
+
+def module_of(name: str) -> str:
+    """The module of an experiment, as Python imports it."""
+    return f"experiments.references.{name}" if path_of(name).parent == REFERENCES else f"experiments.{name}"
+
+
+def _paths() -> list[Path]:
+    folders = (Path(__file__).parent, REFERENCES)
+    return [path for folder in folders for path in sorted(folder.glob("*.py")) if path.stem not in _HELPERS]
 
 
 def on_digits(name: str) -> Path | None:
@@ -54,8 +70,9 @@ def say(text: str) -> int:
 
 def _lines() -> Iterator[str]:
     for name in names():
-        source = (FLAGFILES.parent / f"{name}.py").read_text(encoding="utf-8")
+        source = path_of(name).read_text(encoding="utf-8")
         yield f"{name:16} {(ast.get_docstring(ast.parse(source)) or '').partition(chr(10))[0]}"
     yield "\nRun one with  jaxreg run NAME --digits  for its small version, which downloads nothing, or with"
-    yield "--flagfile=FILE.cfg ; python -m experiments.NAME does the same. Flagfiles:"
+    yield "--flagfile=FILE.cfg ; python -m experiments.NAME does the same (experiments.references.NAME of published"
+    yield "numbers). Flagfiles:"
     yield "  " + "  ".join(path.name for path in sorted(FLAGFILES.glob("*.cfg")))

@@ -61,7 +61,7 @@ def _study(what: str | None) -> Study:
     from jaxreg.runs import study_source
 
     if what in catalogue.names():
-        return study_source.of(f"experiments.{what}")
+        return study_source.of(catalogue.module_of(what))
     if what is None:
         raise JaxregError("jaxreg run: give the name of an experiment or a file first; see jaxreg list")
     if Path(what.partition(":")[0]).suffix != ".py" and not Path(what).is_file():

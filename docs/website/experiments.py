@@ -18,7 +18,7 @@ from pathlib import Path
 from docs.website.pictures import keep
 from docs.website.places import PICTURES
 from docs.website.runs import finished, small_flagfile
-from experiments.catalogue import FLAGFILES, names, on_digits
+from experiments.catalogue import FLAGFILES, module_of, names, on_digits, path_of
 
 KEPT = PICTURES / "experiments"
 FIGURES_OF_A_PAGE = 4  # the first that a study draws, unless others are named here
@@ -46,7 +46,7 @@ _CODE = re.compile(
 
 def experiment_page(name: str) -> str:
     """The page of an experiment, in Markdown."""
-    documentation = ast.get_docstring(ast.parse((FLAGFILES.parent / f"{name}.py").read_text("utf-8"))) or ""
+    documentation = ast.get_docstring(ast.parse(path_of(name).read_text("utf-8"))) or ""
     title, _, rest = documentation.partition("\n")
     parts = _parts(rest)
     lines = [f"# {name}", f"**{_in_markdown(title)}**", _paragraphs(parts.pop("Question"))]
@@ -65,7 +65,7 @@ def keep_figures(name: str, run: Path) -> None:
     from jaxreg import load_results
     from jaxreg.reporting.defaults import default_figures
 
-    study = importlib.import_module(f"experiments.{name}").STUDY
+    study = importlib.import_module(module_of(name)).STUDY
     drawn = (study.figures or default_figures)(load_results(run))
     main = MAIN_FIGURES.get(name) or [figure.name for figure in drawn[:FIGURES_OF_A_PAGE]]
     drawn = [figure for figure in drawn if figure.name in main]
@@ -107,7 +107,7 @@ def _as_code(name: str) -> str:
     path = Path(name)
     if path.parent == Path("docs"):
         return f"[`{name}`](../{path.name})"
-    if path.parent == Path("experiments") and path.stem in names():
+    if path.parent in (Path("experiments"), Path("experiments/references")) and path.stem in names():
         return f"[`{name}`]({path.stem}.md)"
     return f"`{name}`"
 

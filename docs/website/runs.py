@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 
 from docs.website.places import RUNS
-from experiments.catalogue import FLAGFILES, on_digits
+from experiments.catalogue import FLAGFILES, module_of, on_digits
 
 
 def small_flagfile(name: str) -> Path:
@@ -25,6 +25,6 @@ def finished(name: str, experiment: str, *flags: str) -> Path:
     folder = RUNS / name
     if not (folder / "results.nc").exists():
         flags = (f"--flagfile={small_flagfile(experiment)}", *flags, f"--workdir={folder}", "--report=false")
-        if code := cli.main(importlib.import_module(f"experiments.{experiment}").STUDY, [experiment, *flags]):
+        if code := cli.main(importlib.import_module(module_of(experiment)).STUDY, [experiment, *flags]):
             raise RuntimeError(f"the run in {folder} ended with exit code {code}")
     return folder

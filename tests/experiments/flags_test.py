@@ -89,7 +89,7 @@ def test_help_lists_what_may_be_given_and_is_as_wide_as_the_terminal(
     assert max(map(len, lines)) <= 60 + len(max(EXAMPLES.values(), key=len))
     said = " ".join(" ".join(lines).split())
     for words in (
-        *("log:1e-3:1:7", "One of sigmoid, tanh, relu", "A finite number > 0. [0.1]", "One of auto, true, false."),
+        *("log:1e-3:1:7", "One of sigmoid, tanh, softsign", "A finite number > 0. [0.1]", "One of auto, true, false."),
         *(f"--{name}: " for name in make_flags() if len(name) > 1 and name not in ("help", "helpshort")),
     ):
         assert words in said

@@ -1,0 +1,79 @@
+"""Published numbers beside ours: that the tables are read as they stand, and that a small run goes through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxreg
+from experiments import catalogue, cli
+from experiments.references import nielsen
+from experiments.references.published import table
+from jaxreg.claims import judge
+from jaxreg.claims.reported import compare
+from jaxreg.config.flagfile import experiment_from_flags
+
+PARTS = sorted(path.name for path in catalogue.FLAGFILES.glob("nielsen_*.cfg") if "digits" not in path.name)
+
+
+def test_every_row_of_the_table_is_a_number_of_the_study() -> None:
+    rows = table("nielsen")
+    assert [entry.value for entry in nielsen.STUDY.reported] == [float(row["value"]) for row in rows]
+    assert len({entry.id for entry in nielsen.STUDY.reported}) == len(rows) == 38
+    assert not any(entry.fitted for entry in nielsen.STUDY.reported)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_flagfiles_hold_the_settings_of_the_numbers(part: str) -> None:
+    """Each number finds its setting in exactly one of them."""
+    text = "".join(line for line in (catalogue.FLAGFILES / part).read_text().splitlines(True) if line[0] == "-")
+    asked = experiment_from_flags(text, "nielsen")
+    held = {name: [getattr(asked.hparams, name)] for name in ("learning_rate", "l2_strength", "batch_size")}
+    held |= {name: list(values) for name, values in asked.axes.items()}
+    assert asked.seeds == 10
+    found = [
+        entry
+        for entry in nielsen.STUDY.reported
+        if all(
+            any(np.isclose(entry.setting[name], value) for value in held[name])
+            for name in ("learning_rate", "l2_strength", "batch_size")
+        )
+    ]
+    assert found
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nielsen") / "run"
+    flags = ["--flagfile=nielsen_digits.cfg", "--num_epochs=1", "--eval_every=60", "--seeds=2"]
+    assert cli.main(nielsen.STUDY, ["nielsen", *flags, f"--workdir={folder}", "--tensorboard=false"]) == 0
+    return folder
+
+
+def test_a_small_run_is_measured_reported_and_judged(small: Path) -> None:
+    results = jaxreg.load_results(small)
+    assert (small / "report.html").exists()
+    assert results["bias_gradient_norm"].dims == ("init", "seed", "check", "layer")
+    assert np.isfinite(results["bias_gradient_norm"]).all()
+    cost = nielsen.training_cost(results)
+    assert (cost > results["final_train_loss"]).all()
+    assert cost.attrs["units"] == "nats"
+    assert compare(results, nielsen.STUDY.reported).empty  # another data set
+    judged = {judgement.statement: judgement for judgement in judge(nielsen.CLAIMS, results)}
+    assert judged["Weights of variance 1/inputs are ahead after one epoch."].n == 2
+
+
+def test_the_penalty_of_a_cost_is_that_of_the_set_it_is_measured_on(small: Path) -> None:
+    results = jaxreg.load_results(small)
+    half = results["half_squared_weights"].isel(check=-1)
+    on_test = nielsen.test_cost(results) - results["final_test_loss"]
+    np.testing.assert_allclose(on_test, 1197 / 300 * 1e-4 * half, rtol=1e-4)
+
+
+def test_they_are_found_by_name_and_as_modules() -> None:
+    assert "nielsen" in catalogue.names()
+    assert catalogue.module_of("nielsen") == "experiments.references.nielsen"
+    assert catalogue.module_of("lr_sweep") == "experiments.lr_sweep"
+    assert {"published", "source", "__init__"}.isdisjoint(catalogue.names())
