@@ -74,9 +74,16 @@ class Network(nn.Module):
         if self.network == "cnn":
             x = x[..., None]
             for size, inputs in ((5, 1), (3, 25), (3, 25)):
-                bias = within(1 / math.sqrt(size * inputs))
-                convolution = nn.Conv(25, (size,), 2, 1, kernel_init=kernel, bias_init=bias)
-                x = nn.relu(convolution.clone(conv_general_dilated=jaxreg.convolve)(x))
+                convolution = nn.Conv(
+                    25,
+                    (size,),
+                    strides=2,
+                    padding=1,
+                    kernel_init=kernel,
+                    bias_init=within(1 / math.sqrt(size * inputs)),
+                    conv_general_dilated=jaxreg.convolve,
+                )
+                x = nn.relu(convolution(x))
             x = jnp.swapaxes(x, 1, 2).reshape(len(x), -1)
         return dense(10, x.shape[-1])(x)
 

@@ -51,6 +51,17 @@ def test_an_own_experiment_is_run_resumed_reported_and_extracted(
     assert jaxreg("run", "moved.py", "--workdir=run", "--resume") == 0
 
 
+def test_the_resnet_of_the_examples_is_swept_with_and_without_its_norm(tmp_path: Path) -> None:
+    shutil.copy(TEMPLATE.with_name("resnet.py"), tmp_path / "mine.py")
+    small = ("--dataset=digits", "--num_steps=2", "--eval_every=2", "--tensorboard=false", "--report=false")
+    with restored_tables():
+        assert jaxreg("run", "mine.py", *small, "--norm=none,batch", "--learning_rate=0.1,1", "--workdir=run") == 0
+    results = load_results(tmp_path / "run")
+    assert dict(results["final_test_loss"].sizes) == {"learning_rate": 2, "norm": 2, "seed": 1}
+    first = results["train_loss"].isel(step=0, seed=0)
+    assert (first.sel(norm="none") != first.sel(norm="batch")).all()
+
+
 FOCAL, CNN = TEMPLATE.with_name("focal_loss.py"), ROOT / "experiments" / "cnn.py"
 FOCUS = ("--loss=focal", "--focus=0,2", "--learning_rate=0.1,0.3", "--seeds=2")
 

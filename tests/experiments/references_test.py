@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxreg
 from experiments import catalogue, cli
-from experiments.references import nielsen
+from experiments.references import glorot, nielsen
 from experiments.references.published import table
 from jaxreg.claims import judge
 from jaxreg.claims.reported import compare
 from jaxreg.config.flagfile import experiment_from_flags
+from tests.tables import restored_tables
 
 PARTS = sorted(path.name for path in catalogue.FLAGFILES.glob("nielsen_*.cfg") if "digits" not in path.name)
 
@@ -77,3 +82,35 @@ def test_they_are_found_by_name_and_as_modules() -> None:
     assert catalogue.module_of("nielsen") == "experiments.references.nielsen"
     assert catalogue.module_of("lr_sweep") == "experiments.lr_sweep"
     assert {"published", "source", "__init__"}.isdisjoint(catalogue.names())
+
+
+def test_signals_shrink_as_the_equations_of_glorot_say(tmp_path: Path) -> None:
+    flags = ["--flagfile=glorot_digits.cfg", "--activation=tanh", "--num_steps=2", "--eval_every=2"]
+    flags += ["--report=false", "--tensorboard=false", f"--workdir={tmp_path / 'run'}"]
+    assert cli.main(glorot.STUDY, ["glorot", *flags]) == 0
+    results = jaxreg.load_results(tmp_path / "run")
+    judged = judge(glorot.CLAIMS[:-1], results)  # the last is about the end
+    at_start = [judgement.verdict for judgement in judged if judgement.in_this_run]
+    assert at_start == ["supported"] * 3
+    linear = glorot.BACK.of(results).sel(init="glorot_uniform", activation="tanh")
+    assert (linear > 1.3 * glorot.LINEAR).all()
+
+
+def test_the_networks_of_mnist1d_are_those_of_its_source(tmp_path: Path) -> None:
+    """By the number of their parameters, which the source's networks have; and shuffling moves no number elsewhere."""
+    with restored_tables():
+        mnist1d = importlib.import_module("experiments.references.mnist1d")
+        sizes = {}
+        for name in mnist1d.NETWORKS:
+            module = mnist1d.network(name, "as made")
+            params = module.init(jax.random.key(0), jnp.zeros((1, 40)))["params"]
+            sizes[name] = sum(leaf.size for leaf in jax.tree.leaves(params))
+        # 40 x 10; 40 x 256, 256 x 256 and 256 x 10; convolutions of 5 and twice 3 with 25 channels, 125 x 10; biases.
+        assert sizes == {"logistic": 410, "mlp": 10_496 + 65_792 + 2_570, "cnn": 150 + 2 * 1_900 + 1_260}
+        assert sorted(mnist1d.PERMUTATION) == list(range(40))
+        flags = ["--flagfile=mnist1d_digits.cfg", "--network=cnn", "--num_steps=2", "--eval_every=2", "--seeds=2"]
+        flags += ["--report=false", "--tensorboard=false", f"--workdir={tmp_path / 'run'}"]
+        assert cli.main(mnist1d.STUDY, ["mnist1d", *flags]) == 0
+        found = compare(jaxreg.load_results(tmp_path / "run"), mnist1d.STUDY.reported)
+        assert found["id"].tolist() == ["M-cnn", "M-cnn-shuffled"]
+    sys.modules.pop("experiments.references.mnist1d")  # what it declared is gone with the tables
