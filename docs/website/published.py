@@ -47,7 +47,8 @@ def page(folders: Sequence[Path]) -> str:
 
 def _part(study: Study, rows: Sequence[dict[str, Any]]) -> str:
     numbers = {entry.id: entry for entry in study.reported}
-    rows = [row for row in rows if row["n"] >= 2]
+    several = [row for row in rows if row["n"] >= 2]
+    rows = list({row["id"]: row for row in reversed(several)}.values())[::-1]  # of several runs that hold it, the first
     judged = [row for row in rows if not row["fitted"]]
     met = sum(bool(row["inside"]) for row in judged)
     lines = [
@@ -67,8 +68,11 @@ def _part(study: Study, rows: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| {row['id']} | {what} | {entry.value:g} | {_number(row['mean'])} | {span} | {verdict} |")
     missed = [row for row in judged if not row["inside"]]
     if missed:
+        notes: dict[str, list[str]] = {}
+        for row in missed:
+            notes.setdefault(row["note"] or "nothing yet.", []).append(row["id"])
         lines += ["\nWhat was found out about those that are missed:\n"]
-        lines += [f"- **{row['id']}**: {row['note'] or 'nothing yet.'}" for row in missed]
+        lines += [f"- **{', '.join(ids)}**: {note}" for note, ids in notes.items()]
     return "\n".join(lines) + "\n"
 
 

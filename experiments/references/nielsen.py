@@ -14,6 +14,15 @@ the initialisation part is taken as 0.1, and the strength of the regularised par
 them. A part of the training set is drawn by us; the source takes the first images of its own shuffled order. Its
 strength lambda is divided by the number of training images, n, so that --l2_strength is lambda/n.
 
+Expected (MNIST, ten seeds): 30 of the 38 numbers lie in the interval of single runs, all of the costs, accuracies and
+gradients of the parts on rates, on 50 000 images and on vanishing gradients among them; docs/published.md has each. The
+other eight are one of the validation set, which is another one here, and seven of 1000 training images or fewer, which
+are others, too: one draw of images for all seeds. Ten other draws of 1000 images, a seed each, gave 82.4 to 85.8 % on
+test for one run in place of 82.7 to 85.2, and with L2 87.9 to 89.8 in place of 87.2 to 88.5; the source has 82.2 and
+87.0, so that which images it is explains a part of it. All five claims are supported.
+Wall time: 23 minutes for the five parts (initialisation 3, rates 6, overfitting 4, sizes 7, gradients 4 when checked at
+every step and less now) on 2 virtual cores of a shared cloud machine (Intel Xeon), other work beside.
+
 Notes: sigmoid units and ten sigmoid outputs; the cost is the cross-entropy summed over the outputs. The source adds the
 penalty of the set that a cost is measured on, lambda/(2n) times the squared weights, n being the size of that set: for
 its test cost a tenth of that of 1000 training images.
@@ -109,6 +118,19 @@ _VARIABLES: dict[str, Any] = {
 }
 
 
+_IMAGES = (
+    "which images: one draw for all seeds here, another one there. Ten other draws of 1000, a seed each, gave 82.4 to "
+    "85.8 % on test for one run, with L2 87.9 to 89.8."
+)
+FOUND = {
+    "N4": "the validation set: the source's are the last 10 000 images of MNIST's own order, which tfds does not keep. "
+    "Four random splits of the 60 000, four seeds each, gave 95.5 to 95.9 %, so that it is not chance; costs on the "
+    "training set, which is nearly the same, are met (N5 to N7, N18).",
+    "N12": f"{_IMAGES} Costs on the test set, without the penalty, were 0.74 to 0.81.",
+} | dict.fromkeys(("N9", "N13", "N14", "N20", "N21", "N22"), _IMAGES)
+"""What was found out about numbers that are missed."""
+
+
 def _reported() -> list[Reported]:
     found: list[Reported] = []
     for row in table("nielsen"):
@@ -117,6 +139,8 @@ def _reported() -> list[Reported]:
         setting: dict[str, Any] = {"dataset": "mnist", "hidden_sizes": hidden, "init": _SCHEME[row["init"]]}
         setting |= {"train_size": size, "l2_strength": strength, "bias_variance": 1.0}
         setting |= {"loss": "sigmoid_cross_entropy", "learning_rate": float(row["learning_rate"] or 0.1)}
+        short = study in ("overfitting", "regularized") and size == 1000
+        setting["num_steps"] = 500 if study == "vanishing gradient" else 40_000 if short else 150_000
         words, variable = f"{study}, {hidden} hidden units", _VARIABLES.get(row["quantity"])
         last = row["epoch"] not in ("0", "1")
         if variable is None:
@@ -127,8 +151,9 @@ def _reported() -> list[Reported]:
             setting["batch_size"] = 10
             variable = variable if last else after_one_epoch
             words += f", {row['init']} weights, rate {setting['learning_rate']:g}, {size} images, epoch {row['epoch']}"
-        note = "the last check but one: the source's epochs count from 0" if study.startswith("van") and last else ""
-        found.append(number(row, f"N{len(found) + 1}", variable, setting, conditions=words, source=SOURCE, note=note))
+        id = f"N{len(found) + 1}"
+        note = FOUND.get(id, "")
+        found.append(number(row, id, variable, setting, conditions=words, source=SOURCE, note=note))
     return found
 
 

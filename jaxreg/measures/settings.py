@@ -17,6 +17,9 @@ WITHIN_SETTINGS = (
     *("x1", "x2", "example"),
 )
 
+# Coordinates that tell of training and not of the setting, also where one check is left of those along which they are.
+_OF_TRAINING = ("check_step", "examples_seen", "seconds")
+
 LONGEST = 100  # characters of a text that is shown; what is longer fills figures, and takes minutes to lay out
 TOLERANCE = 1e-6  # relative: float32 numbers stand for the decimals they were given as
 
@@ -60,6 +63,7 @@ def setting_values(results: xr.Dataset, dims: Sequence[str] | None = None) -> li
     dims = setting_dims(results) if dims is None else dims
     shape = tuple(results.sizes[dim] for dim in dims)
     names = [str(name) for name, coord in results.coords.items() if coord.dims and set(coord.dims) <= set(dims)]
+    names = [name for name in names if name not in _OF_TRAINING]
     names.sort(key=lambda name: dims.index(str(results[name].dims[0])))
     columns = []
     for name in names:

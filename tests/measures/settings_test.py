@@ -41,6 +41,13 @@ def test_settings_go_through_the_grid_with_zipped_values() -> None:
     assert [setting for setting, _ in settings(make_results(axes={}))] == [{}]
 
 
+def test_what_a_check_tells_of_training_is_no_part_of_a_setting() -> None:
+    """Where one check is left, its time and steps may differ from setting to setting."""
+    results = make_results(axes={"init": ["he", "glorot"]}, seeds=2)
+    at = results.isel(check=0).assign_coords(seconds=("init", [1.0, 2.0]), check_step=("init", [10, 20]))
+    assert [setting for setting, _ in settings(at, ("init",))] == [{"init": "he"}, {"init": "glorot"}]
+
+
 def test_setting_label_is_short() -> None:
     setting = {"learning_rate": 0.1, "init_variance": np.float32(0.01), "batch_size": 55000, "hidden_sizes": "32x32"}
     setting = {name: np.asarray(value).item() for name, value in setting.items()}
