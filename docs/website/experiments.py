@@ -129,7 +129,7 @@ def _figures(name: str) -> str:
     small = (
         f"They are those of the **small version on scikit-learn's digits** (`jaxreg run {name} --digits`, which is "
         f"`{flagfile}`), not of the runs above: expect other numbers, and fewer seeds."
-        if on_digits(name) and (FLAGFILES / f"{name}.cfg").is_file()
+        if on_digits(name) and len(list(FLAGFILES.glob(f"{name}*.cfg"))) > 1
         else f"They are those of `{flagfile}`, the run above."
     )
     shown = [

@@ -16,7 +16,7 @@ from docs.website.formulas import with_formulas
 from docs.website.pages import BESIDE, assemble
 from docs.website.places import ROOT
 from docs.website.reference import exported, left_out, public_modules, reference_page
-from experiments.catalogue import FLAGFILES, names
+from experiments.catalogue import names, path_of
 
 
 def entries(navigation: Any) -> Iterator[str]:
@@ -43,7 +43,7 @@ def test_the_page_of_an_experiment_says_all_that_its_module_does(name: str) -> N
     page = experiment_page(name)
     for heading in ("## What comes out at full size", "## How long it takes", "## Run it", "## Figures"):
         assert heading in page, heading
-    said = ast.get_docstring(ast.parse((FLAGFILES.parent / f"{name}.py").read_text("utf-8"))) or ""
+    said = ast.get_docstring(ast.parse(path_of(name).read_text("utf-8"))) or ""
     digits = {word.strip(".,;:()") for word in said.split() if word[0].isdigit()}
     assert {number for number in digits if number not in page} == set()
     assert "Expected" not in page
