@@ -276,6 +276,7 @@ def test_a_pinned_layout_is_refused_where_it_cannot_be_used() -> None:
         runner(experiment({"batch_size": [10, 20]}, layout=PINNED))
 
 
+@pytest.mark.slow  # in promises_test.py and extract_test.py it is tested in any case
 def test_a_member_alone_at_the_width_of_its_sweep_has_the_same_bits() -> None:
     asked = experiment({"learning_rate": [0.01, 0.1, 1.0]}, seeds=8)
     recorded = runner(asked, devices=2).plan.layouts[0]
