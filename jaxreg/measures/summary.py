@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     `_low` and `_high`, the ends of the 95 % Student t interval of the mean (NaN with fewer than two values).
     Accuracies are fractions in [0, 1], and so are the ends of their intervals, losses in their units.
     """
+    return _summary_of(results, QUANTITIES)
+
+
+def _summary_of(results: xr.Dataset, quantities: Sequence[str]) -> pd.DataFrame:
+    """The `summary` of some of the quantities."""
     dims = member_dims(results)
 
     def flat(values: xr.DataArray) -> np.ndarray:
@@ -48,7 +53,7 @@ def summary(results: xr.Dataset) -> pd.DataFrame:
     table = pd.DataFrame(setting_values(results[["diverged_step"]], dims))
     columns: dict[str, np.ndarray] = {"seeds": np.full(len(table), results.sizes["seed"])}
     columns |= {halt: flat(members.sum("seed")) for halt, members in halted(results).items()}
-    for quantity in QUANTITIES:
+    for quantity in quantities:
         if quantity in results:
             over_seeds = mean_interval(results[quantity], within=range_of(quantity, results[quantity].values))
             columns |= {f"{quantity}_{name}": flat(over_seeds[name]) for name in STATISTICS}
@@ -115,7 +120,7 @@ def best_setting(results: xr.Dataset) -> dict[str, Any] | None:
     Chosen by `ranking`; test is never looked at. Empty if nothing is swept, None if no member has a validation
     accuracy.
     """
-    table = summary(results)
+    table = _summary_of(results, ("final_validation_accuracy", "final_validation_loss"))
     row = best_row(table)
     return None if row is None else {dim: table[dim].tolist()[row] for dim in member_dims(results)}
 
