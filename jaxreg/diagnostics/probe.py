@@ -120,7 +120,7 @@ def require_trace(problem: Problem, params: Params = (), flag: str = "diagnostic
         and all(isinstance(layer, dict) and set(layer) == {"weights", "bias"} for layer in params)
     )
     if problem.model.trace is None or not layered:
-        remedy = "needs a model that can be watched, such as jaxreg.mlp or one of jaxreg.from_linen; leave it out"
+        remedy = "needs a model that can be watched, such as jaxreg.mlp or a Flax module; leave it out"
         raise ConfigError(flag, "true", remedy)
 
 

@@ -103,19 +103,96 @@ def from_linen(module: linen.Module | Callable[..., linen.Module], *, flat: bool
         )
         return outputs, (), {name: after[name] for name in carried}
 
+    def watched(params: Params, hparams: Hparams, inputs: Array, signals: _Signals) -> Array:
+        with linen.intercept_methods(signals.of_linen):
+            return forward(params, hparams, inputs)[0]
+
+    is_the_same_in_training = isinstance(module, linen.Module) and not _says_mode(type(module).__call__)
+    own = None if is_the_same_in_training else train_forward
+    trace, layers = _looking_into(watched)
+    return Model(init, forward, trace, train_forward=own, trained=("params",), flat=flat, layers=layers)
+
+
+Path = tuple[Any, ...]  # of a module in a model
+
+
+class _Signals:
+    """What each module with a kernel gives, by its path in the order of the calls.
+
+    Perturbations are added to these, in that order.
+    """
+
+    def __init__(self, perturbations: Layers) -> None:
+        self.found: dict[Path, Array] = {}
+        self._perturbations = perturbations
+
+    def add(self, path: Path, given: Array) -> Array:
+        """What goes on from a module.
+
+        Raises:
+          ConfigError: it is called twice.
+        """
+        if path in self.found:
+            name = _spelled(path)
+            raise ConfigError("diagnostics", "true", f"cannot watch {name}, which is called twice; leave it out")
+        number = len(self.found)
+        self.found[path] = given + self._perturbations[number] if self._perturbations else given
+        return self.found[path]
+
+    def of_linen(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext
+    ) -> Any:
+        """For `linen.intercept_methods`."""
+        given, module = function(*args, **kwargs), context.module
+        has_kernel = context.method_name == "__call__" and module.has_variable("params", "kernel")
+        return self.add(module.path, given) if has_kernel else given
+
+    def around(self, module: Any, path: Path) -> Any:
+        """What takes the place of an NNX module."""
+        return _Watched(self, module, path)
+
+
+class _Watched:
+    """An NNX module whose outputs are looked at; else it is that module."""
+
+    def __init__(self, signals: _Signals, module: Any, path: Path) -> None:
+        self._signals, self._module, self._path = signals, module, path
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Array:
+        return self._signals.add(self._path, self._module(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def _put_in(module: Any, path: Path, other: Any) -> None:
+    """Something else at the place of a submodule."""
+    for name in path[:-1]:
+        module = module[name] if isinstance(name, int) else getattr(module, name)
+    if isinstance(path[-1], int):
+        module[path[-1]] = other
+    else:
+        vars(module)[path[-1]] = other  # past NNX, which takes modules and arrays only
+
+
+def _spelled(path: Path) -> str:
+    return "/".join(map(str, path)) or "output"
+
+
+def _looking_into(watched: Callable[[Params, Hparams, Array, _Signals], Array]) -> tuple[Any, Any]:
+    """`trace` and `layers` of a model, from a function that runs it and tells the signals what its modules give."""
+
     def trace(
         params: Params, hparams: Hparams, inputs: Array, perturbations: Layers = ()
     ) -> tuple[Array, Layers, Layers]:
-        outputs, signals = _watched(lambda: forward(params, hparams, inputs)[0], perturbations)
-        return outputs, tuple(signals.values()), ()
+        signals = _Signals(perturbations)
+        outputs = watched(params, hparams, inputs, signals)
+        return outputs, tuple(signals.found.values()), ()
 
     def layers(params: Params, hparams: Hparams, inputs: Array) -> Callable[[Params], tuple[Layer, ...]]:
-        paths: list[tuple[str, ...]] = []
-
-        def find(params: Params, inputs: Array) -> None:
-            paths.extend(_watched(lambda: forward(params, hparams, inputs)[0], ())[1])
-
-        jax.eval_shape(find, params, inputs)
+        signals = _Signals(())
+        jax.eval_shape(lambda p, x: watched(p, hparams, x, signals), params, inputs)
+        paths = list(signals.found)
         if not paths:
             raise ConfigError("diagnostics", "true", "finds no module with a kernel in this model; leave it out")
 
@@ -123,42 +200,12 @@ def from_linen(module: linen.Module | Callable[..., linen.Module], *, flat: bool
             found = []
             for path in paths:
                 own = functools.reduce(lambda at, name: at[name], path, tree["params"])
-                found.append(Layer("/".join(path) or "output", own["kernel"], own.get("bias")))
+                found.append(Layer(_spelled(path), own["kernel"], own.get("bias")))
             return tuple(found)
 
         return of
 
-    is_the_same_in_training = isinstance(module, linen.Module) and not _says_mode(type(module).__call__)
-    own = None if is_the_same_in_training else train_forward
-    return Model(init, forward, trace, train_forward=own, trained=("params",), flat=flat, layers=layers)
-
-
-def _watched(run: Callable[[], Array], perturbations: Layers) -> tuple[Array, dict[tuple[str, ...], Array]]:
-    """What `run` gives, and what each Linen module with a kernel gives in it, by its path in the order of the calls.
-
-    Perturbations are added to these, in that order.
-
-    Raises:
-      ConfigError: a module is called twice.
-    """
-    from flax import linen
-
-    signals: dict[tuple[str, ...], Array] = {}
-
-    def watch(function: Callable[..., Any], args: Any, kwargs: Any, context: linen.module.InterceptorContext) -> Any:
-        given = function(*args, **kwargs)
-        module = context.module
-        if context.method_name != "__call__" or not module.has_variable("params", "kernel"):
-            return given
-        if module.path in signals:
-            name = "/".join(module.path)
-            raise ConfigError("diagnostics", "true", f"cannot watch {name}, which is called twice; leave it out")
-        signals[module.path] = given + perturbations[len(signals)] if perturbations else given
-        return signals[module.path]
-
-    with linen.intercept_methods(watch):
-        outputs = run()
-    return outputs, signals
+    return trace, layers
 
 
 def from_nnx(make: Callable[..., nnx.Module], *, flat: bool = True) -> Model:
@@ -173,7 +220,7 @@ def from_nnx(make: Callable[..., nnx.Module], *, flat: bool = True) -> Model:
     Returns:
       A model with the parameters {"params": ..., "statistics": ...}: what is an `nnx.Param`, which is trained, and all
       other variables but random numbers, which steps carry along. `module.train()` and `module.eval()` say which of
-      the two it does. It shows no activations (no KL sparsity) and no trace (no diagnostics; NNX has no hook for them).
+      the two it does. It shows no activations (no KL sparsity). Diagnostics watch it as `from_linen` says.
     """
     from flax import nnx
 
@@ -212,7 +259,19 @@ def from_nnx(make: Callable[..., nnx.Module], *, flat: bool = True) -> Model:
         outputs = module(inputs, **arguments(module, hparams))
         return outputs, (), {"statistics": nnx.to_pure_dict(parted(module)[3])}
 
-    return Model(init, forward, train_forward=train_forward, trained=("params",), flat=flat)
+    def watched(params: Params, hparams: Hparams, inputs: Array, signals: _Signals) -> Array:
+        module: Any = module_with(params, hparams, random_key(0))
+        module.eval()
+        given = arguments(module, hparams)
+        for path, layer in list(nnx.iter_modules(module)):
+            if path and hasattr(layer, "kernel"):
+                _put_in(module, path, signals.around(layer, path))
+        whole = signals.around(module, ()) if hasattr(module, "kernel") else module
+        outputs: Array = whole(inputs, **given)
+        return outputs
+
+    trace, layers = _looking_into(watched)
+    return Model(init, forward, trace, train_forward=train_forward, trained=("params",), flat=flat, layers=layers)
 
 
 def _says_mode(call: Callable[..., Any]) -> list[str]:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import jaxreg
 from jaxreg.config import Hparams
@@ -18,10 +19,10 @@ from jaxreg.diagnostics.probe import diagnose
 from jaxreg.errors import ConfigError
 from jaxreg.measures import layer_labels
 from jaxreg.training.flax_models import from_linen, from_nnx
-from jaxreg.training.models import layers_of, mlp
+from jaxreg.training.models import Model, layers_of, mlp
 from jaxreg.training.optimizers import make_optimizer
 from jaxreg.training.problem import Problem, with_terms
-from tests.flax_modules import BatchNormed, Convolutional, NnxDense
+from tests.flax_modules import BatchNormed, Convolutional, NnxBatchNormed
 from tests.training_run import experiment, train
 
 RNG = np.random.default_rng(0)
@@ -75,13 +76,17 @@ def test_a_linen_mlp_has_the_statistics_of_the_same_mlp() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "flat", "names"),
-    [(BatchNormed(), True, ["Dense_0", "Dense_1"]), (Convolutional(), False, ["Conv_0", "Dense_0"])],
-    ids=["batch norm", "convolution"],
+    ("model", "names"),
+    [
+        (from_linen(BatchNormed()), ["Dense_0", "Dense_1"]),
+        (from_linen(Convolutional(), flat=False), ["Conv_0", "Dense_0"]),
+        (from_nnx(NnxBatchNormed), ["first", "last"]),
+    ],
+    ids=["batch norm in Linen", "convolution", "batch norm in NNX"],
 )
-def test_layers_are_named_by_their_paths_and_judged(module: nn.Module, flat: bool, names: list[str]) -> None:
+def test_layers_are_named_by_their_paths_and_judged(model: Model, names: list[str]) -> None:
     asked = experiment({"learning_rate": [0.1, 1e4]}, diagnostics=True, num_steps=8, eval_every=4)
-    results = train(asked, problem=Problem(model=from_linen(module, flat=flat)))
+    results = train(asked, problem=Problem(model=model))
     assert layer_labels(results) == names
     well = results.sel(learning_rate=0.1, seed=0)
     for name in ("weights_std", "pre_activations_std", "backpropagated_std", "gradient_norm", "effective_rank"):
@@ -90,6 +95,29 @@ def test_layers_are_named_by_their_paths_and_judged(module: nn.Module, flat: boo
     assert well["saturated_fraction"].isnull().all()
     assert "does not show its activations" in well["saturated_fraction"].attrs["description"]
     assert well["gradient_variance"].notnull().all()
+
+
+def test_an_nnx_module_has_the_statistics_of_the_same_linen_module() -> None:
+    class Pair(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.stack = nnx.Sequential(nnx.Linear(6, 5, rngs=rngs), nnx.relu, nnx.Linear(5, 3, rngs=rngs))
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            logits: jax.Array = self.stack(x)
+            return logits
+
+    model = from_nnx(Pair)
+    params = model.init(jax.random.key(0), HPARAMS, (6,), 3)
+    found = watched(Problem(model=model), params, params)
+    same = from_linen(nn.Sequential([nn.Dense(5), nn.relu, nn.Dense(3)]))
+    layers = params["params"]["stack"]["layers"]
+    as_sequence = {"params": {"layers_0": layers[0], "layers_2": layers[2]}}
+    expected = watched(Problem(model=same), as_sequence, as_sequence)
+    for name, values in expected.items():
+        if not name.endswith("_histogram"):
+            np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-6, err_msg=name)
+    names = [layer.name for layer in layers_of(model, params, HPARAMS, INPUTS)(params)]
+    assert names == ["stack/layers/0", "stack/layers/2"]
 
 
 def test_a_member_that_explodes_is_told_from_one_whose_activations_are_not_shown() -> None:
@@ -123,9 +151,6 @@ def test_what_cannot_be_watched_says_so() -> None:
         params = model.init(jax.random.key(0), HPARAMS, (6,), 3)
         with pytest.raises(ConfigError, match=f"^--diagnostics=true: .*{words}"):
             layers_of(model, params, HPARAMS, INPUTS)
-    asked = experiment(diagnostics=True)
-    with pytest.raises(ConfigError, match=r"^--diagnostics=true: needs a model that can be watched"):
-        train(asked, problem=Problem(model=from_nnx(NnxDense)))
 
 
 def test_report_and_tensorboard_show_the_names(tmp_path: Path) -> None:
