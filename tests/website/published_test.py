@@ -31,8 +31,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     study = dataclasses.replace(STUDY, reported=numbers)
     save(results, tmp_path / "results.nc")
-    monkeypatch.setattr(published, "read_finished", lambda folder: {})  # noqa: ARG005
-    monkeypatch.setattr("jaxreg.runs.study_source.find", lambda meta, folder: (study, True))  # noqa: ARG005
+    monkeypatch.setattr(published, "read_finished", lambda folder: {})  # noqa: ARG005 - the place of read_finished
+    monkeypatch.setattr("jaxreg.runs.study_source.find", lambda meta, folder: (study, True))  # noqa: ARG005 - that of find
     return tmp_path
 
 
