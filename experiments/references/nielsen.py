@@ -39,7 +39,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from experiments import cli
-from experiments.references.published import number, table
+from experiments.references.published import table
 from jaxreg.claims import Claim, Higher, Lower, Measure, Reported, Trend
 from jaxreg.diagnostics.watch import Variable, View, Watch
 from jaxreg.measures import at_last_check
@@ -153,7 +153,8 @@ def _reported() -> list[Reported]:
             words += f", {row['init']} weights, rate {setting['learning_rate']:g}, {size} images, epoch {row['epoch']}"
         id = f"N{len(found) + 1}"
         note = FOUND.get(id, "")
-        found.append(number(row, id, variable, setting, conditions=words, source=SOURCE, note=note))
+        value, quantity = float(row["value"]), row["quantity"]
+        found.append(Reported(id, variable, setting, value, quantity, words, SOURCE, note))
     return found
 
 

@@ -57,5 +57,5 @@ def _made() -> Arrays:
         made = make_dataset(get_dataset_args())
     finally:
         random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002 - as above
+        np.random.set_state(numpy)  # noqa: NPY002 - the generator draws from the global state
     return [made["x"].astype(np.float32), made["y"], made["x_test"].astype(np.float32), made["y_test"]]

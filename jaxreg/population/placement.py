@@ -24,7 +24,7 @@ from jaxreg.population.blocks import Block
 from jaxreg.population.compilation import COMPILER_OPTIONS, Compilation
 from jaxreg.population.evaluation import Check, Examples, FinalMetrics
 from jaxreg.population.layout import Layout
-from jaxreg.population.planning import Plan, uses_own_entries
+from jaxreg.population.planning import Plan, size_of, uses_own_entries
 from jaxreg.population.programs import Population, Programs, Watched
 from jaxreg.training.batches import cursor_at, round_keys
 from jaxreg.training.member import StepMetrics
@@ -183,7 +183,7 @@ class Placements:
     def _make(self, number: int, layout: Layout) -> Placement:
         start = time.perf_counter()
         group, programs = self.plan.sweep.groups[number], self.programs(layout)
-        of = layout.devices, len(self.plan.data_of(group).train.labels)
+        of = layout.devices, size_of(group)
         if of not in self._data:
             self._data = {of: put_data(self.plan.data_of(group), self.plan.watches, layout.devices)}
         data = self._data[of]

@@ -113,7 +113,7 @@ def from_linen(module: linen.Module | Callable[..., linen.Module], *, flat: bool
     return Model(init, forward, trace, train_forward=own, trained=("params",), flat=flat, layers=layers)
 
 
-Path = tuple[Any, ...]  # of a module in a model
+ModulePath = tuple[Any, ...]  # of a module in a model
 
 
 class _Signals:
@@ -123,10 +123,10 @@ class _Signals:
     """
 
     def __init__(self, perturbations: Layers) -> None:
-        self.found: dict[Path, Array] = {}
+        self.found: dict[ModulePath, Array] = {}
         self._perturbations = perturbations
 
-    def add(self, path: Path, given: Array) -> Array:
+    def add(self, path: ModulePath, given: Array) -> Array:
         """What goes on from a module.
 
         Raises:
@@ -147,7 +147,7 @@ class _Signals:
         has_kernel = context.method_name == "__call__" and module.has_variable("params", "kernel")
         return self.add(module.path, given) if has_kernel else given
 
-    def around(self, module: Any, path: Path) -> Any:
+    def around(self, module: Any, path: ModulePath) -> Any:
         """What takes the place of an NNX module."""
         return _Watched(self, module, path)
 
@@ -155,7 +155,7 @@ class _Signals:
 class _Watched:
     """An NNX module whose outputs are looked at; else it is that module."""
 
-    def __init__(self, signals: _Signals, module: Any, path: Path) -> None:
+    def __init__(self, signals: _Signals, module: Any, path: ModulePath) -> None:
         self._signals, self._module, self._path = signals, module, path
 
     def __call__(self, *args: Any, **kwargs: Any) -> Array:
@@ -165,7 +165,7 @@ class _Watched:
         return getattr(self._module, name)
 
 
-def _put_in(module: Any, path: Path, other: Any) -> None:
+def _put_in(module: Any, path: ModulePath, other: Any) -> None:
     """Something else at the place of a submodule."""
     for name in path[:-1]:
         module = module[name] if isinstance(name, int) else getattr(module, name)
@@ -175,7 +175,7 @@ def _put_in(module: Any, path: Path, other: Any) -> None:
         vars(module)[path[-1]] = other  # past NNX, which takes modules and arrays only
 
 
-def _spelled(path: Path) -> str:
+def _spelled(path: ModulePath) -> str:
     return "/".join(map(str, path)) or "output"
 
 
