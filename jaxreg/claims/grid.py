@@ -12,7 +12,7 @@ from jaxreg.claims.lookup import Lookup
 from jaxreg.claims.measure import Measure, as_measure
 from jaxreg.claims.selection import best_on_validation, note_choice
 from jaxreg.claims.wording import Quantity
-from jaxreg.measures.settings import NotHeldError, agree, setting_dims, setting_label, value_labels
+from jaxreg.measures.settings import NotHeldError, agree, setting_dims, setting_label, setting_values, value_labels
 from jaxreg.slow_imports import xr
 
 DIGITS = 3  # of a value of an axis in a sentence, or as many as tell the values apart
@@ -86,6 +86,15 @@ class Grid:
         values, diverged = picked(self.values), picked(self.diverged)
         known = bool((diverged == np.isnan(values)).all())
         return Members(values, diverged, self.better if known else None, choices, notes)
+
+    def unnamed(self, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The settings of the swept dimensions that a setting does not name, one without values if there is none.
+
+        Raises:
+          NotHeldError: the run does not hold a value of the setting.
+        """
+        named = {dim for name, value in setting.items() for dim in self._lookup.where(name, value).dims}
+        return setting_values(self._lookup.results, [dim for dim in self.dims if dim not in named]) or [{}]
 
     def along(self, axis: str, setting: Mapping[str, Any]) -> tuple[list[str], Members]:
         """The values of an axis as text, numbers in order, and the members at each.

@@ -6,7 +6,9 @@
   pair      the paired difference is significant as claimed   it is significant the other way
   best      significantly better than each other setting      significantly worse than one of them
   within    the 95 % interval lies within the bounds          it lies outside
-  reported  the number lies in the prediction interval        it lies outside, p at most 5 %
+  reported  the number lies in the prediction interval        it lies outside, at each value of an axis that the
+            of one run, at each value of an axis that the     source does not name
+            source does not name
 
 and undecided otherwise; the modules of these names hold the details. All of them are judged by differences paired by
 seed. n is the number of seeds; the level is 5 % for the claim as a whole (Holm's procedure within it), so that without

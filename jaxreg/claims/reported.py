@@ -14,13 +14,14 @@ from jaxreg.claims.evidence import Evidence, Test
 from jaxreg.claims.grid import Grid
 from jaxreg.claims.judgement import Judgement, Verdict, assumes_normal, not_held
 from jaxreg.claims.measure import Better, as_measure
-from jaxreg.claims.wording import if_normal, note_missing, sentence, too_few
+from jaxreg.claims.wording import Quantity, if_normal, note_missing, sentence, too_few
 from jaxreg.measures.patience import halted_by_patience
 from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
 from jaxreg.measures.shares import range_of
 from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import prediction_interval, t_p
 
+_MAX_NAMED = 4  # settings in a sentence
 COLUMNS = (
     *("id", "setting", "quantity", "reported", "mean", "sd", "n", "low", "high", "inside", "fitted", "note"),
     "variable",
@@ -134,10 +135,10 @@ class ReportedNumber:
 
     The number was rounded when it was printed: anything within half a unit of its last digit counts as equal. Inside
     the interval it is supported: consistent with the run, no more.
-    Outside it contradicts if its p, times the number of settings that the run's was chosen from, is at most 5 %. A
-    fitted number is undecided: it served to choose the settings. Where all members are equal the interval has no
-    width, and a number outside contradicts from n = 7 on: the chance that n equal values are followed by another one is
-    at most (n / (n + 1))**n / (n + 1).
+    Outside it contradicts. Where the run sweeps an axis of which the source says nothing, it is judged at each value,
+    and decided only where all agree. A fitted number is undecided: it served to choose the settings. Where all members
+    are equal the interval has no width, and a number outside contradicts from n = 7 on: the chance that n equal values
+    are followed by another one is at most (n / (n + 1))**n / (n + 1).
 
     Attributes:
       reported: the number, and where the results hold it.
@@ -164,47 +165,76 @@ class ReportedNumber:
         try:
             known = as_measure(number.name)
             grid = Grid(dataclasses.replace(known, of=number.measured), results)
-            members = grid.members([number.setting])
-            setting = setting_label(grid.swept(number.setting) or number.setting)
+            found = [self._at(grid, dict(number.setting), more) for more in grid.unnamed(number.setting)]
         except NotHeldError as missing:
             return not_held(statement, source, missing)
+        decided = {each.verdict for each in found}
+        verdict: Verdict = decided.pop() if len(decided) == 1 else "undecided"
+        n = min(each.evidence.n for each in found)
+        evidence = tuple(each.evidence for each in found)
+        fragile = assumes_normal(verdict, evidence)
+        reason = found[0].reason if len(found) == 1 else self._depends(found, grid.quantity)
+        reason = " ".join([reason, *([if_normal(n)] if fragile else [])])
+        return Judgement(statement, source, verdict, reason, n, grid.quantity.units, evidence, fragile)
+
+    def _at(self, grid: Grid, setting: dict[str, Any], more: dict[str, Any]) -> _Found:
+        """What one setting says: that of the source, with a value of each axis of which the source says nothing."""
+        number, members = self.reported, grid.members([setting | more])
+        label = setting_label(more or grid.swept(setting) or setting)
         quantity, (values,) = grid.quantity, members.values
         within = range_of(quantity.label, values, quantity.units)
         one_run = prediction_interval(xr.DataArray(values, dims="seed"), within=within)
         mean, sd, low, high = (float(one_run[name]) for name in ("mean", "sd", "low", "high"))
         n = int(one_run["n"])
         left_out = len(values) - n
-        p, p_chosen, verdict, why, needed = judge_reported(
+        p, verdict, why, needed = judge_reported(
             number.value,
             *(mean, sd, low, high, n),
             fitted=number.fitted,
             left_out=left_out,
             better=members.better,
-            choices=members.choices,
         )
         shown = f"{quantity.label} is {quantity.value(mean)} here"
         if low == high:
             shown += f" in all {n} seeds"
         elif not math.isnan(low):
             shown += f", and of one run 95 % are expected within {quantity.span(low, high)} (n = {n})"
-        notes = note_missing([setting], members)
         reason = sentence(f"{shown}; the source's {quantity.value(number.value)} {why}" if n else too_few(n))
         test: Test = "identical" if sd == 0 else "none" if math.isnan(p) else "t"
-        label = f"{setting} against the source's {quantity.value(number.value)}"
+        against = f"{label} against the source's {quantity.value(number.value)}"
         evidence = Evidence(
-            label, mean - number.value, low - number.value, high - number.value, p, p_chosen, n, left_out, test, needed
+            against, mean - number.value, low - number.value, high - number.value, p, p, n, left_out, test, needed
         )
-        fragile = assumes_normal(verdict, [evidence])
-        notes += [if_normal(n)] if fragile else []
-        reason = " ".join([reason, *members.notes, *notes])
-        return Judgement(statement, source, verdict, reason, n, quantity.units, (evidence,), fragile)
+        return _Found(verdict, label, " ".join([reason, *note_missing([label], members)]), evidence)
+
+    def _depends(self, found: Sequence[_Found], quantity: Quantity) -> str:
+        """In words, at which of several settings the number is consistent with the run."""
+        if self.reported.fitted:
+            return "It served to choose the settings and is no evidence."
+        inside = [each.label for each in found if each.verdict == "supported"]
+        outside = sum(each.verdict == "contradicted" for each in found)
+        where = (
+            f" ({'; '.join(inside[:_MAX_NAMED])}{' and more' if len(inside) > _MAX_NAMED else ''})" if inside else ""
+        )
+        return sentence(
+            f"the source does not say at which of the {len(found)} settings: its {quantity.value(self.reported.value)} "
+            f"is consistent with {len(inside)} of them{where}, and outside the interval of one run at {outside}"
+        )
+
+
+class _Found(NamedTuple):
+    """What one setting of a run says of a reported number."""
+
+    verdict: Verdict
+    label: str  # of the setting
+    reason: str
+    evidence: Evidence
 
 
 class ReportedVerdict(NamedTuple):
     """A verdict on a reported number."""
 
     p: float  # two-sided, of one further replicate being as far from the mean
-    p_chosen: float  # times the number of choices
     verdict: Verdict
     why: str  # goes on from "the source's 0.853"
     needed: int | None = None
@@ -221,7 +251,6 @@ def judge_reported(
     fitted: bool = False,
     left_out: int = 0,
     better: Better | None = None,
-    choices: int = 1,
 ) -> ReportedVerdict:
     """The verdict on a reported number, with its reason; that it was fitted comes before all else.
 
@@ -233,27 +262,23 @@ def judge_reported(
       fitted: whether the number served to choose the settings.
       left_out: members that do not count.
       better: which values are; None if not known.
-      choices: how many settings those of the run were chosen from.
     """
     half = half_unit(value)
     p = t_p(max(0.0, abs(value - mean) - half) / math.sqrt(1 + 1 / n), sd, n) if n else math.nan
-    p_chosen = p if math.isnan(p) else min(1.0, choices * p)
 
     def found(verdict: Verdict, why: str, needed: int | None = None) -> ReportedVerdict:
-        return ReportedVerdict(p, p_chosen, verdict, why, needed)
+        return ReportedVerdict(p, verdict, why, needed)
 
     if fitted:
         return found("undecided", "served to choose the settings and is no evidence")
     if n < 2 or math.isnan(low):
         return found("undecided", f"cannot be judged: {too_few(n) if n < 2 else 'some seeds have no finite value'}")
     inside = low - half <= value <= high + half
-    if not inside and sd == 0 and choices * _chance_of_another(n) > ALPHA:
-        enough = next(k for k in itertools.count(n) if choices * _chance_of_another(k) <= ALPHA)
+    if not inside and sd == 0 and _chance_of_another(n) > ALPHA:
+        enough = next(k for k in itertools.count(n) if _chance_of_another(k) <= ALPHA)
         return found(
             "undecided", f"differs, but so few equal values may be chance; {enough} seeds would be needed", enough
         )
-    if not inside and sd > 0 and p_chosen > ALPHA:
-        return found("undecided", f"lies outside, which may be chance with {choices} settings to choose from")
     if left_out and (inside or better is None or (better == "lower") == (mean < value)):
         return found("undecided", f"lies {'inside' if inside else 'outside'} that of the seeds that are left")
     return found("supported", "is consistent with that") if inside else found("contradicted", "lies outside")

@@ -89,22 +89,40 @@ def accuracies_equal_to(value: float) -> xr.Dataset:
     return of(np.full((3, 7), value, np.float32), ACCURACY, "1")
 
 
-def test_a_number_against_the_best_of_many_settings_must_lie_further_out() -> None:
-    one_run = (0.853 - 0.04, 0.01, 0.853 - 0.0705, 0.853 - 0.0095, 5)  # p = 0.024 outside mean ± 2.776 sd sqrt(1.2)
-    alone, chosen = judge_reported(0.853, *one_run), judge_reported(0.853, *one_run, choices=4)
-    assert (alone.verdict, chosen.verdict) == ("contradicted", "undecided")
-    assert chosen.p_chosen == pytest.approx(4 * alone.p)
-    assert "4 settings to choose from" in chosen.why
+def grid_of(*centres: float) -> xr.Dataset:
+    """A rate of 0.01 under as many activations as there are centres of the accuracy, which the source does not name."""
+    results = make_results(axes={"learning_rate": [0.01], "activation": ["relu", "tanh"][: len(centres)]}, seeds=5)
+    accuracy = results[ACCURACY]
+    shift = xr.DataArray(list(centres), dims="activation") - accuracy.mean("seed")
+    results[ACCURACY] = (accuracy + shift).assign_attrs(accuracy.attrs)
+    return results
 
 
-def test_a_reported_number_of_a_grid_is_judged_at_the_best_setting() -> None:
-    results = make_results(axes={"learning_rate": [0.01, 0.1], "activation": ["relu", "tanh"]})
-    judgement = REPORTED.judge(results)
-    assert (
-        "Judged at activation=tanh, the best of 2 on validation; for that choice p is multiplied by 2."
-        in judgement.reason
+@pytest.mark.parametrize(
+    ("centres", "verdict"),
+    [((0.853, 0.853), "supported"), ((0.5, 0.6), "contradicted"), ((0.853, 0.5), "undecided")],
+)
+def test_a_number_is_decided_where_all_values_of_an_axis_that_it_does_not_name_agree(
+    centres: tuple[float, ...], verdict: str
+) -> None:
+    judgement = REPORTED.judge(grid_of(*centres))
+    assert judgement.verdict == verdict
+    assert [evidence.label.partition(" against")[0] for evidence in judgement.evidence] == [
+        "activation=relu",
+        "activation=tanh",
+    ]
+    alone = REPORTED.judge(grid_of(*centres).isel(activation=0))
+    assert alone.verdict == ("supported" if centres[0] == 0.853 else "contradicted")
+
+
+def test_where_it_depends_on_an_axis_it_says_on_which_value() -> None:
+    reason = REPORTED.judge(grid_of(0.853, 0.5)).reason
+    assert reason == (
+        "The source does not say at which of the 2 settings: its 85.30 % is consistent with 1 of them "
+        "(activation=relu), and outside the interval of one run at 1."
     )
-    assert len(judgement.evidence) == 1
+    fitted = dataclasses.replace(REPORTED, reported=dataclasses.replace(REPORTED.reported, fitted=True))
+    assert fitted.judge(grid_of(0.853, 0.5)).reason == "It served to choose the settings and is no evidence."
 
 
 def test_compare_gives_the_prediction_interval_of_one_run() -> None:
