@@ -16,6 +16,8 @@ from jaxreg.statistics import ANY, SHARE
         ("final_test_loss", "nats", [0.5], ANY),
         ("error", "nats", [0.5], ANY),
         ("relative error", "1", [-0.1, 0.2], ANY),
+        ("difference_in_test_error", "1", [0.1, 0.2], ANY),
+        ("ratio of test errors", "1", [0.9], ANY),
         ("fluctuation as a share of the batch loss", "1", [0.2], ANY),
     ],
 )
