@@ -191,7 +191,12 @@ def time_alone(results: xr.Dataset) -> xr.DataArray:
     return seconds.assign_coords(seed=results["seed"].values[0] + np.arange(seconds.sizes["seed"]))
 
 
+def classes_predicted(results: xr.Dataset) -> xr.DataArray:
+    """How many classes a member predicts for one test example or more after the last step, [..., seed]."""
+    count = (results["test_confusion"].sum("label") > 0).sum("prediction")
+    return count.rename("classes_predicted").assign_attrs(units="classes")
+
+
 def leaves_out_a_class(results: xr.Dataset) -> xr.DataArray:
     """Which members predict some class for no test example, bool [..., seed]; not those that diverged."""
-    predicted = results["test_confusion"].sum("label")
-    return (predicted == 0).any("prediction") & (results["diverged_step"] < 0)
+    return (classes_predicted(results) < results.sizes["prediction"]) & (results["diverged_step"] < 0)

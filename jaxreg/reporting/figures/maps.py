@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.colors import ListedColormap
+from matplotlib.patches import Rectangle
 
 from jaxreg.reporting.figures.data import require_dims, value_data
-from jaxreg.reporting.figures.style import INK, PALE, Figure, set_title, styled
+from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, Figure, set_title, styled
 from jaxreg.reporting.figures.ticks import label_quantity
 from jaxreg.reporting.figures.words import (
     axis_labels,
@@ -25,12 +27,28 @@ MAX_ANNOTATED = 100  # cells of a heat map
 
 
 @styled
-def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str | None = None) -> Figure:
+def heat_map(
+    results: xr.Dataset,
+    variable: str,
+    x: str,
+    y: str,
+    *,
+    reported: pd.DataFrame | None = None,
+    title: str | None = None,
+) -> Figure:
     """The mean over seeds of a value per setting over two axes, as colours; up to 100 cells also carry the number.
 
     These are the mean and, below it, the half-width of its 95 % t interval; shares are in per cent.
 
     Seeds that diverged are left out of the mean; a cross marks cells that hold one; cells with nothing else are grey.
+
+    Args:
+      results: labelled results of a run.
+      variable: the variable to draw, [x, y, seed].
+      x, y: the hyperparameters of the map.
+      reported: the result of `jaxreg.claims.compare`; cells at which a number for this variable lies in the interval of
+        one run are framed.
+      title: first line of the title, in place of the usual one.
 
     Raises:
       ValueError: the value has further dimensions; select one value of each first.
@@ -67,6 +85,9 @@ def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str |
             alone = np.isnan(mean[row, column])
             at = (0.5, 0.5) if alone or not annotated else (0.85, 0.8)
             axes.plot(column + at[0], row + at[1], "x", color=INK if alone else ink, markersize=4.5, label="diverged")
+    met = _met(reported, variable, data, x, y)
+    for row, column in np.argwhere(met):
+        axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=OKABE_ITO[1], linewidth=2.2, label="met"))
     for side, dim in ((axes.xaxis, x), (axes.yaxis, y)):
         names, labels = axis_labels(data, (dim,))
         ticks = np.arange(0, len(labels), -(-len(labels) // 12))
@@ -75,5 +96,20 @@ def heat_map(results: xr.Dataset, variable: str, x: str, y: str, *, title: str |
         side.set_tick_params(length=0)
     axes.spines[:].set_visible(False)
     notes = [replicates_note(data, "±" if annotated else ""), f"cross: {diverged_note(data)}" if diverged.any() else ""]
+    if reported is not None and (reported["variable"] == variable).any():
+        values = reported["reported"][reported["variable"] == variable].unique()
+        numbers = " or ".join(f"{unit * value:g}" for value in values)
+        where = "framed: there" if met.any() else "at no setting"
+        notes += [f"{where} the source's {numbers}{' %' if unit == 100 else ''} lies in the 95 % interval of one run"]
     set_title(figure, title or f"{capital(quantity_in_full(variable))} over {axis_words(x, y)}", notes)
     return figure
+
+
+def _met(reported: pd.DataFrame | None, variable: str, data: xr.Dataset, x: str, y: str) -> np.ndarray:
+    """The settings at which a reported number lies in the interval of one run, bool [y, x]."""
+    met = np.zeros((data.sizes[y], data.sizes[x]), bool)
+    if reported is not None:
+        inside = reported[(reported["variable"] == variable) & reported["inside"].map(bool)]
+        for _, row in inside.iterrows():
+            met |= np.isclose(data[y].values, row[y])[:, None] & np.isclose(data[x].values, row[x])
+    return met

@@ -35,6 +35,7 @@ def value_rows(
     axis: str,
     *,
     baseline: str | None = None,
+    medians: bool = False,
     reported: pd.DataFrame | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -46,6 +47,7 @@ def value_rows(
       quantities: named arrays [axis, seed]; `attrs["units"]` are their units.
       axis: the hyperparameter of the rows, first value on top.
       baseline: a value of the axis whose mean is drawn through all rows.
+      medians: whether to mark the median over seeds too, which a few seeds apart from the others do not move.
       reported: the result of `jaxreg.claims.compare`; its numbers for the first quantity are drawn beside ours.
       title: first line of the title, in place of the usual one.
 
@@ -72,6 +74,9 @@ def value_rows(
         share = is_share(name_of(quantity, ""), quantity)
         bars = bars_of(each, share)
         axes.errorbar(mean, at, xerr=bars, fmt="o", color=OKABE_ITO[0], elinewidth=1.4, capsize=2.5, markersize=4.5)
+        if medians:
+            middle = np.nanmedian(np.where(shown, values, np.nan), axis=1)
+            axes.plot(middle, at, "|", color=OKABE_ITO[1], markersize=11, markeredgewidth=2, label="_medians", zorder=4)
         if baseline is not None and np.isfinite(held := float(each["mean"].sel({axis: baseline}))):
             axes.axvline(held, color=GREY, linewidth=0.9, linestyle="--", zorder=1, label="_baseline")
         if number == 0:
@@ -89,6 +94,7 @@ def value_rows(
     if marked:
         figure.legend(handles=marked, loc="outside lower center", ncols=2)
     notes = [replicates_note(data[0], "bars"), "dots: single seeds" if data[0].sizes["seed"] > 1 else ""]
+    notes += ["upright stroke: median" if medians else ""]
     notes += [f"dashed: mean at {axis_words(axis)} = {baseline}" if shows(figure, "_baseline") else ""]
     names = [quantity_in_full(name_of(quantity, ""), quantity) for quantity in quantities]
     set_title(figure, title or capital(f"{', '.join(names)} at each {axis_words(axis)}"), notes)

@@ -69,7 +69,8 @@ def verdict_map(verdicts: xr.DataArray, x: str, y: str, *, title: str | None = N
     entries += [("white", "no verdict")] if bool((common < 0).any()) else []
     patches = [Patch(facecolor=colour, edgecolor=GREY, linewidth=0.5, label=text) for colour, text in entries]
     figure.legend(handles=patches, loc="outside right center")
-    notes = [f"the most frequent verdict of {seeds} seeds" if seeds > 1 else "1 seed", part_note]
+    of_one = "1 seed" if "seed" in verdicts.coords else ""  # else they are of all seeds together, as claims are
+    notes = [f"the most frequent verdict of {seeds} seeds" if seeds > 1 else of_one, part_note]
     notes += [f"seeds differ in {divided} of {common.size} cells" if seeds > 1 else "", diverged_until_note(diverged)]
     dims = ["training" if dim == "check" else axis_words(*dim.split(", ")) for dim in (x, y)]
     set_title(figure, title or f"{capital(words(name))} over {' and '.join(dims)}", notes)
