@@ -36,6 +36,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from experiments import cli
@@ -43,9 +44,11 @@ from experiments.references.published import table
 from jaxreg.claims import Claim, Higher, Lower, Measure, Reported, Trend
 from jaxreg.diagnostics.watch import Variable, View, Watch
 from jaxreg.measures import at_last_check
+from jaxreg.measures.summary import member_dims
 from jaxreg.nn.penalties import half_squared_l2_norm
+from jaxreg.reporting.defaults import default_figures
 from jaxreg.slow_imports import xr
-from jaxreg.study import Study
+from jaxreg.study import ReportFigure, Study
 from jaxreg.training.member import loss_of
 
 SOURCE = "Nielsen (2015)"
@@ -140,12 +143,12 @@ def _reported() -> list[Reported]:
         setting |= {"train_size": size, "l2_strength": strength, "bias_variance": 1.0}
         setting |= {"loss": "sigmoid_cross_entropy", "learning_rate": float(row["learning_rate"] or 0.1)}
         short = study in ("overfitting", "regularized") and size == 1000
-        setting["num_steps"] = 500 if study == "vanishing gradient" else 40_000 if short else 150_000
+        setting["num_steps"] = 499 if study == "vanishing gradient" else 40_000 if short else 150_000
         words, variable = f"{study}, {hidden} hidden units", _VARIABLES.get(row["quantity"])
         last = row["epoch"] not in ("0", "1")
         if variable is None:
             layer = int(row["layer"])
-            variable, setting["batch_size"] = _gradient(layer, -2 if last else 0), size
+            variable, setting["batch_size"] = _gradient(layer, -1 if last else 0), size
             words += f", hidden layer {layer}, epoch {row['epoch']}"
         else:
             setting["batch_size"] = 10
@@ -202,6 +205,34 @@ CLAIMS: tuple[Claim, ...] = (
     ),
 )
 
+
+def draw(results: xr.Dataset) -> list[ReportFigure]:
+    """The usual figures; of networks of several depths first the gradients of their layers, at the start and later."""
+    if member_dims(results) != ("hidden_sizes",):
+        return default_figures(results)
+    from jaxreg.reporting import figures  # matplotlib is slow to import
+
+    depths = [str(sizes).count("x") + 1 for sizes in results["hidden_sizes"].values]
+    norms = results[["bias_gradient_norm"]].isel(layer=slice(0, max(depths)))
+    norms = norms.assign_coords(layer=np.arange(1, max(depths) + 1)).rename(layer="hidden_layer")
+    deepest = norms.isel(hidden_sizes=int(np.argmax(depths)))
+    return [
+        ReportFigure(
+            "gradients_of_layers",
+            f"Norm of the mean gradient of the biases of each of {max(depths)} hidden layers along training.",
+            figures.curves(deepest, "bias_gradient_norm", log_y=True),
+        ),
+        ReportFigure(
+            "gradient_of_first_layer",
+            "That of the first hidden layer before the first step, for each network.",
+            figures.value_against(
+                norms["bias_gradient_norm"].isel(check=0, hidden_layer=0, drop=True), "hidden_sizes", log_y=True
+            ),
+        ),
+        *default_figures(results),
+    ]
+
+
 STUDY = Study(
     name="nielsen",
     title="Nielsen's chapter 3, ten times",
@@ -210,6 +241,7 @@ STUDY = Study(
     reported=tuple(_reported()),
     claims=CLAIMS,
     watches=(WATCH,),
+    figures=draw,
     notes=(
         "The source has one seed of each; a number is met where it lies in the interval of 95 % of single runs.",
         "Costs hold the penalty as the source has it, divided by the number of images of the set that is measured.",

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 import jaxreg
 from experiments import catalogue, cli
-from experiments.references import glorot, nielsen
+from experiments.references import glorot, nielsen, srivastava
 from experiments.references.published import table
 from jaxreg.claims import judge
 from jaxreg.claims.reported import compare
 from jaxreg.config.flagfile import experiment_from_flags
+from tests.synthetic import make_results
 from tests.tables import restored_tables
 
 PARTS = sorted(path.name for path in catalogue.FLAGFILES.glob("nielsen_*.cfg") if "digits" not in path.name)
@@ -94,6 +98,66 @@ def test_signals_shrink_as_the_equations_of_glorot_say(tmp_path: Path) -> None:
     assert at_start == ["undecided", "supported", "supported"]  # the first wants wider layers, or more seeds
     linear = glorot.BACK.of(results).sel(init="glorot_uniform")
     assert (linear > 1.3 * glorot.LINEAR).all()
+
+
+def test_gradients_of_several_depths_are_drawn(tmp_path: Path) -> None:
+    flags = ["--flagfile=nielsen_digits.cfg", "--hidden_sizes=4x4,4x4x4", "--init=lecun", "--num_steps=2"]
+    flags += ["--eval_every=1", "--seeds=2", "--report=false", "--tensorboard=false", f"--workdir={tmp_path / 'run'}"]
+    assert cli.main(nielsen.STUDY, ["nielsen", *flags]) == 0
+    layers, first, *_ = nielsen.draw(jaxreg.load_results(tmp_path / "run"))
+    assert layers.caption.endswith("of each of 3 hidden layers along training.")
+    curves = [line for line in layers.figure.axes[0].get_lines() if not line.get_label().startswith("_")]
+    assert [line.get_label() for line in curves] == [f"hidden_layer={layer}" for layer in (1, 2, 3)]
+    assert [label.get_text() for label in first.figure.axes[0].get_xticklabels()] == ["4x4", "4x4x4"]
+
+
+def regularised(errors: Mapping[tuple[str, float, str], float], seeds: int = 6) -> xr.Dataset:
+    """A run of the study on two widths and two lengths; `errors` of (hidden units, epochs, method), others have 5 %."""
+    axes: dict[str, list[Any]] = {"hidden_sizes": ["32", "512"], "num_epochs": [2.0, 24.0]}
+    axes |= {"method": list(srivastava.ERRORS)}
+    results = make_results(axes=axes, zipped={"num_steps": ("num_epochs", [1000, 12_000])}, seeds=seeds)
+    accuracy = results["final_test_accuracy"]
+    accuracy[:] = 0.95 + np.random.default_rng(0).normal(0, 0.0005, accuracy.shape)
+    for (width, epochs, method), error in errors.items():
+        accuracy.loc[{"hidden_sizes": width, "num_epochs": epochs, "method": method}] += 0.05 - error
+    return results
+
+
+WITH_L2 = "dropout+input_dropout+l2"
+
+
+def test_dropout_is_told_to_harm_narrow_networks_and_to_help_wide_ones() -> None:
+    results = regularised({("32", 24.0, WITH_L2): 0.08, ("512", 24.0, WITH_L2): 0.03, ("512", 2.0, WITH_L2): 0.09})
+    told = srivastava.answer(results)
+    assert "Test error of dropout with L2 beside L2: higher with 32, lower with 512 hidden units." in told
+    assert "dropout with max-norm beside max-norm: not told apart with 32 and 512 hidden units." in told
+    judged = {judgement.statement: judgement.verdict for judgement in judge(srivastava.CLAIMS, results)}
+    assert judged["512 hidden units: dropout with L2 has a lower test error than L2."] == "supported"
+    assert judged["32 hidden units: dropout with L2 has a lower test error than L2."] == "contradicted"
+    assert judged["32 hidden units: max-norm has a lower test error than L2."] == "undecided"
+    codes = srivastava.verdicts(results, [(WITH_L2, "l2")]).isel(pair=0)
+    assert [[srivastava.VERDICTS[code] for code in row] for row in codes.values] == [
+        ["undecided", "contradicted"],
+        ["contradicted", "supported"],
+    ]
+    ratio = srivastava.ratio(results, WITH_L2, "l2").mean("seed")
+    np.testing.assert_allclose(ratio.sel(num_epochs=24), [1.6, 0.6], rtol=0.03)
+    names = [figure.name for figure in srivastava.draw(results)]
+    assert names == ["dropout_against_width", "error_against_width", "pairs_of_table_9"]
+
+
+def test_the_pairs_are_those_of_the_table_in_its_order() -> None:
+    assert [100 * error for error in srivastava.ERRORS.values()] == pytest.approx([1.62, 1.6, 1.55, 1.35, 1.25, 1.05])
+    assert len(set(srivastava.PAIRS)) == 15
+    assert all(srivastava.ERRORS[better] < srivastava.ERRORS[worse] for better, worse in srivastava.PAIRS)
+    assert [entry.value for entry in srivastava.STUDY.reported] == list(srivastava.ERRORS.values())
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in catalogue.FLAGFILES.glob("srivastava*.cfg")))
+def test_the_flagfiles_of_srivastava_hold_the_methods_of_the_table(name: str) -> None:
+    text = (catalogue.FLAGFILES / f"{name}.cfg").read_text()
+    asked = experiment_from_flags("".join(line for line in text.splitlines(True) if line[0] == "-"), "srivastava")
+    assert list(asked.axes["method"]) == list(srivastava.ERRORS)
 
 
 def test_the_networks_of_mnist1d_are_those_of_its_source(tmp_path: Path) -> None:
