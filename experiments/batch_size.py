@@ -56,7 +56,8 @@ from jaxreg.study import ReportFigure, Study
 SOURCE = {"dataset": "mnist", "downsample": 1, "batch_size": 50, "num_steps": 5000, "schedule": "constant"}
 READ_OFF = {"test": "final_test_accuracy", "train": "train_accuracy", "loss": "final_test_batch_loss"}
 REPORTED = tuple(
-    reported(f"A4-b50-{quantity}", variable, SOURCE, fitted=True) for quantity, variable in READ_OFF.items()
+    reported(f"A4-b50-{quantity}", variable, SOURCE, fitted=quantity == "test")
+    for quantity, variable in READ_OFF.items()
 )
 TRAINED = 0.85  # test accuracy at which a network counts as trained
 

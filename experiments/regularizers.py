@@ -40,6 +40,7 @@ from jaxreg.config import strengths_of
 from jaxreg.measures import (
     at_last_check,
     between_checks,
+    classes_predicted,
     final_test_error,
     generalisation_gap,
     held_at,
@@ -54,6 +55,7 @@ from jaxreg.measures import (
     with_divergence,
 )
 from jaxreg.measures.summary import best_setting
+from jaxreg.nn.regularisers import REGULARISERS
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
 from jaxreg.statistics import mean_in_words
@@ -71,6 +73,7 @@ SOURCE = {
 }
 
 
+_STRENGTHS = {regulariser.strength for regulariser in REGULARISERS.values()}
 ERROR = Measure("test error", final_test_error, better="lower")
 OBJECTIVE = Measure("training loss with penalties at the end", last_objective, better="lower")
 ROUGHNESS = Measure("roughness of the training loss with penalties", roughness, better="lower")
@@ -85,20 +88,25 @@ RISES = {
 }
 
 
-def reported(id: str, method: str, variable: str, *, fitted: bool) -> Reported:
+ERROR_ID, PEAK_ID = "B3-l2-l1", "B3-l2-l1-peak"
+LATE_L1 = "the error depends on the strength of L2, which the source does not print (regularizers_late_l1.cfg)"
+NO_MAX_NORM = "a radius of 3 hardly acts here, and a clamp of each weight at 3 would not: this says nothing of max-norm"
+
+
+def reported(id: str, method: str, variable: str, *, fitted: bool = False, found: str = "") -> Reported:
     """A number that the source prints for one of its methods."""
     of = {"error": final_test_error, "objective": last_objective, "peak": peak_objective}.get(variable, variable)
-    return source.reported(id, of, SOURCE | {"method": method}, fitted=fitted)
+    return source.reported(id, of, SOURCE | {"method": method}, fitted=fitted, found=found)
 
 
 REPORTED = (
     reported("B3-l2", L2, "error", fitted=True),
-    reported("B3-l2-l1", L2_L1, "error", fitted=False),
-    reported("B3-l2-kl", L2_KL, "error", fitted=False),
-    reported("B3-maxnorm", MAX_NORM, "error", fitted=True),
-    reported("B3-l2-loss", L2, "objective", fitted=True),
-    reported("B3-l2-val", L2, "final_validation_loss", fitted=True),
-    reported("B3-l2-l1-peak", L2_L1, "peak", fitted=True),
+    reported(ERROR_ID, L2_L1, "error", found=LATE_L1),
+    reported("B3-l2-kl", L2_KL, "error", fitted=True),
+    reported("B3-maxnorm", MAX_NORM, "error", found=NO_MAX_NORM),
+    reported("B3-l2-loss", L2, "objective"),
+    reported("B3-l2-val", L2, "final_validation_loss"),
+    reported(PEAK_ID, L2_L1, "peak", fitted=True),
 )
 CLAIMS: tuple[Claim, ...] = (
     Lower(
@@ -111,6 +119,13 @@ CLAIMS: tuple[Claim, ...] = (
     *(
         Higher(claim, measure, {"method": L2_L1}, {"method": L2}, source=f"{PART_3}b, figures 7-9")
         for claim, measure in RISES.items()
+    ),
+    Higher(
+        "L2 with KL sparsity is worse in test error than L2.",
+        ERROR,
+        {"method": L2_KL},
+        {"method": L2},
+        source=f"{PART_3}c",
     ),
     Best(
         "L2 with late L1 is worst in test error.",
@@ -174,21 +189,30 @@ CLAIMS: tuple[Claim, ...] = (
 
 def answer(results: xr.Dataset) -> str:
     """The test error of each method; of a run over strengths, those that are best on validation for each."""
+    if is_plane(results):
+        return f"{default_answer(results)}\n\n{_along_the_plane(results)}"
     if "method" not in results.dims:
         return default_answer(results)
+    text = f"{default_answer(results)}\n\n{by_method(results)}"
     if len(setting_dims(results["diverged_step"])) > 1:
-        return f"{default_answer(results)}\n\nBest on validation: {'; '.join(_best_of_each(results))}."
-    parts = [
-        f"{method} {mean_in_words(100 * error, '.2f', within=(0, 100))}"
-        for method, error in zip(results["method"].values.tolist(), final_test_error(results), strict=True)
-    ]
-    text = f"{default_answer(results)}\n\nTest error in percent: {', '.join(parts)}."
+        return text
     text += _left_out_classes(results)
     if MAX_NORM in results["method"] and "at_bound_fraction" in results:
         share = at_last_check(results, "at_bound_fraction").sel({"method": MAX_NORM}).mean("seed").values
         layers = ", ".join(f"{100 * of_layer:.0f} % in layer {number}" for number, of_layer in enumerate(share, 1))
         text += f" Units that max-norm holds at its bound at the end: {layers}."
     return text
+
+
+def by_method(results: xr.Dataset) -> str:
+    """The test error of each method, or, where more is swept, the setting that is best for each on validation."""
+    if len(setting_dims(results["diverged_step"])) > 1:
+        return f"Best on validation: {'; '.join(_best_of_each(results))}."
+    parts = [
+        f"{method} {mean_in_words(100 * error, '.2f', within=(0, 100))} ({100 * float(error.median()):.2f})"
+        for method, error in zip(results["method"].values.tolist(), final_test_error(results), strict=True)
+    ]
+    return f"Test error in percent, in brackets the median: {', '.join(parts)}."
 
 
 def _left_out_classes(results: xr.Dataset) -> str:
@@ -205,8 +229,37 @@ def _left_out_classes(results: xr.Dataset) -> str:
     return f" Of {seeds} seeds so many never predict one of the classes: {', '.join(parts)}." if parts else ""
 
 
+def is_plane(results: xr.Dataset) -> bool:
+    """Whether a run of L2 with late L1 sweeps both strengths and nothing else."""
+    swept = set(setting_dims(results["diverged_step"]))
+    return swept == {"l1_strength", "l2_strength"} and results["method"].item() == L2_L1
+
+
+def _along_the_plane(results: xr.Dataset) -> str:
+    """At which strengths the source's peak is met, and the test error there."""
+    found = compare(results, [number for number in REPORTED if number.id in (ERROR_ID, PEAK_ID)])
+    axes = ["l2_strength", "l1_strength"]
+    by_setting = {id: of.set_index(axes) for id, of in found.groupby("id")}
+    if set(by_setting) != {ERROR_ID, PEAK_ID}:
+        return ""
+    errors, peaks = by_setting[ERROR_ID], by_setting[PEAK_ID]
+    met = peaks.index[peaks["inside"].map(bool)]
+    if met.empty:
+        return f"No setting has the source's peak of {peaks['reported'].iloc[0]:g} in the interval of one run."
+    parts = [
+        f"{100 * errors['mean'][at]:.1f} % (of one run {100 * errors['low'][at]:.0f} to "
+        f"{100 * errors['high'][at]:.0f}) at " + setting_label(dict(zip(axes, at, strict=True)))
+        for at in met
+    ]
+    return (
+        f"The peak of the training loss fixes L1 where L2 is given, and leaves the error open: where the source's "
+        f"{peaks['reported'].iloc[0]:g} lies in the interval of one run, the test error is {'; '.join(parts)}. "
+        f"The source has {100 * errors['reported'].iloc[0]:g} %."
+    )
+
+
 def _best_of_each(results: xr.Dataset) -> list[str]:
-    """For each method the strengths with the highest validation accuracy, those that act: "l2 at l2_strength=0.001"."""
+    """For each method the setting that is best on validation, as far as it acts: "l2 at l2_strength=0.001"."""
     parts = []
     for method in results["method"].values.tolist():
         of_method = results.sel({"method": method})
@@ -215,7 +268,8 @@ def _best_of_each(results: xr.Dataset) -> list[str]:
             parts.append(f"{method} diverged")
             continue
         best = of_method.sel(at)
-        strengths = setting_label({field: best[field].item() for field in strengths_of(method)})
+        others = [dim for dim in at if dim != "method" and dim not in _STRENGTHS]
+        strengths = setting_label({name: best[name].item() for name in (*others, *strengths_of(method))})
         accuracy = float(best["final_validation_accuracy"].mean("seed"))
         parts.append(f"{method}{' at ' if strengths else ''}{strengths} ({100 * accuracy:.2f} %)")
     return parts
@@ -245,7 +299,7 @@ def read_outs(results: xr.Dataset) -> list[xr.DataArray]:
 def draw(results: xr.Dataset) -> list[ReportFigure]:
     """The figures of the source's part 3; of a run over strengths, test error against them."""
     if "method" not in results.dims:
-        return default_figures(results)
+        return [*_of_the_plane(results), *_of_one_strength(results), *default_figures(results)]
     from jaxreg.reporting import figures  # matplotlib is slow to import, and not needed for a refusal
 
     drawn = []
@@ -263,7 +317,11 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
     comparison = compare(chosen, REPORTED)
     printed = comparison[comparison["variable"] == "final_test_error"]
     errors = figures.value_rows(
-        [with_divergence(final_test_error(chosen), chosen)], "method", baseline=_control(chosen), reported=printed
+        [with_divergence(final_test_error(chosen), chosen)],
+        "method",
+        baseline=_control(chosen),
+        medians=True,
+        reported=printed,
     )
     drawn += [
         ReportFigure(
@@ -327,6 +385,44 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
                 )
             )
     return drawn
+
+
+def _of_the_plane(results: xr.Dataset) -> list[ReportFigure]:
+    """Test error, peak of the training loss and classes that are left over both strengths of L2 with late L1."""
+    if not is_plane(results):
+        return []
+    from jaxreg.reporting import figures  # matplotlib is slow to import
+
+    printed, axes = compare(results, REPORTED), ("l1_strength", "l2_strength")
+    drawn = {
+        "final_test_error": ("Test error after the last step", final_test_error),
+        "peak_objective": ("Largest training loss after L1 has set in, with penalties", peak_objective),
+        "classes_predicted": ("Classes that are predicted at all", classes_predicted),
+    }
+    return [
+        ReportFigure(
+            f"late_l1_{name}",
+            f"{words} over the strengths of L1 and L2. Framed settings meet the number that the source prints.",
+            figures.heat_map(results.assign({name: measure(results)}), name, *axes, reported=printed, title=words),
+        )
+        for name, (words, measure) in drawn.items()
+        if name != "classes_predicted" or "test_confusion" in results
+    ]
+
+
+def _of_one_strength(results: xr.Dataset) -> list[ReportFigure]:
+    """Test error against the only thing that is swept."""
+    swept = setting_dims(results["diverged_step"])
+    if len(swept) != 1 or swept[0] not in _STRENGTHS:
+        return []
+    from jaxreg.reporting import figures  # matplotlib is slow to import
+
+    comparison = compare(results, REPORTED)
+    printed = comparison[comparison["variable"] == "final_test_error"]
+    error = with_divergence(final_test_error(results), results)
+    against = figures.value_against(error, swept[0], reported=printed)
+    caption = f"Test error after the last step{source.as_printed(against)}."
+    return [ReportFigure(f"error_against_{swept[0]}", caption, against)]
 
 
 def _control(results: xr.Dataset) -> str | None:

@@ -69,12 +69,14 @@ def reported(
     setting: Mapping[str, Any],
     *,
     fitted: bool = False,
+    found: str = "",
 ) -> Reported:
     """A number of reported.csv, and what of the results stands for it.
 
     Args:
       id: of the row.
       variable, setting, fitted: as in `Reported`.
+      found: what we found out about it, told beside what is to be known of the source.
 
     Raises:
       ValueError: reported.csv has no such id.
@@ -90,7 +92,7 @@ def reported(
         quantity=row.quantity,
         conditions=row.setting,
         source=cited(row.source),
-        note=row.note,
+        note="; ".join(filter(None, (row.note, found))),
         fitted=fitted,
     )
 

@@ -15,6 +15,7 @@ from jaxreg.claims import Judgement, compare, judge
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.measures import leaves_out_a_class
 from jaxreg.results.storage import load
+from tests.reporting.figures.reading import words
 from tests.synthetic import make_results
 
 FLAGFILES = Path(regularizers.__file__).parent / "flagfiles"
@@ -90,7 +91,7 @@ def test_members_that_never_predict_a_class_are_told() -> None:
 
 def test_the_answer_tells_the_error_of_each_method() -> None:
     told = regularizers.answer(made())
-    errors = dict(re.findall(r"([a-z_0-9+]+) ([0-9.]+) ± [0-9.]+[,.]", told.partition("in percent: ")[2]))
+    errors = dict(re.findall(r"([a-z_0-9+]+) ([0-9.]+) ± [0-9.]+ \(", told.partition("the median: ")[2]))
     assert list(errors) == METHODS
     told_errors = [float(error) / 100 for error in errors.values()]
     np.testing.assert_allclose(told_errors, list(ERRORS.values()), atol=0.002)
@@ -111,6 +112,60 @@ def test_of_strengths_those_best_on_validation_are_told() -> None:
     assert names[0] == "error_against_strength"
 
 
+def plane(errors: Mapping[float, float], seeds: int = 5) -> xr.Dataset:
+    """L2 with late L1 over two strengths of each: at one L1 for each L2 the peak is the source's; errors as given."""
+    axes: dict[str, list[Any]] = {"l2_strength": list(errors), "l1_strength": [0.004, 0.006]}
+    results = make_results(axes=axes, seeds=seeds, num_checks=21).copy(deep=True)
+    results = results.assign_coords(regularizers.SOURCE | {"l1_start": L1_START, "method": "l2+late_l1"})
+    rng = np.random.default_rng(0)
+    results["train_objective"][..., 850] = np.array([[5.0, 7.0], [3.0, 5.0]])[..., None] + rng.normal(
+        0, 0.1, (2, 2, seeds)
+    )
+    accuracy = 1 - np.array(list(errors.values()))[:, None, None]
+    results["final_test_accuracy"][:] = accuracy + rng.normal(0, 0.01, (2, 2, seeds))
+    confusion = np.ones((2, 2, seeds, 4, 4), np.int32)
+    confusion[1, ..., 3] = 0
+    return results.assign(test_confusion=(("l2_strength", "l1_strength", "seed", "label", "prediction"), confusion))
+
+
+def test_of_both_strengths_the_peak_fixes_one_and_the_error_depends_on_the_other() -> None:
+    results = plane({0.001: 0.2, 0.003: 0.35})
+    told = regularizers.answer(results)
+    assert re.search(r"the test error is [12]\d\.\d % \(of one run .* at l2_strength=0.001, l1_strength=0.004; ", told)
+    assert re.search(
+        r"3[456]\.\d % \(of one run .* at l2_strength=0.003, l1_strength=0.006\. The source has 35 %", told
+    )
+    (judgement,) = judge([regularizers.ReportedNumber(regularizers.REPORTED[1])], results)
+    assert judgement.verdict == "undecided"
+    assert "is consistent with 2 of them (l2_strength=0.003" in judgement.reason
+    drawn = {figure.name: figure.figure for figure in regularizers.draw(results)}
+    assert list(drawn)[:3] == ["late_l1_final_test_error", "late_l1_peak_objective", "late_l1_classes_predicted"]
+    for name, framed in (
+        ("late_l1_final_test_error", 2),
+        ("late_l1_peak_objective", 2),
+        ("late_l1_classes_predicted", 0),
+    ):
+        assert len([patch for patch in drawn[name].axes[0].patches if patch.get_label() == "met"]) == framed
+    assert "of one run" not in words(drawn["late_l1_classes_predicted"])
+
+
+def test_medians_and_seeds_of_each_method_stand_beside_the_means() -> None:
+    results = made()
+    results["final_test_accuracy"][0, :3] = 0.8  # of eight seeds of the control three lose a class
+    assert re.search(r"none [\d.]+ ± [\d.]+ \(5\.\d\d\)", regularizers.answer(results))
+    (figure,) = (figure.figure for figure in regularizers.draw(results) if figure.name == "fig23_test_error")
+    (medians,) = (line for line in figure.axes[0].get_lines() if line.get_label() == "_medians")
+    assert medians.get_xdata()[0] == pytest.approx(0.05, abs=0.002)
+    assert "upright stroke: median" in words(figure)
+
+
+def test_the_error_of_one_strength_is_drawn_beside_the_number_of_the_source() -> None:
+    results = make_results(axes={"kl_strength": [0.001, 0.01, 0.1]}, seeds=3)
+    results = results.assign_coords(regularizers.SOURCE | {"method": "l2+kl"})
+    assert regularizers.draw(results)[0].name == "error_against_kl_strength"
+    assert "numbers that the source prints" in regularizers.draw(results)[0].caption
+
+
 def test_a_run_of_one_method_is_shown_as_any_other() -> None:
     results = made(seeds=2).isel(method=0, drop=True)
     assert regularizers.draw(results)
@@ -124,9 +179,10 @@ def test_every_flagfile_is_one_program(name: str) -> None:
     experiment = to_experiment("regularizers", values)
     sweep = make_sweep(experiment, 55_000)
     assert len(sweep.groups) == 1
-    assert "method" in experiment.axes
+    assert "method" in experiment.axes or experiment.hparams.method in METHODS
     if experiment.data.dataset == "mnist" and experiment.hparams.num_epochs == 50:
-        assert (sweep.groups[0].num_steps, len(sweep.settings), len(sweep.seeds)) == (85_938, 7, 10)
+        expected = {"regularizers_late_l1": (16, 5), "regularizers_kl": (5, 5)}.get(name, (7, 10))
+        assert (sweep.groups[0].num_steps, len(sweep.settings), len(sweep.seeds)) == (85_938, *expected)
 
 
 def test_from_the_flagfile_to_the_figures(tmp_path: Path) -> None:
