@@ -14,7 +14,7 @@ from jaxreg.measures.penalties import effective_settings
 from jaxreg.measures.settings import setting_dims, setting_values
 from jaxreg.measures.shares import range_of
 from jaxreg.slow_imports import pd, xr
-from jaxreg.statistics import mean_interval
+from jaxreg.statistics.intervals import mean_interval_along_last
 
 QUANTITIES = (
     "final_validation_accuracy",
@@ -47,16 +47,17 @@ def _summary_of(results: xr.Dataset, quantities: Sequence[str]) -> pd.DataFrame:
     dims = member_dims(results)
 
     def flat(values: xr.DataArray) -> np.ndarray:
-        """[setting], the last dimension fastest, as `settings` goes through them."""
-        return values.transpose(*dims).values.reshape(-1)
+        """[setting, seed], the last dimension fastest, as `settings` goes through them; without the many coordinates."""
+        return values.variable.transpose(*dims, "seed").to_numpy().reshape(-1, results.sizes["seed"])
 
     table = pd.DataFrame(setting_values(results[["diverged_step"]], dims))
     columns: dict[str, np.ndarray] = {"seeds": np.full(len(table), results.sizes["seed"])}
-    columns |= {halt: flat(members.sum("seed")) for halt, members in halted(results).items()}
+    columns |= {halt: flat(members).sum(-1) for halt, members in halted(results).items()}
     for quantity in quantities:
         if quantity in results:
-            over_seeds = mean_interval(results[quantity], within=range_of(quantity, results[quantity].values))
-            columns |= {f"{quantity}_{name}": flat(over_seeds[name]) for name in STATISTICS}
+            values = flat(results[quantity])
+            over_seeds = mean_interval_along_last(values, range_of(quantity, values))
+            columns |= {f"{quantity}_{name}": over_seeds[name] for name in STATISTICS}
     return table.assign(**columns)
 
 

@@ -131,11 +131,26 @@ def _t_interval(
     within: tuple[float, float],
     standard_error: Callable[[Values], Values],
 ) -> xr.Dataset:
-    """mean ± t · s · standard_error(n) along `dim`, NaN left out; in NumPy, because reports ask for thousands."""
+    """mean ± t · s · standard_error(n) along `dim`, NaN left out."""
+    along = values.variable.transpose(..., dim)
+    parts = _t_parts(along.to_numpy(), confidence, within, standard_error)
+    units = {name: {"units": "1" if name == "n" else values.attrs.get("units", "1")} for name in parts}
+    kept = {name: coord.variable for name, coord in values.coords.items() if dim not in coord.dims}
+    return xr.Dataset({name: (along.dims[:-1], part, units[name]) for name, part in parts.items()}, coords=kept)
+
+
+def mean_interval_along_last(values: Values, within: tuple[float, float] = ANY) -> dict[str, Values]:
+    """The parts of the 95 % `mean_interval` along the last dimension of an array; summaries ask for thousands."""
+    return _t_parts(values, 0.95, within, lambda n: 1 / np.sqrt(n))
+
+
+def _t_parts(
+    values: Values, confidence: float, within: tuple[float, float], standard_error: Callable[[Values], Values]
+) -> dict[str, Values]:
+    """`mean`, `sd`, `low`, `high` and `n` along the last dimension, NaN left out."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}: must lie in (0, 1)")
-    values = values.transpose(..., dim)
-    x = values.values.astype(np.float64)
+    x = values.astype(np.float64)
     present = ~np.isnan(x)
     n = present.sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -149,10 +164,7 @@ def _t_interval(
         t = scipy.special.stdtrit(np.where(n > 1, n - 1, np.nan), (1 + confidence) / 2)
         half_width = t * sd * standard_error(n)
         low, high = (np.clip(end, *within) for end in (mean - half_width, mean + half_width))
-    parts = {"mean": mean, "sd": sd, "low": low, "high": high}
-    others, units = values.isel({dim: 0}, drop=True), {"units": values.attrs.get("units", "1")}
-    intervals = {name: (others.dims, part, units) for name, part in parts.items()}
-    return xr.Dataset(intervals | {"n": (others.dims, n, {"units": "1"})}, coords=others.coords)
+    return {"mean": mean, "sd": sd, "low": low, "high": high, "n": n}
 
 
 def bootstrap_interval(

@@ -38,7 +38,7 @@ def curve_data(results: xr.Dataset, variable: str, x: X, max_points: int) -> xr.
     """
     if x not in X_LABELS:
         raise ValueError(f"x={x}: must be one of {', '.join(X_LABELS)}")
-    results = _sorted(results)
+    results = _sorted(_what_is_drawn(results, variable))
     values = results[variable]
     along = next((dim for dim in ("step", "check") if dim in values.dims), None)
     if along is None:
@@ -81,7 +81,7 @@ def value_data(results: xr.Dataset | xr.DataArray, variable: str, axes: Sequence
         results, variable = results.to_dataset(name="values"), "values"
     for axis in axes:
         results = along_axis(results, axis)
-    results = _sorted(results)
+    results = _sorted(_what_is_drawn(results, variable))
     return _with_interval(results[variable], results, name)
 
 
@@ -103,6 +103,13 @@ def _with_interval(values: xr.DataArray, results: xr.Dataset, name: str) -> xr.D
         [name for name, c in data.coords.items() if not (c.dims and set(c.dims) <= dims) or name == "diverged_step"],
         errors="ignore",
     )
+
+
+def _what_is_drawn(results: xr.Dataset, variable: str) -> xr.Dataset:
+    """The variable, who diverged, and coordinates that vary: each of the others would be copied at every turn."""
+    others = [name for name in results.data_vars if name not in (variable, "diverged_step")]
+    fixed = [name for name, coord in results.coords.items() if not coord.dims and name != "diverged_step"]
+    return results.drop_vars(others + fixed)
 
 
 def _sorted(results: xr.Dataset) -> xr.Dataset:
