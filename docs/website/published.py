@@ -10,10 +10,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from docs.website.places import ROOT
-from jaxreg.claims.reported import compare
+from jaxreg.claims import Judgement, Reported, ReportedNumber, compare, judge
 from jaxreg.files import user_path
 from jaxreg.reporting.document import significant
 from jaxreg.results.storage import load
@@ -34,46 +34,85 @@ served to choose the settings is no evidence and is called *fitted*.
 
 def page(folders: Sequence[Path]) -> str:
     """The page, in Markdown, a part for each study in the order of the runs."""
-    parts: dict[str, list[dict[str, Any]]] = {}
-    studies: dict[str, Study] = {}
+    parts: dict[str, _Part] = {}
     for folder in map(user_path, folders):
         study, _ = study_source.find(read_finished(folder), folder)
-        studies[study.name] = study
-        found = compare(load(folder), study.reported)
-        rows = [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
-        parts.setdefault(study.name, []).extend(rows)
-    return "\n".join([HEAD, *(_part(studies[name], rows) for name, rows in parts.items())])
+        results, part = load(folder), parts.setdefault(study.name, _Part(study, {}, {}))
+        found = compare(results, study.reported)
+        for id, of in found[found["n"] >= 2].groupby("id"):
+            if id not in part.rows or len(of) > 1:  # of several runs the first, and sweeps of what is not named
+                records = of.assign(run=str(folder)).to_dict("records")
+                part.rows.setdefault(str(id), []).extend({str(k): value for k, value in row.items()} for row in records)
+        for judgement in judge([claim for claim in study.claims if not isinstance(claim, ReportedNumber)], results):
+            if judgement.in_this_run and judgement.source:
+                part.judgements.setdefault(judgement.statement, judgement)
+    return "\n".join([HEAD, *map(_part, parts.values())])
 
 
-def _part(study: Study, rows: Sequence[dict[str, Any]]) -> str:
-    numbers = {entry.id: entry for entry in study.reported}
-    several = [row for row in rows if row["n"] >= 2]
-    rows = list({row["id"]: row for row in reversed(several)}.values())[::-1]  # of several runs that hold it, the first
-    judged = [row for row in rows if not row["fitted"]]
-    met = sum(bool(row["inside"]) for row in judged)
-    lines = [
-        f"## {study.title}",
-        f"\n{study.source}\n",
-        f"{met} of {len(judged)} numbers that were not fitted are met, by runs of {_seeds(rows)} seeds.\n"
-        if judged
-        else "All numbers were fitted.\n",
-        "| | what | the source | here | of one run 95 % lie in | |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        entry = numbers[row["id"]]
-        verdict = "fitted" if row["fitted"] else "met" if row["inside"] else "**missed**"
-        what = f"{entry.quantity}, {entry.conditions}".replace("|", r"\|")
-        span = f"{_number(row['low'])} to {_number(row['high'])}"
-        lines.append(f"| {row['id']} | {what} | {entry.value:g} | {_number(row['mean'])} | {span} | {verdict} |")
-    missed = [row for row in judged if not row["inside"]]
+class _Part(NamedTuple):
+    """What runs of one study hold."""
+
+    study: Study
+    rows: dict[str, list[dict[str, Any]]]  # of `compare`, by the id of the number
+    judgements: dict[str, Judgement]  # by statement
+
+
+def _part(part: _Part) -> str:
+    numbers = {entry.id: entry for entry in part.study.reported}
+    rows = {id: part.rows[id] for id in numbers if id in part.rows}
+    judged = {id: of for id, of in rows.items() if not numbers[id].fitted}
+    met = sum(all(row["inside"] for row in _of_first_run(of)) for of in judged.values())
+    lines = [f"## {part.study.title}", f"\n{part.study.source}\n"]
+    if rows:
+        seeds = _seeds([row for of in rows.values() for row in _of_first_run(of)])
+        fitted = len(rows) - len(judged)
+        lines += [
+            f"{met} of {len(judged)} numbers are met, by runs of {seeds} seeds"
+            f"{f'; {fitted} served to choose the settings' if fitted else ''}.\n"
+        ]
+    if numbers:
+        lines += ["| | what | the source | here | of one run 95 % lie in | |", "|---|---|---|---|---|---|"]
+        lines += [line for id, entry in numbers.items() for line in _rows(entry, rows.get(id, []))]
+    missed = {id: of for id, of in judged.items() if not all(row["inside"] for row in _of_first_run(of))}
     if missed:
         notes: dict[str, list[str]] = {}
-        for row in missed:
-            notes.setdefault(row["note"] or "nothing yet.", []).append(row["id"])
+        for id in missed:
+            notes.setdefault(numbers[id].note or "nothing yet.", []).append(id)
         lines += ["\nWhat was found out about those that are missed:\n"]
         lines += [f"- **{', '.join(ids)}**: {note}" for note, ids in notes.items()]
+    if part.judgements:
+        lines += [*([""] if numbers else []), "| what the source says | here | seeds |", "|---|---|---|"]
+        lines += [
+            f"| {_cell(judgement.statement)} | {judgement.verdict} | {judgement.n} |"
+            for judgement in part.judgements.values()
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _of_first_run(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that decide whether a number is met."""
+    return [row for row in rows if row["run"] == rows[0]["run"]]
+
+
+def _rows(entry: Reported, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each setting at which a run holds the number, or one that says that no run does."""
+    what = _cell(f"{entry.quantity}, {entry.conditions}")
+    if not rows:
+        return [f"| {entry.id} | {what} | {entry.value:g} | | | in none of these runs |"]
+    lines = []
+    for row in rows:
+        if row["run"] != rows[0]["run"] or len(_of_first_run(rows)) > 1:  # a sweep of what the source does not name
+            verdict = "inside" if row["inside"] else "outside"
+        else:
+            verdict = "fitted" if row["fitted"] else "met" if row["inside"] else "**missed**"
+        span = f"{_number(row['low'])} to {_number(row['high'])}"
+        at = f" ({row['setting']})" if len(rows) > 1 else ""
+        lines.append(f"| {entry.id} | {what}{at} | {entry.value:g} | {_number(row['mean'])} | {span} | {verdict} |")
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def _seeds(rows: Sequence[dict[str, Any]]) -> str:

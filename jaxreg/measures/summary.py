@@ -47,7 +47,7 @@ def _summary_of(results: xr.Dataset, quantities: Sequence[str]) -> pd.DataFrame:
     dims = member_dims(results)
 
     def flat(values: xr.DataArray) -> np.ndarray:
-        """[setting, seed], the last dimension fastest, as `settings` goes through them; without the many coordinates."""
+        """[setting, seed], the last dimension fastest, as `settings` goes through them; without its coordinates."""
         return values.variable.transpose(*dims, "seed").to_numpy().reshape(-1, results.sizes["seed"])
 
     table = pd.DataFrame(setting_values(results[["diverged_step"]], dims))

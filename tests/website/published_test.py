@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs.website import published
-from jaxreg.claims import Reported
+from jaxreg.claims import Reported, Trend
 from jaxreg.results.storage import save
 from jaxreg.study import Study
 from tests.synthetic import make_results
@@ -29,7 +29,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         dataclasses.replace(MET, id="A3", fitted=True),
         dataclasses.replace(MET, id="A4", setting={"learning_rate": 7.0}),
     )
-    study = dataclasses.replace(STUDY, reported=numbers)
+    claims = (
+        Trend("Rates rise.", "final_test_accuracy", "learning_rate", "rises", source="Nobody (1900)"),
+        Trend("Ours.", "final_test_accuracy", "learning_rate", "rises"),
+        Trend("Elsewhere.", "final_test_accuracy", "batch_size", "rises", source="Nobody (1900)"),
+    )
+    study = dataclasses.replace(STUDY, reported=numbers, claims=claims)
     save(results, tmp_path / "results.nc")
     monkeypatch.setattr(published, "read_finished", lambda folder: {})  # noqa: ARG005 - the place of read_finished
     monkeypatch.setattr("jaxreg.runs.study_source.find", lambda meta, folder: (study, True))  # noqa: ARG005 - that of find
@@ -39,10 +44,20 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_number_of_a_run_has_a_row_with_its_verdict(run: Path) -> None:
     lines = published.page([run]).splitlines()
     rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| A")}
-    assert list(rows) == ["A1", "A2", "A3"]
+    assert list(rows) == ["A1", "A2", "A3", "A4"]
     verdicts = {id: row.split("|")[-2].strip() for id, row in rows.items()}
-    assert verdicts == {"A1": "met", "A2": "**missed**", "A3": "fitted"}
+    assert verdicts == {"A1": "met", "A2": "**missed**", "A3": "fitted", "A4": "in none of these runs"}
     assert "test accuracy, rate 0.01" in rows["A1"]
-    assert "1 of 2 numbers that were not fitted are met, by runs of 5 seeds." in lines
+    assert "1 of 2 numbers are met, by runs of 5 seeds; 1 served to choose the settings." in lines
     assert "- **A2**: Its rate was another one." in lines
     assert not any(line.startswith(("- **A1", "- **A3")) for line in lines)
+    assert "| Rates rise. | supported | 5 |" in lines
+    assert not any("Ours" in line or "Elsewhere" in line for line in lines)
+
+
+def test_a_run_that_sweeps_what_a_number_does_not_name_has_a_row_for_each_setting(run: Path) -> None:
+    axes = {"learning_rate": [0.01], "momentum": [0.0, 0.9]}
+    save(make_results(axes=axes, seeds=5), run / "results.nc")
+    rows = [line for line in published.page([run]).splitlines() if line.startswith("| A2")]
+    assert ["momentum=0" in row for row in rows] == [True, True]
+    assert all("(learning_rate=0.01, momentum=0" in row and row.endswith("| outside |") for row in rows)
