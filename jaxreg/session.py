@@ -151,7 +151,7 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
         if folder.finished and (kept := _intact_results(folder.path)) is not None:
             folder.repair_flags()
             if settings.report and not (folder.path / "report.html").exists():
-                _report(folder.path, study, folder.meta)
+                _report(folder.path, study, folder.meta, kept)
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(kept, folder.path)
         _remark(plan)
@@ -289,14 +289,14 @@ def _write(
         for runner in runners:
             runner.record.forget_params()  # the report reads those that it shows from the checkpoint
         bar.says("drawing the report")
-        _report(folder.path, study, folder.meta | {"status": "done", "ended": provenance.utc_stamp()})
+        _report(folder.path, study, folder.meta | {"status": "done", "ended": provenance.utc_stamp()}, dataset)
     return dataset
 
 
-def _report(folder: Path, study: Study, meta: Mapping[str, Any]) -> None:
+def _report(folder: Path, study: Study, meta: Mapping[str, Any], dataset: xr.Dataset) -> None:
     from jaxreg.reporting.assemble import write_report  # what draws is slow to import
 
-    write_report(folder, study, meta)
+    write_report(folder, study, meta, results=dataset)
 
 
 class _InProgress:

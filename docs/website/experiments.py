@@ -1,7 +1,8 @@
 """A page for each experiment: question, result and figures.
 
 The words are those of the docstring of its module, the figures those of its small run. `python -m
-docs.website.experiments` draws them anew into docs/pictures/experiments, with names after it only those of these.
+docs.website.experiments` draws them anew into docs/pictures/experiments, with names after it only those of these, and
+with NAME=RUN those of a run that has ended.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ FIGURES_OF_A_PAGE = 4  # the first that a study draws, unless others are named h
 MAIN_FIGURES = {
     "point_cloud": ("fig1_training_loss", "fig2_validation_loss", "error_against_strength", "decision_surfaces"),
 }
+
+FULL_SIZE = "full_size.txt"  # beside figures of a run at full size, with the name of its flagfile
 
 # Parts of a docstring, in the order of the page; a part begins a line and goes on to the next one. Paragraphs without
 # such a beginning are notes.
@@ -60,8 +63,8 @@ def experiment_page(name: str) -> str:
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
-def keep_figures(name: str, run: Path) -> None:
-    """Draws the main figures of a finished run and keeps them with their captions."""
+def keep_figures(name: str, run: Path, *, in_full: bool = False) -> None:
+    """Draws the main figures of a finished run and keeps them with their captions, and that it was one at full size."""
     from jaxreg import load_results
     from jaxreg.reporting.defaults import default_figures
 
@@ -73,6 +76,8 @@ def keep_figures(name: str, run: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for figure in drawn:
         keep(figure.figure, folder / f"{figure.name}.png")
+    if in_full:
+        (folder / FULL_SIZE).write_text(f"{name}.cfg\n", "utf-8")
     captions = {figure.name: figure.caption for figure in drawn}
     (folder / "captions.json").write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
@@ -125,24 +130,28 @@ def _figures(name: str) -> str:
     captions = KEPT / name / "captions.json"
     if not captions.is_file():
         return ""
-    flagfile = small_flagfile(name).name
-    small = (
-        f"They are those of the **small version on scikit-learn's digits** (`jaxreg run {name} --digits`, which is "
-        f"`{flagfile}`), not of the runs above: expect other numbers, and fewer seeds."
-        if on_digits(name) and len(list(FLAGFILES.glob(f"{name}*.cfg"))) > 1
-        else f"They are those of `{flagfile}`, the run above."
-    )
+    full, flagfile = captions.with_name(FULL_SIZE), small_flagfile(name).name
+    is_small = on_digits(name) and len(list(FLAGFILES.glob(f"{name}*.cfg"))) > 1
+    if full.is_file() or not is_small:
+        run = full.read_text("utf-8").strip() if full.is_file() else flagfile
+        whose = f"They are those of `{run}`, the run above."
+    else:
+        whose = (
+            f"They are those of the **small version on scikit-learn's digits** (`jaxreg run {name} --digits`, which is "
+            f"`{flagfile}`), not of the runs above: expect other numbers, and fewer seeds."
+        )
     shown = [
         f"![{figure.replace('_', ' ')}](../pictures/experiments/{name}/{figure}.png)\n\n*{_in_markdown(caption)}*"
         for figure, caption in json.loads(captions.read_text("utf-8")).items()
     ]
-    return "\n\n".join(["## Figures", small, *shown])
+    return "\n\n".join(["## Figures", whose, *shown])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the pictures of all experiments anew, or of those that are named."""
-    for name in arguments or names():
-        keep_figures(name, finished(name, name))
+    for argument in arguments or names():
+        name, _, run = argument.partition("=")
+        keep_figures(name, Path(run) if run else finished(name, name), in_full=bool(run))
         print(KEPT / name)
     return 0
 

@@ -19,12 +19,18 @@ from jaxreg.reporting.defaults import answer_of, default_figures
 from jaxreg.reporting.interactive import curves_if_none
 from jaxreg.reporting.networks import network_figures
 from jaxreg.runs.folder import SO_FAR, read_finished, read_flags, results_file
+from jaxreg.slow_imports import xr
 from jaxreg.study import ReportFigure, Study
 
 
 @jax_settings.pinned()
 def write_report(
-    folder: Path, study: Study, meta: Mapping[str, Any] | None = None, *, keep_figures: bool = False
+    folder: Path,
+    study: Study,
+    meta: Mapping[str, Any] | None = None,
+    *,
+    results: xr.Dataset | None = None,
+    keep_figures: bool = False,
 ) -> Path:
     """Draws the figures of a study into `folder`/figures and writes `folder`/report.html.
 
@@ -36,6 +42,7 @@ def write_report(
       folder: a run folder with flags.cfg and results.nc, or the results so far of a run that goes on.
       study: question, claims and figures; without an answer or figures of its own those of `defaults`.
       meta: what the page says of the run; by default what is in meta.json.
+      results: what results.nc holds, if it is at hand.
       keep_figures: refuse to replace an earlier report that has figures or a title which this study does not have.
 
     Raises:
@@ -48,7 +55,7 @@ def write_report(
     if meta is None:
         meta = read_finished(folder, or_so_far=True)
     flags, file = read_flags(folder, meta), results_file(folder)
-    results = labelled.load(file)
+    results = labelled.load(file) if results is None else results
     goes_on = file.name == SO_FAR  # its parameters are not to be had yet
     if goes_on:
         results = up_to_now(results)

@@ -106,8 +106,8 @@ def test_gradients_of_several_depths_are_drawn(tmp_path: Path) -> None:
     assert cli.main(nielsen.STUDY, ["nielsen", *flags]) == 0
     layers, first, *_ = nielsen.draw(jaxreg.load_results(tmp_path / "run"))
     assert layers.caption.endswith("of each of 3 hidden layers along training.")
-    curves = [line for line in layers.figure.axes[0].get_lines() if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in curves] == [f"hidden_layer={layer}" for layer in (1, 2, 3)]
+    curves = [str(line.get_label()) for line in layers.figure.axes[0].get_lines()]
+    assert [label for label in curves if not label.startswith("_")] == [f"hidden_layer={layer}" for layer in (1, 2, 3)]
     assert [label.get_text() for label in first.figure.axes[0].get_xticklabels()] == ["4x4", "4x4x4"]
 
 

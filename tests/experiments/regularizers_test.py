@@ -11,7 +11,7 @@ import xarray as xr
 
 from experiments import cli, regularizers
 from experiments.flags import make_flags, to_experiment
-from jaxreg.claims import Judgement, compare, judge
+from jaxreg.claims import Judgement, ReportedNumber, compare, judge
 from jaxreg.config.sweeps import make_sweep
 from jaxreg.measures import leaves_out_a_class
 from jaxreg.results.storage import load
@@ -135,7 +135,7 @@ def test_of_both_strengths_the_peak_fixes_one_and_the_error_depends_on_the_other
     assert re.search(
         r"3[456]\.\d % \(of one run .* at l2_strength=0.003, l1_strength=0.006\. The source has 35 %", told
     )
-    (judgement,) = judge([regularizers.ReportedNumber(regularizers.REPORTED[1])], results)
+    (judgement,) = judge([ReportedNumber(regularizers.REPORTED[1])], results)
     assert judgement.verdict == "undecided"
     assert "is consistent with 2 of them (l2_strength=0.003" in judgement.reason
     drawn = {figure.name: figure.figure for figure in regularizers.draw(results)}
@@ -155,7 +155,7 @@ def test_medians_and_seeds_of_each_method_stand_beside_the_means() -> None:
     assert re.search(r"none [\d.]+ ± [\d.]+ \(5\.\d\d\)", regularizers.answer(results))
     (figure,) = (figure.figure for figure in regularizers.draw(results) if figure.name == "fig23_test_error")
     (medians,) = (line for line in figure.axes[0].get_lines() if line.get_label() == "_medians")
-    assert medians.get_xdata()[0] == pytest.approx(0.05, abs=0.002)
+    assert np.asarray(medians.get_xdata())[0] == pytest.approx(0.05, abs=0.002)
     assert "upright stroke: median" in words(figure)
 
 

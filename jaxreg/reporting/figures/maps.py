@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -86,8 +88,9 @@ def heat_map(
             at = (0.5, 0.5) if alone or not annotated else (0.85, 0.8)
             axes.plot(column + at[0], row + at[1], "x", color=INK if alone else ink, markersize=4.5, label="diverged")
     met = _met(reported, variable, data, x, y)
+    frame: dict[str, Any] = {"fill": False, "edgecolor": OKABE_ITO[1], "linewidth": 2.2, "clip_on": False}
     for row, column in np.argwhere(met):
-        axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor=OKABE_ITO[1], linewidth=2.2, label="met"))
+        axes.add_patch(Rectangle((column, row), 1, 1, label="met", **frame))
     for side, dim in ((axes.xaxis, x), (axes.yaxis, y)):
         names, labels = axis_labels(data, (dim,))
         ticks = np.arange(0, len(labels), -(-len(labels) // 12))
