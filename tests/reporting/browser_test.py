@@ -487,3 +487,23 @@ def test_charts_follow_the_colours_of_the_screen(show: Open) -> None:
 
 def test_a_page_is_below_five_megabytes(pages: dict[str, Path]) -> None:
     assert all(path.stat().st_size < 5e6 for path in pages.values())
+
+
+def test_long_names_of_what_is_plotted_are_not_cut(show: Open, tmp_path: Path) -> None:
+    results = make_results(num_checks=5)
+    results["train_loss_with_penalties"] = results["test_loss"]  # a long name in words
+    drawn = [ReportFigure("loss", "Loss.", figures.curves(results, "train_loss_with_penalties"))]
+    make_report(tmp_path, results=results, figures=drawn)
+    for window in (DESKTOP, PHONE):
+        page = show(tmp_path / "report.html", window)
+        page.wait_for_selector(".plot svg text")
+        found = page.evaluate(
+            """() => [...document.querySelectorAll(".plot svg text, .legend caption div")].map(text => {
+              const inner = text.getBoundingClientRect(), frame = text.closest("svg, .legend").getBoundingClientRect();
+              const within = inner.top >= frame.top - 1 && inner.bottom <= frame.bottom + 1
+                && inner.left >= frame.left - 1 && inner.right <= frame.right + 1;
+              return [text.textContent, within];
+            })"""
+        )
+        assert any("mean between checks" in text for text, _ in found)
+        assert [text for text, within in found if not within] == []
