@@ -91,26 +91,42 @@ REPORTED = tuple(
 
 
 def is_grid(results: xr.Dataset) -> bool:
-    """Whether a run sweeps the six methods over widths and lengths of training, and nothing else."""
+    """Whether a run sweeps methods with and without dropout over widths, and at most lengths of training beside."""
     swept = set(member_dims(results))
-    return swept == {"method", "hidden_sizes", "num_epochs"} and set(ERRORS) <= set(results["method"].values.tolist())
+    return {"method", "hidden_sizes"} <= swept <= {"method", "hidden_sizes", "num_epochs"} and bool(dropout_in(results))
+
+
+def dropout_in(results: xr.Dataset) -> list[tuple[str, str]]:
+    """The methods with dropout of which a run holds the same without, each beside that."""
+    held = results["method"].values.tolist()
+    return [pair for pair in DROPOUT if set(pair) <= set(held)]
+
+
+def with_lengths(results: xr.Dataset) -> xr.Dataset:
+    """The results with a dimension num_epochs, also of a run with one length of training."""
+    if "num_epochs" in results.dims:
+        return results
+    if "num_epochs" not in results.coords:
+        epochs = results["num_steps"] * results["batch_size"] / results["train_size"]
+        results = results.assign_coords(num_epochs=epochs.item())
+    return results.expand_dims("num_epochs")
 
 
 def verdicts(results: xr.Dataset, pairs: Iterable[tuple[str, str]] = PAIRS) -> xr.DataArray:
     """The verdicts on pairs of methods at each length and width, as codes, [num_epochs, hidden_sizes, pair]."""
-    pairs = tuple(pairs)
-    widths = results["hidden_sizes"].values.tolist()
+    pairs, whole = tuple(pairs), with_lengths(results)
+    widths = whole["hidden_sizes"].values.tolist()
     codes = [
         [
             [VERDICTS.index(found.verdict) for found in judge([ahead(*pair, width) for pair in pairs], of_length)]
             for width in widths
         ]
-        for of_length in (results.isel(num_epochs=place) for place in range(results.sizes["num_epochs"]))
+        for of_length in (whole.isel(num_epochs=place) for place in range(whole.sizes["num_epochs"]))
     ]
     names = [f"{NAMES[better]} < {NAMES[worse]}" for better, worse in pairs]
     return xr.DataArray(
         codes,
-        {"num_epochs": results["num_epochs"].values, "hidden_sizes": widths, "pair": names},
+        {"num_epochs": whole["num_epochs"].values, "hidden_sizes": widths, "pair": names},
         ("num_epochs", "hidden_sizes", "pair"),
         name="verdict",
         attrs={"flag_values": list(range(len(VERDICTS))), "flag_meanings": " ".join(VERDICTS)},
@@ -125,30 +141,28 @@ def ratio(results: xr.Dataset, method: str, other: str) -> xr.DataArray:
 
 
 def answer(results: xr.Dataset) -> str:
-    """How many pairs are in the source's order at each width after the longest training, and where dropout turns."""
+    """Where dropout turns after the longest training, and how many pairs are in the order of the source."""
     if not is_grid(results):
-        return (
-            f"{default_answer(results)}\n\n{by_method(results)}"
-            if "method" in results.dims
-            else default_answer(results)
+        told = [default_answer(results), *([by_method(results)] if "method" in results.dims else [])]
+        return "\n\n".join(told)
+    last = with_lengths(longest(results))
+    widths, sentences = last["hidden_sizes"].values, []
+    for method, other in dropout_in(results):
+        of_pair, parts = verdicts(last, [(method, other)]).values.ravel(), []
+        for word, words in (("contradicted", "a higher"), ("undecided", "no clearly other"), ("supported", "a lower")):
+            at = widths[of_pair == VERDICTS.index(word)].tolist()
+            parts += [f"{words} test error with {listed(at, len(widths))} hidden units"] if at else []
+        sentences.append(f"Beside {NAMES[other]}, {NAMES[method]} has {', '.join(parts)}.")
+    if set(ERRORS) <= set(last["method"].values.tolist()):
+        counts = [
+            f"{int((row == 1).sum())}, {int((row == 2).sum())} and {int((row == 0).sum())} with {width} hidden units"
+            for width, row in zip(widths, verdicts(last).values[0], strict=True)
+        ]
+        sentences.append(
+            f"Of the {len(PAIRS)} pairs of methods in table 9 so many are in its order, in the other, and undecided: "
+            f"{'; '.join(counts)}."
         )
-    judged = verdicts(longest(results).expand_dims("num_epochs")).isel(num_epochs=0)
-    sentences = [
-        f"After {longest(results)['num_epochs'].item():g} epochs, of the {len(PAIRS)} pairs of methods in table 9 "
-        + "; ".join(
-            f"{int((row == 1).sum())} are as there with {width} hidden units, {int((row == 2).sum())} the other way"
-            for width, row in zip(judged["hidden_sizes"].values.tolist(), judged.values, strict=True)
-        )
-        + "; the others are undecided."
-    ]
-    for method, other in DROPOUT:
-        of_pair = verdicts(longest(results).expand_dims("num_epochs"), [(method, other)]).values.ravel()
-        parts = []
-        for code, words in ((2, "higher"), (0, "not told apart"), (1, "lower")):
-            widths = judged["hidden_sizes"].values[of_pair == code].tolist()
-            parts += [f"{words} with {listed(widths)}"] if widths else []
-        sentences.append(f"Test error of {NAMES[method]} beside {NAMES[other]}: {', '.join(parts)} hidden units.")
-    return " ".join(sentences)
+    return f"After {last['num_epochs'].item():g} epochs: {' '.join(sentences)}"
 
 
 def draw(results: xr.Dataset) -> list[ReportFigure]:
@@ -157,47 +171,55 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import
 
+    whole, pairs = with_lengths(results), dropout_in(results)
+    last = f"{longest(whole)['num_epochs'].item():g} epochs"
     turns = xr.concat(
-        [by_width(ratio(results, *pair)) for pair in DROPOUT],
-        xr.DataArray([NAMES[other] for _, other in DROPOUT], dims="beside", name="beside"),
+        [by_width(ratio(whole, *pair)) for pair in pairs],
+        xr.DataArray([NAMES[other] for _, other in pairs], dims="beside", name="beside"),
     )
     turning = figures.value_against(
-        turns, "hidden_units", log_y=True, title="Test error with dropout over that of the same seed without"
+        turns.squeeze(drop=True) if len(pairs) == 1 else turns,
+        "hidden_units",
+        log_y=True,
+        title="Test error with dropout over that of the same seed without",
     )
     for axes in turning.axes:
         axes.axhline(1, color="black", linewidth=0.8, zorder=0)
-    errors = with_divergence(final_test_error(results), results)
-    length = f"{longest(results)['num_epochs'].item():g} epochs"
-    return [
+    beside = listed([NAMES[other] for _, other in pairs])
+    lengths = listed([f"{epochs:g}" for epochs in whole["num_epochs"].values])
+    errors = longest(with_divergence(final_test_error(whole), whole))
+    drawn = [
         ReportFigure(
             "dropout_against_width",
-            "Test error with dropout over that of the same seed without, beside L2 and beside max-norm, against hidden "
-            "units, for each length of training in epochs. Below the line dropout helps.",
+            f"Test error with dropout over that of the same seed without, beside {beside}, against hidden units, after "
+            f"{lengths} epochs. Below the line dropout helps.",
             turning,
         ),
         ReportFigure(
             "error_against_width",
-            f"Test error of the six methods after {length} against hidden units.",
-            figures.value_against(by_width(longest(errors)), "hidden_units", log_y=True),
-        ),
-        ReportFigure(
-            "pairs_of_table_9",
-            "Verdicts on the 15 pairs of methods in table 9: supported where the first has a significantly lower test "
-            "error here too, for each width and length of training in epochs.",
-            figures.verdict_map(
-                by_width(verdicts(results)), "hidden_units", "pair", title="Is the order of table 9 found here?"
-            ),
+            f"Test error of the methods after {last} against hidden units.",
+            figures.value_against(by_width(errors), "hidden_units", log_y=True),
         ),
     ]
+    if set(ERRORS) <= set(whole["method"].values.tolist()):
+        order = by_width(verdicts(whole))
+        drawn.append(
+            ReportFigure(
+                "pairs_of_table_9",
+                f"Verdicts on the {len(PAIRS)} pairs of methods in table 9, for each width and length of training: "
+                "supported where the first has a significantly lower test error here too.",
+                figures.verdict_map(order, "hidden_units", "pair", title="Is the order of table 9 found here?"),
+            )
+        )
+    return drawn
 
 
 def by_width(values: xr.DataArray) -> xr.DataArray:
     """Values with the number of hidden units in place of the text that gives them, lengths named epochs."""
     widths = [int(sizes) for sizes in values["hidden_sizes"].values]
     named = {"hidden_sizes": "hidden_units", "num_epochs": "epochs"}
-    return values.assign_coords(hidden_sizes=widths).rename(
-        {old: new for old, new in named.items() if old in values.dims}
-    )
+    held = {old: new for old, new in named.items() if old in values.dims}
+    return values.assign_coords(hidden_sizes=widths).rename(held)
 
 
 STUDY = Study(
