@@ -174,7 +174,8 @@ class ReportedNumber:
         evidence = tuple(each.evidence for each in found)
         fragile = assumes_normal(verdict, evidence)
         reason = found[0].reason if len(found) == 1 else self._depends(found, grid.quantity)
-        reason = " ".join([reason, *([if_normal(n)] if fragile else [])])
+        known_of_it = [sentence(number.note)] if verdict == "contradicted" and number.note else []
+        reason = " ".join([reason, *known_of_it, *([if_normal(n)] if fragile else [])])
         return Judgement(statement, source, verdict, reason, n, grid.quantity.units, evidence, fragile)
 
     def _at(self, grid: Grid, setting: dict[str, Any], more: dict[str, Any]) -> _Found:

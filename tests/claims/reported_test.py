@@ -56,6 +56,12 @@ def test_a_reported_number_is_consistent_with_a_run_or_not() -> None:
     assert outside.evidence[0].high < 0
 
 
+def test_what_is_known_of_a_number_is_told_where_it_is_contradicted() -> None:
+    noted = ReportedNumber(dataclasses.replace(LOW_RATE, note="its rate is not printed"))
+    assert "lies outside. Its rate is not printed." in noted.judge(accuracies_around(0.5)).reason
+    assert "printed" not in noted.judge(accuracies_around(0.853)).reason
+
+
 @pytest.mark.parametrize("centre", [0.5, 0.853])
 def test_fitted_numbers_and_one_seed_decide_nothing(centre: float) -> None:
     fitted = dataclasses.replace(REPORTED, reported=dataclasses.replace(REPORTED.reported, fitted=True))
