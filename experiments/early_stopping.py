@@ -5,12 +5,12 @@ Source:   report 000, part 6, figures 37-40: MNIST, learning rate 2, batch 1000,
 Command:  python -m experiments.early_stopping --flagfile=experiments/flagfiles/early_stopping.cfg [--data_dir=...]
           With --flagfile=experiments/flagfiles/early_stopping_halt.cfg: the time that halted members no longer cost.
 
-Assumed: the source gives neither hidden size nor init variance. With variance 0.01, 11, 12 and 14 units (2 seeds each)
-end above its training accuracy and validation loss; 10 units, taken for that, meet both and its test accuracy, so these
-three numbers are fitted and no evidence. One pass gives the run that goes on and the runs that stop
-(--after_stop=continue): where another patience would have stopped is read off the same validation curve. The 60 000
-steps of figure 37 are the beginning of this run. The source counts its steps from 0 and prints the validation loss at
-step 99 000 last. "Approximately 20 000 steps" is compared with the step of the lowest validation loss.
+Assumed: the source gives neither hidden size nor init variance. The network is that of experiments/lr_sweep.py, 10
+units of variance 0.01, chosen by a number of part 5; rate, batch size and steps are printed, so that nothing is
+fitted here. One pass gives the run that goes on and the runs that stop (--after_stop=continue): where another
+patience would have stopped is read off the same validation curve. The 60 000 steps of figure 37 are the beginning of
+this run. The source counts its steps from 0 and prints the validation loss at step 99 000 last. "Approximately 20 000
+steps" is compared with the step of the lowest validation loss.
 
 Expected (ten seeds): the validation loss is lowest after 6300 steps (95 % interval 4275 to 8325; single seeds 3000 to
 12 000), not near 20 000. It rises slowly from there: 0.232 nats after 6000 steps, 0.247 after 10 000, 0.255 after
