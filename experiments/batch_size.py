@@ -20,8 +20,9 @@ Expected (batch_size_seeds.cfg, ten seeds): test accuracy 69.4, 90.4, 92.3, 92.7
 Every fluctuation falls with the batch size, larger batches need fewer steps, and 1000 is best. The gap between test and
 training loss is smallest at batch 1, which has learned least; its test accuracy is the worst. batch_size_rates.cfg
 (13 units): the best rate rises with the batch size, by half a decade from each of 1, 10, 100 to the next.
-batch_size.cfg was not run again with this network: with 13 units at rate 0.2 three seeds had 93.1 % at 55 000, not to be told apart from
-1000 and 100; what differs by less than some points is undecided with three seeds, so the verdicts of the ten stand.
+batch_size.cfg was not run again with this network: with 13 units at rate 0.2 three seeds had 93.1 % at 55 000, not to
+be told apart from 1000 and 100; what differs by less than some points is undecided with three seeds, so the verdicts of
+the ten stand.
 Wall time on 2 virtual cores of a shared cloud machine (Intel Xeon): 3 minutes for batch_size_seeds.cfg. With other work
 beside, of an earlier version: 7 for batch_size_rates.cfg, 38 for batch_size.cfg; left alone, a step of the full batch
 took 0.2 s there, 17 minutes for 5000.

@@ -5,9 +5,9 @@ Source:   report 000, part 1, figures 2-4: MNIST, one sigmoid hidden layer; zero
 Command:  python -m experiments.init_variance --flagfile=experiments/flagfiles/init_variance.cfg [--data_dir=...]
           Initializer x variance x depth: add --init=normal,uniform,he --hidden_sizes=11,32x32.
 
-Assumed: the source gives neither hidden size nor learning rate, batch size or number of steps here. Batch 1000
-and 10 000 steps are those of its part 5 (experiments/lr_sweep.py); 11 units and the rate 0.1 are guesses. Its "variance"
-may have been passed as a standard deviation: init_variance_std.cfg reads its numbers so (variances 0.01, 0.04, 0.09, 1,
+Assumed: the source gives neither hidden size nor learning rate, batch size or number of steps here. Batch 1000 and 10
+000 steps are those of its part 5 (experiments/lr_sweep.py); 11 units and the rate 0.1 are guesses. Its "variance" may
+have been passed as a standard deviation: init_variance_std.cfg reads its numbers so (variances 0.01, 0.04, 0.09, 1,
 4). The claims are in the source's numbers and are judged at the variances for which a run takes them, so the same
 claims stand in the reports of both runs; python -m jaxreg.report RUN OTHER compares the runs at their best settings.
 
