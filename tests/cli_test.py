@@ -294,7 +294,7 @@ def test_signals_after_the_last_step_and_while_drawing_leave_a_run_that_resumes(
     assert status() == "interrupted"
     assert not (tmp_path / "run" / "results.nc").exists()
 
-    def draw(*_: Any) -> None:
+    def draw(*_: Any, **_named: Any) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)  # nothing is lost: it is ignored
         os.kill(os.getpid(), signal.SIGTERM)
         for _moment in range(1000):  # a thread of XLA's may have got it, which pause() would not be woken by
