@@ -303,7 +303,7 @@ def test_signals_after_the_last_step_and_while_drawing_leave_a_run_that_resumes(
     monkeypatch.setattr("jaxreg.reporting.assemble.write_report", draw)
     assert run(*flags, "--resume") == 143
     assert status() == "interrupted"
-    monkeypatch.setattr("jaxreg.reporting.assemble.write_report", lambda *_: None)
+    monkeypatch.setattr("jaxreg.reporting.assemble.write_report", lambda *_, **_named: None)
     assert run(*flags, "--resume") == 0
     assert status() == "done"
     assert results.load(tmp_path / "run")["final_test_loss"].notnull().all()
