@@ -81,7 +81,7 @@ def _part(part: _Part) -> str:
         lines += ["\nWhat was found out about those that are missed:\n"]
         lines += [f"- **{', '.join(ids)}**: {note}" for note, ids in notes.items()]
     if part.judgements:
-        lines += [*([""] if numbers else []), "| what the source says | here | seeds |", "|---|---|---|"]
+        lines += [*([""] if numbers else []), "| statement | here | seeds |", "|---|---|---|"]
         lines += [
             f"| {_cell(judgement.statement)} | {judgement.verdict} | {judgement.n} |"
             for judgement in part.judgements.values()
