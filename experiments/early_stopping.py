@@ -63,11 +63,12 @@ def last_printed_validation_loss(results: xr.Dataset) -> xr.DataArray:
     return results["validation_loss"].where(here).max("check").assign_attrs(units="nats")
 
 
+FLAT = "the loss rises so slowly, by 0.02 nats from 6000 to 20 000 steps, that one curve hardly tells them apart"
 REPORTED = (
     reported("A6-test", "final_test_accuracy", SOURCE),
     reported("A6-train", "train_accuracy", SOURCE),
     reported("A6-val", last_printed_validation_loss, SOURCE),
-    reported("A6-stop", best_step, SOURCE),
+    reported("A6-stop", best_step, SOURCE, found=FLAT),
 )
 CLAIMS: tuple[Claim, ...] = (
     Within(
