@@ -48,6 +48,7 @@ from jaxreg.measures import (
     between_checks,
     classes_predicted,
     final_test_error,
+    first_l1_step,
     generalisation_gap,
     held_at,
     last_objective,
@@ -199,7 +200,7 @@ CLAIMS: tuple[Claim, ...] = (
 def answer(results: xr.Dataset) -> str:
     """The test error of each method; of a run over strengths, those that are best on validation for each."""
     if is_plane(results):
-        return f"{default_answer(results)}\n\n{_along_the_plane(results)}"
+        return "\n\n".join(filter(None, (default_answer(results), _along_the_plane(results))))
     if "method" not in results.dims:
         return default_answer(results)
     text = f"{default_answer(results)}\n\n{by_method(results)}"
@@ -239,9 +240,14 @@ def _left_out_classes(results: xr.Dataset) -> str:
 
 
 def is_plane(results: xr.Dataset) -> bool:
-    """Whether a run of L2 with late L1 sweeps both strengths and nothing else."""
-    swept = set(setting_dims(results["diverged_step"]))
-    return swept == {"l1_strength", "l2_strength"} and results["method"].item() == L2_L1
+    """Whether a run of L2 with L1 that sets in during training sweeps both strengths and nothing else."""
+    if set(setting_dims(results["diverged_step"])) != {"l1_strength", "l2_strength"}:
+        return False
+    try:
+        first_l1_step(results)
+    except KeyError:
+        return False
+    return bool(results["method"] == L2_L1)
 
 
 def _along_the_plane(results: xr.Dataset) -> str:

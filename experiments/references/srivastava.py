@@ -104,9 +104,11 @@ REPORTED = tuple(
 
 
 def is_grid(results: xr.Dataset) -> bool:
-    """Whether a run sweeps methods with and without dropout over widths, and at most lengths of training beside."""
+    """Whether a run sweeps methods with and without dropout over widths of one layer, and at most lengths beside."""
     swept = set(member_dims(results))
-    return {"method", "hidden_sizes"} <= swept <= {"method", "hidden_sizes", "num_epochs"} and bool(dropout_in(results))
+    if not {"method", "hidden_sizes"} <= swept <= {"method", "hidden_sizes", "num_epochs"}:
+        return False
+    return bool(dropout_in(results)) and all(sizes.isdigit() for sizes in results["hidden_sizes"].values.tolist())
 
 
 def dropout_in(results: xr.Dataset) -> list[tuple[str, str]]:
@@ -191,7 +193,7 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
         xr.DataArray([NAMES[other] for _, other in pairs], dims="beside", name="beside"),
     )
     turning = figures.value_against(
-        turns.squeeze(drop=True) if len(pairs) == 1 else turns,
+        turns.squeeze([dim for dim in ("beside", "epochs") if turns.sizes[dim] == 1], drop=True),
         "hidden_units",
         log_y=True,
         title="Test error with dropout over that of the same seed without",

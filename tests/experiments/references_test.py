@@ -161,6 +161,9 @@ def test_a_run_of_one_length_and_two_methods_shows_where_dropout_turns_too() -> 
     turning, errors = srivastava.draw(alone)
     assert turning.caption.endswith("beside L2, against hidden units, after 24 epochs. Below the line dropout helps.")
     assert errors.name == "error_against_width"
+    assert len(srivastava.draw(alone.isel(seed=[0]))) == 2
+    deeper = alone.assign_coords(hidden_sizes=["32", "32x32"])
+    assert "dropout_against_width" not in [figure.name for figure in srivastava.draw(deeper)]
 
 
 def test_the_pairs_are_those_of_the_table_in_its_order() -> None:

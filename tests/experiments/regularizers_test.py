@@ -149,6 +149,14 @@ def test_of_both_strengths_the_peak_fixes_one_and_the_error_depends_on_the_other
     assert "of one run" not in words(drawn["late_l1_classes_predicted"])
 
 
+def test_strengths_of_l1_that_acts_from_the_start_are_shown_as_any_others() -> None:
+    results = plane({0.001: 0.2, 0.003: 0.35}).assign_coords(l1_start=0.0)
+    assert not regularizers.is_plane(results)
+    assert not [figure for figure in regularizers.draw(results) if figure.name.startswith("late_l1")]
+    elsewhere = plane({0.001: 0.2, 0.003: 0.35}).assign_coords(dataset="digits")
+    assert not regularizers.answer(elsewhere).endswith("\n")
+
+
 def test_medians_and_seeds_of_each_method_stand_beside_the_means() -> None:
     results = made()
     results["final_test_accuracy"][0, :3] = 0.8  # of eight seeds of the control three lose a class
