@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
@@ -17,13 +19,17 @@ from experiments.flags import (
     to_experiment,
 )
 from experiments.startup import imported
-from jaxreg import command
+from jaxreg import command, processes
 from jaxreg.claims import judge
+from jaxreg.config import Experiment
+from jaxreg.config.consistency import validate
+from jaxreg.config.division import parse_part
 from jaxreg.errors import Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.reporting.defaults import answer_of
 from jaxreg.runs.commands import resuming
-from jaxreg.session import Outcome, dry_run, execute
+from jaxreg.session import dry_run, execute
+from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 
 _NARROWEST = 20  # columns
@@ -36,7 +42,9 @@ def main(study: Study | Callable[[], Study], argv: Sequence[str] | None = None) 
     """
     imported()
     arguments = list(sys.argv if argv is None else argv)
-    return command.run(lambda: _run(study if isinstance(study, Study) else study(), arguments))
+    exit_code = command.run(lambda: _run(study if isinstance(study, Study) else study(), arguments))
+    processes.leave(exit_code)
+    return exit_code
 
 
 def _run(study: Study, argv: Sequence[str]) -> int:
@@ -53,9 +61,12 @@ def _run(study: Study, argv: Sequence[str]) -> int:
     use_all_cores()
     keep_compilations()
     experiment = to_experiment(study.name, values)
+    if experiment.run.distributed:
+        _join(experiment)
     if experiment.run.dry_run:
         for line in dry_run(experiment, study):
-            print(line)
+            if processes.is_first():
+                print(line)
         return 0
     try:
         outcome = execute(experiment, study)
@@ -63,23 +74,38 @@ def _run(study: Study, argv: Sequence[str]) -> int:
         if stop.folder is not None:
             stop.go_on = resuming(stop.folder)
         raise
-    if not values["quiet"].value:
-        _show(study, outcome)
+    if values["quiet"].value or not processes.is_first():
+        return 0
+    if outcome.results is None:
+        share = parse_part(experiment.part or "")
+        print(f"part {share.number} of {share.of} is trained: {outcome.folder}")
+        print(f"join all {share.of}: python -m jaxreg.join PART ... --workdir=RUN")
+    else:
+        _show(study, outcome.results, outcome.folder)
     return 0
 
 
-def _show(study: Study, outcome: Outcome) -> None:
+def _join(experiment: Experiment) -> None:
+    """Makes this process one of several; all but the first say only what went wrong."""
+    validate(experiment)
+    settings = experiment.run
+    processes.join(settings.coordinator, settings.num_processes, settings.process_id)
+    if not processes.is_first():
+        command.be_quiet(logging.ERROR)
+
+
+def _show(study: Study, results: xr.Dataset, folder: Path | None) -> None:
     """Prints the answer, the table, the verdicts, and where the rest is."""
     console = Console(emoji=False)
     if console.width < _NARROWEST:  # COLUMNS=0, on which Rich would print nothing
         console.width = _NARROWEST
     from jaxreg.reporting.tables import print_answer, print_table, print_verdicts  # what shows is slow to import
 
-    print_answer(answer_of(study, outcome.results), console)
-    print_table(outcome.results, console)
-    print_verdicts(judge(study.claims, outcome.results), console)
-    if outcome.folder is not None:
+    print_answer(answer_of(study, results), console)
+    print_table(results, console)
+    print_verdicts(judge(study.claims, results), console)
+    if folder is not None:
         for name in ("report.html", "results.nc"):
-            if (outcome.folder / name).exists():
-                print(f"{name}: {outcome.folder / name}")
+            if (folder / name).exists():
+                print(f"{name}: {folder / name}")
                 break

@@ -55,6 +55,10 @@ def run(
         raise ConfigError("init", "own initializer", "a model of your own draws its own weights; give one of the two")
     if experiment.run.dry_run:
         raise ConfigError("dry_run", "true", "is for the command line")
+    if experiment.run.distributed:
+        raise ConfigError("distributed", "true", "is for the command line; call jaxreg.processes.join() first")
+    if experiment.part is not None:
+        raise ConfigError("part", experiment.part, "is for the command line, which leaves a folder to be joined")
     if experiment.run.max_minutes and experiment.run.workdir is None:
         raise ConfigError("max_minutes", experiment.run.max_minutes, "needs --workdir, to go on from")
     if experiment.run.profile and experiment.run.workdir is None:
@@ -64,6 +68,6 @@ def run(
     own |= {} if data is None else {"data": data}
     own |= {f"watch {watch.name}": watch.measure for watch in watches}
     keep = experiment.run.workdir is not None
-    return execute(
-        experiment, study or Study(), problem=problem, data=data, own=own, watches=watches, keep=keep
-    ).results
+    outcome = execute(experiment, study or Study(), problem=problem, data=data, own=own, watches=watches, keep=keep)
+    assert outcome.results is not None  # which only parts do not have
+    return outcome.results

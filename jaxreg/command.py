@@ -55,11 +55,11 @@ def run(body: Callable[[], int]) -> int:
         return exit_code
 
 
-def be_quiet() -> None:
-    """From here on the terminal gets warnings only; log.txt of a run gets all messages as before."""
+def be_quiet(level: int = logging.WARNING) -> None:
+    """From here on the terminal gets messages of this level only; log.txt of a run gets all messages as before."""
     for handler in _log.handlers:
         if isinstance(handler, _ToStandardError):
-            handler.setLevel(logging.WARNING)
+            handler.setLevel(level)
 
 
 def words(values: absl_flags.FlagValues, argv: Sequence[str]) -> list[str]:

@@ -9,10 +9,19 @@ from typing import Any
 
 import jax
 import platformdirs
+import psutil
 
 from jaxreg.errors import JaxregError
 
 _config: Any = jax.config  # its attributes are made at run time
+
+
+def host_memory_bytes() -> int:
+    """The memory of this machine, or of its control group."""
+    limits = [psutil.virtual_memory().total]
+    with contextlib.suppress(OSError, ValueError):  # absent, or "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits)
 
 
 def use_all_cores() -> None:

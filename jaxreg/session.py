@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from jaxreg import jax_settings, results
+from jaxreg import jax_settings, processes, results
 from jaxreg.config import sweeps
 from jaxreg.config.consistency import refuse_data_options, validate
-from jaxreg.config.experiment import Experiment
+from jaxreg.config.experiment import Experiment, RunConfig
+from jaxreg.config.flagfile import experiment_from_flags
 from jaxreg.config.remarks import remarks, remarks_on_steps
 from jaxreg.data import Data, load, located
 from jaxreg.data.remarks import remarks_on
@@ -37,9 +38,13 @@ from jaxreg.runs.commands import command_line
 from jaxreg.runs.estimate import estimate
 from jaxreg.runs.identity import Identity
 from jaxreg.runs.interruption import Interruption
+from jaxreg.runs.joining import joined_record, read_parts
 from jaxreg.runs.profile import Profile
+from jaxreg.runs.progress import Position
 from jaxreg.runs.runner import Runner
+from jaxreg.runs.shared_folder import FollowedFolder, shared_run_folder
 from jaxreg.runs.signals import SignalGuard
+from jaxreg.runs.snapshots import Snapshot, Snapshots
 from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 from jaxreg.training.problem import Problem
@@ -51,12 +56,14 @@ _log = logging.getLogger("jaxreg")
 
 SECONDS_BETWEEN_LOOKS = 5.0
 
+Folder: TypeAlias = runfolder.RunFolder | FollowedFolder
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The results of a run, and the folder in which it is kept, if any."""
+    """The results of a run, and the folder in which it is kept, if any. A part of a sweep has no results by itself."""
 
-    results: xr.Dataset
+    results: xr.Dataset | None
     folder: Path | None
 
 
@@ -103,15 +110,50 @@ def execute(
 ) -> Outcome:
     """Like `jaxreg.run`; with `keep` a run folder is left in any case. `own` is what the user gave beside the flags."""
     own = own or {}
-    plan = _plan_of(experiment, study, problem, data, watches)
+    with processes.losses_in_words():
+        return _execute(experiment, study, problem, data, own, watches, keep=keep)
+
+
+def _execute(
+    experiment: Experiment,
+    study: Study,
+    problem: Problem | None,
+    data: Data | None,
+    own: Mapping[str, Any],
+    watches: Sequence[Watch],
+    *,
+    keep: bool,
+) -> Outcome:
+    made: list[Plan] = []
+    processes.together(lambda: made.append(_plan_of(experiment, study, problem, data, watches)))
+    plan = made[0]
+    if processes.count() > 1:
+        processes.require_same(_compared(plan, own, study))
     about = {"own_model": 1} if {"model"} & {*own, *study.parts} else {}
     if keep:
         return _run_in_folder(plan, study, own, about)
     _remark(plan)
     runner = Runner(plan)
-    with progress_bar(experiment.run.progress) as bar:
+    with _bar(plan) as bar:
         runner.run(Hooks(progress=bar))
     return Outcome(_with_measured(study, plan, _dataset([runner], about)), None)
+
+
+def _compared(plan: Plan, own: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    """What must agree between the processes of a run, so that they do the same in the same order; by name."""
+    run = {
+        f"--{name}": value for name, value in dataclasses.asdict(plan.experiment.run).items() if name != "process_id"
+    }
+    identity = Identity.of(plan, own, study.parts)
+    flags = {f"--{name}": value for name, value in identity.flags.items()}
+    layouts = [str(layout) for layout in plan.layouts]
+    parts = {"the own parts": identity.own, "the settings of JAX": identity.jax, "the layout": layouts}
+    versions = {"the version of jaxreg or of JAX": provenance.package_versions()}
+    return run | flags | {"the data": identity.data, "--seeds": plan.experiment.seeds} | parts | versions
+
+
+def _bar(plan: Plan) -> contextlib.AbstractContextManager[Bar]:
+    return progress_bar(plan.experiment.run.progress if processes.is_first() else "false")
 
 
 def _plan_of(
@@ -147,11 +189,15 @@ def _run_in_folder(plan: Plan, study: Study, own: Mapping[str, Any], about: Mapp
     experiment = plan.experiment
     settings = experiment.run
     identity = Identity.of(plan, own, study.parts)
-    with runfolder.open_run_folder(experiment, identity) as folder, _ends_in_words(folder.path):
+    with shared_run_folder(experiment, identity) as folder, _ends_in_words(folder.path):
+        if folder.finished and experiment.part:
+            _log.info("%s is finished: nothing is left to do but to join the parts", folder.path)
+            return Outcome(None, folder.path)
         if folder.finished and (kept := _intact_results(folder.path)) is not None:
             folder.repair_flags()
-            if settings.report and not (folder.path / "report.html").exists():
+            if settings.report and processes.is_first() and not (folder.path / "report.html").exists():
                 _report(folder.path, study, folder.meta, kept)
+            processes.wait()
             _log.info("%s is finished: nothing is left to do", folder.path)
             return Outcome(kept, folder.path)
         _remark(plan)
@@ -199,7 +245,7 @@ def _intact_results(folder: Path) -> xr.Dataset | None:
         return None
 
 
-def _restored_parts(plan: Plan, folder: runfolder.RunFolder) -> list[tuple[Runner, Checkpoints]]:
+def _restored_parts(plan: Plan, folder: Folder) -> list[tuple[Runner, Checkpoints]]:
     """A runner, with its checkpoints, for the seeds that a run began with and for those of every addition.
 
     Each has taken over its newest checkpoint, where a run is resumed. Curves are recorded as at first.
@@ -224,36 +270,103 @@ def _restored_parts(plan: Plan, folder: runfolder.RunFolder) -> list[tuple[Runne
     return restored
 
 
+@jax_settings.pinned()
+def join(
+    folders: Sequence[Path], settings: RunConfig, *, study: str | None = None, data_dir: str | None = None
+) -> Outcome:
+    """The run of a sweep whose parts have been trained on their own, kept in the folder that `settings` names.
+
+    Args:
+      folders: of the parts, all of them.
+      settings: how the run is kept and shown.
+      study: where the study is found, if not by what the parts tell.
+      data_dir: folder of tensorflow-datasets.
+
+    Raises:
+      RunFolderError: these are not all the parts of one sweep, each once and finished.
+      ConfigError: the data here are not those of the parts.
+    """
+    parts = read_parts(folders)
+    first = parts[0]
+    found, _ = study_source.find(first.meta, first.folder, study)
+    flags = runfolder.flags_of_run(first.folder, first.meta["experiment"])
+    assert flags is not None  # of a part, which keeps them
+    experiment = experiment_from_flags(flags, first.meta["experiment"])
+    data = dataclasses.replace(experiment.data, data_dir=data_dir or experiment.data.data_dir)
+    experiment = dataclasses.replace(experiment, part=None, data=data, run=settings)
+    plan = _plan_of(experiment, found)
+    identity = Identity.of(plan, {}, found.parts)
+    if identity.data != first.meta["identity"]["data"]:
+        raise ConfigError("dataset", experiment.data.dataset, "holds other data than the parts were trained on")
+    runner = Runner(plan)
+    runner.record = joined_record(plan, parts)
+    with runfolder.open_run_folder(experiment, identity) as folder, _ends_in_words(folder.path):
+        folder.start(
+            command=command_line(),
+            git=provenance.git_state(),
+            versions=provenance.package_versions(),
+            device=provenance.device_description(),
+            members=plan.sweep.num_members,
+            own=[],
+            study=study_source.locate(found),
+            joined=[part.about() for part in parts],
+        )
+        checkpoints = Checkpoints(
+            runfolder.checkpoint_folder(folder.path, folder.parts), f"{folder.configuration} {folder.parts[-1]}"
+        )
+        Snapshots(runner.record, checkpoints).save(Snapshot(Position(len(plan.sweep.groups))))
+        about = {"own_model": 1} if "model" in found.parts else {}
+        measured = functools.partial(_dataset, [runner], about)
+        looks = _InProgress(folder.path, _max_runs(experiment), measured)
+        with _bar(plan) as bar:
+            return Outcome(_write([runner], measured, plan, found, folder, looks, bar), folder.path)
+
+
 def _train_and_write(
     parts: Sequence[tuple[Runner, Checkpoints]],
     plan: Plan,
     study: Study,
-    folder: runfolder.RunFolder,
+    folder: Folder,
     about: Mapping[str, Any],
-) -> xr.Dataset:
-    """Trains what is left of every part, and writes results, TensorBoard, summary and report."""
+) -> xr.Dataset | None:
+    """Trains what is left of every part, and writes results, TensorBoard, summary and report.
+
+    A part of a sweep leaves its last checkpoint, and no results.
+    """
     runners = [runner for runner, _ in parts]
     measured = functools.partial(_dataset, runners, about)
     folder.delete("tensorboard", *runfolder.SO_FAR_FILES)  # of an earlier session
     looks = _InProgress(folder.path, _max_runs(plan.experiment), measured)
-    with progress_bar(plan.experiment.run.progress) as bar:
-        _train(parts, plan, folder, looks, bar)
-        return _write(runners, measured, plan, study, folder, looks, bar)
+    shows = processes.is_first() and not plan.experiment.part
+    with _bar(plan) as bar:
+        _train(parts, plan, folder, looks.write_sometimes if shows else None, bar)
+        if plan.experiment.part:
+            dataset = None
+        elif processes.is_first():
+            dataset = _write(runners, measured, plan, study, folder, looks, bar)
+        else:
+            dataset = _with_measured(study, plan, measured())
+        processes.wait()  # longer than JAX would at the end of a process
+        return dataset
 
 
 def _train(
-    parts: Sequence[tuple[Runner, Checkpoints]], plan: Plan, folder: runfolder.RunFolder, looks: _InProgress, bar: Bar
+    parts: Sequence[tuple[Runner, Checkpoints]],
+    plan: Plan,
+    folder: Folder,
+    on_check: Callable[[], None] | None,
+    bar: Bar,
 ) -> None:
     settings, runners = plan.experiment.run, [runner for runner, _ in parts]
     last = runners[-1]
-    profile = Profile(folder.path / "profile") if settings.profile else None
+    profile = Profile(folder.path / "profile") if settings.profile and processes.is_first() else None
     try:
         with SignalGuard() as guard:
             interruption = Interruption(plan.experiment.name, guard, settings.max_minutes)
             for runner, checkpoints in parts:
                 # Earlier seeds are finished, unless the checkpoint of their end was lost.
                 if runner is last or not runner.finished:
-                    runner.run(Hooks(checkpoints, interruption, bar, looks.write_sometimes, profile))
+                    runner.run(Hooks(checkpoints, interruption, bar, on_check, profile))
         if stop := interruption.after_the_last_step():  # asked once the guard has read all signals
             raise stop
     finally:
@@ -268,7 +381,7 @@ def _write(
     measured: Callable[[], xr.Dataset],
     plan: Plan,
     study: Study,
-    folder: runfolder.RunFolder,
+    folder: Folder,
     looks: _InProgress,
     bar: Bar,
 ) -> xr.Dataset:

@@ -117,7 +117,7 @@ def test_bad_values_are_refused_in_one_line_before_anything_is_written(
 def test_unequal_zips_unknown_flags_and_stray_words_are_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jaxreg.population.planning.host_memory_bytes", lambda: 2**33)
+    monkeypatch.setattr("jaxreg.processes.host_memory_bytes", lambda: 2**33)
     for flags, words in [
         (
             ["--learning_rate=1,2", "--momentum=0,0.1,0.2", "--zip=learning_rate,momentum"],

@@ -188,7 +188,7 @@ def test_a_run_of_two_devices_goes_on_with_one_if_it_is_asked_to(
     before = json.loads((run / "meta.json").read_text())
     assert before["layout"][0]["devices"] == 2
     capsys.readouterr()
-    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     assert train(run, "--resume") == 1
     assert "begun on 2 devices, here it could use 1: --fewer_devices goes on" in said(capsys)[-1]
     assert train(run, "--resume", "--fewer_devices") == 0
@@ -204,7 +204,7 @@ def test_a_run_of_two_devices_goes_on_with_one_if_it_is_asked_to(
 def test_a_finished_run_is_read_on_fewer_devices_without_a_word(
     finished: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     (run / "results.nc").unlink()
     assert train(run, "--resume") == 0
     assert_same_bits(results.load(run), results.load(finished))

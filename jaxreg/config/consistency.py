@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxreg.config.division import parse_part
 from jaxreg.config.experiment import DataConfig, Experiment
 from jaxreg.config.hparams import FIELDS
 from jaxreg.config.parts import require_declared
@@ -60,6 +61,12 @@ def validate(experiment: Experiment) -> None:
         raise ConfigError("resume", "true", "needs --workdir, the run to go on with")
     if experiment.run.resume and experiment.run.overwrite:
         raise ConfigError("overwrite", "true", "contradicts --resume; give one of them")
+    if experiment.part is not None:
+        parse_part(experiment.part)
+    for name in ("coordinator", "num_processes", "process_id"):
+        value = getattr(experiment.run, name)
+        if value is not None and not experiment.run.distributed:
+            raise ConfigError(name, value, "is for a run of several processes; give --distributed too")
     if experiment.run.profile and experiment.run.dry_run:
         raise ConfigError("profile", "true", "contradicts --dry_run, which trains nothing; give one of them")
 

@@ -97,6 +97,18 @@ class RunConfig:
     dry_run: bool = option(
         False, bool, "run", "Print members, groups, memory and an estimate of the time, and stop (command line)."
     )
+    distributed: bool = option(
+        False,
+        bool,
+        "run",
+        "This process is one of several that train the run together, on all their devices (command line). SLURM, Open "
+        "MPI, Kubernetes and TPU pods tell which; elsewhere give the three flags that follow.",
+    )
+    coordinator: str | None = option(None, str, "run", "With --distributed, HOST:PORT of process 0.")
+    num_processes: int | None = option(None, int, "run", "With --distributed, how many there are.", whole_number(1))
+    process_id: int | None = option(
+        None, int, "run", "With --distributed, which one this is, from 0 on.", whole_number(0)
+    )
     profile: bool = option(
         False, bool, "run", "Write a trace of a few chunks of steps into profile/ of the run folder, for Perfetto."
     )
@@ -160,6 +172,12 @@ class Experiment:
         bool,
         "diagnostics",
         "At every check, the probability of class 1 over the plane, for 2-D data; of the first seed.",
+    )
+    part: str | None = option(
+        None,
+        str,
+        "sweep",
+        "K/N: train the Kth of N parts of the sweep alone, into a folder of its own; python -m jaxreg.join joins them.",
     )
     layout: str | None = option(
         None,

@@ -22,7 +22,10 @@ NOT_COMPARED = frozenset({"data_dir", *(field.name for field in dataclasses.fiel
 _UNKNOWN = "not a flag of this jaxreg; see --help, or declare it with jaxreg.add_hyperparameter first"
 _MOST_VALUES = 100_000  # of a range
 # Flags of one call only, which a flagfile that repeats the run leaves out.
-_NOT_WRITTEN = ("workdir", "resume", "overwrite", "fewer_devices", "dry_run", "profile")
+_NOT_WRITTEN = (
+    *("workdir", "resume", "overwrite", "fewer_devices", "dry_run", "profile"),
+    *("distributed", "coordinator", "num_processes", "process_id"),
+)
 _MOST_BYTES = 1 << 20  # of a flagfile
 _QUOTED = re.compile(r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')\s*(?:#.*)?""")
 _COMMENT = re.compile(r"(^|\s)#.*")

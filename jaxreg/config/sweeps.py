@@ -116,7 +116,7 @@ class Sweep:
     Attributes:
       dimensions: in the order of the fields of `Hparams`.
       settings: the complete hyperparameters of every point of the grid, last dimension fastest.
-      groups: a partition of the grid.
+      groups: a partition of the grid; of a part of a sweep, of what belongs to it.
       seeds: the replicates, uint32.
       record_every: steps between recorded batch losses.
     """
@@ -134,8 +134,8 @@ class Sweep:
 
     @property
     def num_members(self) -> int:
-        """Settings times seeds."""
-        return len(self.settings) * len(self.seeds)
+        """Settings of all groups, times seeds."""
+        return sum(len(group.configs) for group in self.groups) * len(self.seeds)
 
 
 def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:

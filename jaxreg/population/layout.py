@@ -10,13 +10,13 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import psutil
 
+from jaxreg import processes
 from jaxreg.errors import ConfigError
 from jaxreg.nn.regularisers import compiled_terms
 
@@ -194,7 +194,8 @@ def choose_layout(
         )
     limit = max_members or fit
     seeds, configs = _block(num_seeds, num_configs, min(limit, num_seeds * num_configs))
-    num_devices, split = _divide(len(devices), seeds, configs)
+    fewest = len(devices) if processes.count() > 1 else 1  # each process takes part in its programs
+    num_devices, split = _divide(range(fewest, len(devices) + 1), seeds, configs)
     if split == "seeds":
         seeds = _multiple(seeds, num_devices, math.inf if seeds == num_seeds else limit // configs)
     else:
@@ -263,10 +264,10 @@ def cache_bytes() -> int:
     return 2**20
 
 
-def _divide(num_devices: int, seeds: int, configs: int) -> tuple[int, Literal["seeds", "configs"]]:
+def _divide(counts: Iterable[int], seeds: int, configs: int) -> tuple[int, Literal["seeds", "configs"]]:
     """How many devices share a block, and which axis: fewest members on the fullest device, then fewest devices."""
     candidates: list[tuple[int, int, Literal["seeds", "configs"]]] = []
-    for count in range(1, num_devices + 1):
+    for count in counts:
         candidates.append((math.ceil(seeds / count) * configs, count, "seeds"))
         candidates.append((seeds * math.ceil(configs / count), count, "configs"))
     _, count, split = min(candidates, key=lambda c: (c[0], c[1], c[2] == "configs"))
@@ -288,21 +289,16 @@ def _even(total: int, most: int) -> int:
 def _multiple(length: int, devices: int, most: float) -> int:
     """The length as a multiple of the devices: the next longer one, or if that is above `most` the next shorter."""
     longer = -(-length // devices) * devices
-    return longer if longer <= most else length // devices * devices
+    return longer if longer <= most else max(length // devices, 1) * devices
 
 
 def memory_bytes(devices: Sequence[jax.Device]) -> int:
-    """The memory of all devices together. On a CPU they share the machine's, or its control group's.
+    """The memory of all devices together. On a CPU those of a process share what its machine has for it.
 
     The total, not what is free at the moment: the same command shall choose the same layout each time.
     """
+    if processes.count() > 1:  # a device of another process does not tell, and they are alike
+        devices = [device for device in devices if device.process_index == jax.process_index()]
     stats = [device.memory_stats() for device in devices]
-    return sum(s["bytes_limit"] for s in stats if s) if all(stats) else host_memory_bytes()
-
-
-def host_memory_bytes() -> int:
-    """The memory of this machine, or of its control group."""
-    limits = [psutil.virtual_memory().total]
-    with contextlib.suppress(OSError, ValueError):  # absent, or "max"
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return min(limits)
+    of_a_process = sum(s["bytes_limit"] for s in stats if s) if all(stats) else processes.host_memory_bytes()
+    return of_a_process * processes.count()

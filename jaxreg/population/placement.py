@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxreg import processes
 from jaxreg.config.sweeps import Group
 from jaxreg.data import Data
 from jaxreg.diagnostics.moments import ADAM_MOMENTS
@@ -55,13 +56,13 @@ class DeviceData(NamedTuple):
 
 
 def put_data(data: Data, watches: tuple[Watch, ...], devices: int) -> DeviceData:
-    """Copies the data to the first devices of this process."""
-    mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), ("members",))
+    """Copies the data to each of the first devices; every process to its own, of the data that it has read itself."""
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("members",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     splits = (data.train, data.validation, data.test)
     prepared = {watch.name: watch.prepare(data) for watch in watches}
-    train, validation, test = (Examples(*jax.device_put(tuple(split), everywhere)) for split in splits)
-    return DeviceData(train, validation, test, jax.device_put(prepared, everywhere))
+    train, validation, test = (Examples(*processes.put(tuple(split), everywhere)) for split in splits)
+    return DeviceData(train, validation, test, processes.put(prepared, everywhere))
 
 
 class Compiled(NamedTuple):
@@ -139,7 +140,7 @@ class Placement:
 
     def put(self, states: Any) -> TrainState:
         """States from the host, [seeds, configs, ...], on the devices."""
-        placed: TrainState = jax.device_put(states, self.programs.state_sharding)
+        placed: TrainState = processes.put(states, self.programs.state_sharding)
         return placed
 
 

@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from jax import Array
 
+from jaxreg import processes
+from jaxreg.config.division import parse_part, part_of
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.config.validation import describe
@@ -27,7 +29,7 @@ from jaxreg.nn.activations import with_unit_interval
 from jaxreg.nn.losses import LOSSES, loss_named
 from jaxreg.nn.tables import TABLES, is_own
 from jaxreg.population.evaluation import initial_params
-from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, host_memory_bytes, parse_layout
+from jaxreg.population.layout import MEMORY_SHARE, Layout, choose_layout, parse_layout
 from jaxreg.training.models import is_dense, on_flat_inputs
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
@@ -51,7 +53,7 @@ class Plan:
       experiment: as asked for.
       data: examples and their splits.
       problem: model, penalties and constraints of a member.
-      sweep: its members.
+      sweep: its members; those of the part, where a part of a sweep is trained.
       watches: what is measured inside the programs.
       layouts: one per group.
     """
@@ -109,7 +111,7 @@ def make_plan(
     watches: Sequence[Watch] = (),
     devices: Sequence[jax.Device] | None = None,
 ) -> Plan:
-    """The plan of an experiment that has been validated, on `devices` (default all local ones).
+    """The plan of an experiment that has been validated, on `devices` (default all, of all processes).
 
     `watches` come besides those that the experiment's flags ask for.
 
@@ -120,7 +122,8 @@ def make_plan(
     """
     problem = problem or Problem()
     problem = problem._replace(model=on_flat_inputs(problem.model, data.input_shape))
-    sweep = make_sweep(experiment, len(data.train.labels))
+    whole = make_sweep(experiment, len(data.train.labels))
+    sweep = part_of(whole, parse_part(experiment.part)) if experiment.part else whole
     _require_room(experiment, sweep)
     for group in sweep.groups:
         require_loss(group, data)
@@ -129,7 +132,7 @@ def make_plan(
     for group, layout in zip(sweep.groups, layouts, strict=True):
         require_terms(layout, group, data, problem)
     of_numbers = not data.num_classes
-    refuse_unread_axes(experiment, sweep, problem, data.input_shape, data.num_outputs, of_numbers=of_numbers)
+    refuse_unread_axes(experiment, whole, problem, data.input_shape, data.num_outputs, of_numbers=of_numbers)
     plan = Plan(experiment, data, problem, sweep, (*_asked_for(experiment), *watches), layouts)
     _require_watches(plan)
     return plan
@@ -182,7 +185,7 @@ def plan_layout(
         eval_every=min(group.eval_every, experiment.run.checkpoint_every or group.eval_every),
         max_members=max_members or experiment.members_per_program,
         data_bytes=sum(array.nbytes for split in (data.train, data.validation, data.test) for array in split),
-        devices=jax.local_devices() if devices is None else devices,
+        devices=jax.devices() if devices is None else devices,
         products=products,
     )
     return dataclasses.replace(layout, terms=group.terms)
@@ -294,8 +297,11 @@ def _pinned(experiment: Experiment, sweep: Sweep) -> Layout:
     layout = parse_layout(experiment.layout or "")
     if len(sweep.groups) > 1:
         raise ConfigError("layout", layout, f"pins one program, this sweep has {len(sweep.groups)}; leave it out")
-    if layout.devices > jax.local_device_count():
-        raise ConfigError("layout", layout, f"needs {layout.devices} devices, there are {jax.local_device_count()}")
+    if layout.devices > jax.device_count():
+        raise ConfigError("layout", layout, f"needs {layout.devices} devices, there are {jax.device_count()}")
+    if processes.count() > 1 and layout.devices < jax.device_count():
+        reason = f"names {layout.devices} devices, and {processes.count()} processes have {jax.device_count()} in all"
+        raise ConfigError("layout", layout, f"{reason}: some would have nothing to do; start fewer processes")
     if lacking := set(sweep.groups[0].terms.split("+")) - {*layout.terms.split("+"), "none"}:
         raise ConfigError("layout", layout, f"leaves out {', '.join(sorted(lacking))}, which a member needs")
     return layout
@@ -329,7 +335,7 @@ def _require_room(experiment: Experiment, sweep: Sweep) -> None:
     }
     values = {"eval_every": min(group.eval_every for group in sweep.groups), "record_every": sweep.record_every}
     words = {"eval_every": f"{checks} checks", "record_every": f"the losses of {recorded} steps"}
-    most = MEMORY_SHARE * host_memory_bytes() / _COPIES
+    most = MEMORY_SHARE * processes.host_memory_bytes() / _COPIES
     if sum(kept.values()) > most:
         flag = max(kept, key=kept.__getitem__)
         needed = f"{words[flag]} of {members} member(s) would take {kept[flag] / 2**30:.1f} GiB"
@@ -351,7 +357,7 @@ def _require_watches(plan: Plan) -> None:
             watch.require(plan.problem, params, plan.data_of(group))
     kept = {watch.name: max(_kept_bytes(watch, group, plan) for group in plan.sweep.groups) for watch in plan.watches}
     needed = len(plan.sweep.settings) * sum(kept.values())
-    most = min(_WATCHED_BYTES, MEMORY_SHARE * host_memory_bytes() / _COPIES)
+    most = min(_WATCHED_BYTES, MEMORY_SHARE * processes.host_memory_bytes() / _COPIES)
     if needed > most:
         flag = max(kept, key=kept.__getitem__)
         remedy = "check less often (--eval_every), or take fewer seeds or settings"

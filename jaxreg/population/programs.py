@@ -17,6 +17,7 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
+from jaxreg import processes
 from jaxreg.config.hparams import Hparams
 from jaxreg.diagnostics.watch import View, Watch
 from jaxreg.jax_settings import key_from
@@ -79,7 +80,7 @@ class Programs:
         self._input_shape, self._num_outputs, self._num_classes = input_shape, num_outputs, num_classes
         self._step_watches = [watch for watch in watches if watch.at == "steps"]
         self._tested_together = not self._step_watches and not problem.constraints
-        self.mesh = jax.sharding.Mesh(np.array(jax.local_devices()[: layout.devices]), ("members",))
+        self.mesh = jax.sharding.Mesh(np.array(jax.devices()[: layout.devices]), ("members",))
         by_seed = layout.split == "seeds"
         everywhere, divided = PartitionSpec(), PartitionSpec("members")
         members = divided if by_seed else PartitionSpec(None, "members")
@@ -107,12 +108,13 @@ class Programs:
 
     def place(self, hparams: Hparams, init: Words, noise: Words) -> Population:
         """The population on its devices, [configs] and [seeds, 2]."""
-        placed: Hparams = jax.device_put(hparams, self._config_sharding)
+        placed: Hparams = processes.put(hparams, self._config_sharding)
         return Population(placed, self.place_of_seeds(init), self.place_of_seeds(noise))
 
     def place_of_seeds(self, values: Words) -> Array:
         """What seeds have, [seeds, ...], on their devices."""
-        return jax.device_put(values, self._seed_sharding)
+        placed: Array = processes.put(values, self._seed_sharding)
+        return placed
 
     def checked_sets(self, train: Examples, validation: Examples, test: Examples) -> CheckedSets:
         """The sets that `check` measures."""

@@ -127,6 +127,8 @@ def _member(run: Path, meta: Mapping[str, Any], select: Mapping[str, Any], datas
         changes.append("stopped neighbours were taken out")
     if any(entry["group"] == number and entry["block"] <= block for entry in found.about.get("device_changes", ())):
         changes.append("the run went on with fewer devices")
+    if found.about.get("unlike_parts"):
+        changes.append("it was joined from parts that were laid out differently")
     curve = _curve(dataset, sweep, setting, seed, group)
     shape = dataset.attrs.get("input_shape")
     remarks = [line for line in flags.splitlines() if line.startswith("#")]

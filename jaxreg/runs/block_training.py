@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxreg import processes
 from jaxreg.config.sweeps import Group
 from jaxreg.population import compaction
 from jaxreg.population.blocks import Block, block_name
 from jaxreg.population.layout import Layout
 from jaxreg.population.placement import Members, Placement, Placements
 from jaxreg.runs.checkpoints.store import Checkpoints
+from jaxreg.runs.history import landmarks
 from jaxreg.runs.interruption import Interruption
 from jaxreg.runs.profile import Profile
 from jaxreg.runs.progress import Position, Progress
@@ -77,12 +79,12 @@ class BlockTraining:
             """The states of all members of the block, those that were taken out included."""
             if active is all_members:
                 return state
-            return compaction.put_back(last_states, jax.device_get(state), block, active.block)
+            return compaction.put_back(last_states, processes.on_host(state), block, active.block)
 
         if state is None:
             state = self._check(all_members, block, all_members.placement.init(all_members.members), 0)
         elif remaining:
-            last_states = jax.device_get(state)
+            last_states = processes.on_host(state)
             active, state = self._take_out_halted(all_members, remaining, last_states)
 
         step = begun_at = position.step
@@ -91,7 +93,7 @@ class BlockTraining:
                 remaining = compaction.remaining_members(block, training)
                 narrow = compaction.narrowed(layout, remaining)
                 if remaining != active.block and 2 * narrow.width <= active.placement.layout.width:
-                    last_states = jax.device_get(all_states(state))
+                    last_states = processes.on_host(all_states(state))
                     active, state = self._take_out_halted(all_members, remaining, last_states)
                     self._note_compaction(position, step, active)
             position = dataclasses.replace(position, step=step)
@@ -111,7 +113,7 @@ class BlockTraining:
             with jax.profiler.TraceAnnotation("train", steps=step - first):
                 state, (metrics, watched) = active.placement.train(state, active.members, first, step)
                 all_members.placement.prepare_finish()  # while the devices train
-                metrics, watched = jax.device_get((metrics, watched))
+                metrics, watched = processes.on_host((metrics, watched))
             history.record_steps(active.block, first, step, metrics, watched)
             took = time.perf_counter() - before
             self._record.cost.seconds["train"] += took
@@ -129,9 +131,9 @@ class BlockTraining:
             if active is not all_members:
                 state = all_members.placement.put(state)
             final = all_members.placement.finish(state, all_members.members)
-            history.record_final(block, jax.device_get(final))
+            history.record_final(block, processes.on_host(final))
         kept = {"params": state.params, "best_params": state.best_params}
-        self._record.params[block_name(position.group, position.block)] = jax.device_get(kept)
+        self._record.params[block_name(position.group, position.block)] = processes.on_host(kept)
 
     def _check(self, active: Active, block: Block, state: Any, step: int) -> Any:
         """Measures the active members of a block after a step, and returns their states."""
@@ -143,9 +145,9 @@ class BlockTraining:
                 first_seed = active.block.seeds[0] == 0
                 if watch.at == "checks" and (first_seed or not watch.first_seed_only):
                     values = placement.watch(watch.name, state, members, step)
-                    history.record_watch(watch, active.block, number, jax.device_get(values))
+                    history.record_watch(watch, active.block, number, processes.on_host(values))
             state, measured = placement.check(state, members, number)
-            history.record_check(active.block, number, jax.device_get(measured), state)
+            history.record_check(active.block, number, *processes.on_host((measured, landmarks(state))))
             history.count_checks(block, number + 1)
         if self._hooks.on_check:
             with self._record.cost.timed("write"):

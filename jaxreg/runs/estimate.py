@@ -38,7 +38,8 @@ def estimate(plan: Plan) -> Iterator[str]:
     reading, judging and drawing the results comes after.
     """
     sweep = plan.sweep
-    settings, seeds, groups = len(sweep.settings), len(sweep.seeds), len(sweep.groups)
+    seeds, groups = len(sweep.seeds), len(sweep.groups)
+    settings = sum(len(group.configs) for group in sweep.groups)
     yield f"{sweep.num_members} members: {settings} settings x {seeds} seeds, {groups} group(s)"
     runner, total, kept = Runner(plan), Seconds(0.0, 0.0, 0.0), 0
     for number, group in enumerate(sweep.groups):

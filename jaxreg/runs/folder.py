@@ -130,7 +130,7 @@ class RunFolder:
         self.meta: dict[str, Any] = {"experiment": experiment.name}
         self.parts = [Part(experiment.first_seed, experiment.seeds)]
         self.resumed = self.finished = self.started = False
-        self._lock, self._identity = lock, identity
+        self._lock, self._identity, self._is_part = lock, identity, experiment.part is not None
         self._early_log = logging.handlers.MemoryHandler(capacity=10_000, flushLevel=sys.maxsize, flushOnClose=False)
         self._log_file: logging.Handler | None = None
         self._compare(resume=experiment.run.resume, overwrite=experiment.run.overwrite)
@@ -245,7 +245,7 @@ class RunFolder:
         differing = self._identity.differences(there, self._flags_there(there))
         parts_there = [Part(*part) for part in there.get("parts", ())]
         seeds_there, seeds = sum(part.seeds for part in parts_there), self.parts[0].seeds
-        more = not differing and seeds > seeds_there > 0
+        more = not differing and seeds > seeds_there > 0 and not self._is_part
         if differing or (seeds != seeds_there and not (more and resume)):
             if there.get("status") == "done" and not parts_there:
                 differing = ["written by an older jaxreg"]
@@ -405,9 +405,19 @@ def read_finished(folder: Path, *, or_so_far: bool = False) -> dict[str, Any]:
             f"{folder}: not a run folder (it holds no meta.json and flags.cfg of jaxreg); give the folder of a "
             "finished run, such as runs/NAME/STAMP"
         )
+    if part := part_in(meta):
+        raise RunFolderError(
+            f"{folder}: is part {part} of a sweep and has no results by itself; join all parts: python -m jaxreg.join"
+        )
     if not (results_file(folder) if or_so_far else folder / "results.nc").is_file():
         raise RunFolderError(f"{folder}: holds no results yet (status {meta['status']}); finish it with --resume first")
     return meta
+
+
+def part_in(meta: Mapping[str, Any]) -> str | None:
+    """Which part of a sweep a run folder holds, as `--part` spells it; None for a whole one."""
+    part = meta.get("identity", {}).get("flags", {}).get("part")
+    return None if part is None else str(part)
 
 
 def flags_of_run(folder: Path, experiment: str) -> str | None:

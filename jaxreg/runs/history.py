@@ -27,6 +27,11 @@ TRAIN_CHECK_VARIABLES = ("train_set_loss", "train_set_accuracy")  # with --check
 _LANDMARKS = ("best_check", "stopped_check", "diverged_step")
 
 
+def landmarks(state: TrainState) -> dict[str, Any]:
+    """The checks and the step of a state that the history keeps, [seeds, configs] each."""
+    return {name: getattr(state, name) for name in _LANDMARKS}
+
+
 class History:
     """The measurements of one group.
 
@@ -78,15 +83,15 @@ class History:
         """Time spent on training towards the check `number`."""
         self.arrays["seconds"][number] += seconds
 
-    def record_check(self, block: Block, number: int, check: Check, state: TrainState) -> None:
-        """The check `number` of a block, given as [seeds, configs]."""
+    def record_check(self, block: Block, number: int, check: Check, landmarks: Mapping[str, Any]) -> None:
+        """The check `number` of a block, and the landmarks of its members so far, given as [seeds, configs]."""
         values = dict(zip(CHECK_VARIABLES, (*check.validation, *check.test, check.test_batch_loss), strict=True))
         if check.train is not None:
             values |= dict(zip(TRAIN_CHECK_VARIABLES, check.train, strict=True))
         for name, value in values.items():
             self.arrays[name][*block.members, number] = self._members(block, value)
-        for name in _LANDMARKS:
-            self.arrays[name][block.members] = self._members(block, getattr(state, name))
+        for name, value in landmarks.items():
+            self.arrays[name][block.members] = self._members(block, value)
 
     def record_watch(self, watch: Watch, block: Block, number: int, values: Mapping[str, Any]) -> None:
         """What a watch measured at the check `number` of a block, given as [seeds, configs, ...]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from jaxreg import processes
 from jaxreg.errors import Stopped
 from jaxreg.runs.progress import Position
 from jaxreg.runs.signals import SignalGuard
@@ -14,7 +15,8 @@ TIME_LIMIT_EXIT_CODE = 75
 class Interruption:
     """Asked between chunks of steps whether the run shall stop, or save.
 
-    The time limit counts from the first chunk of steps, compilation not included.
+    The time limit counts from the first chunk of steps, compilation not included. Of several processes each asks at the
+    same steps, and what one of them has heard all of them do.
     """
 
     def __init__(self, experiment: str, guard: SignalGuard | None = None, max_minutes: float = 0.0) -> None:
@@ -42,13 +44,14 @@ class Interruption:
 
     def take_save_request(self) -> bool:
         """Whether a signal asked for a checkpoint since the last call."""
-        return self._guard is not None and self._guard.take_save_request()
+        return processes.any_of(self._guard is not None and self._guard.take_save_request())
 
     def _by_a_signal(self, when: str) -> Stopped | None:
-        if self._guard is None or self._guard.stop is None:
-            return None
-        return Stopped(f"stopped by a signal {when} of {self._experiment}", self._guard.exit_code)
+        exit_code = processes.largest(0 if self._guard is None else self._guard.exit_code)
+        return Stopped(f"stopped by a signal {when} of {self._experiment}", exit_code) if exit_code else None
 
     def _is_late(self) -> bool:
-        started = self._first_chunk is not None and self._max_minutes > 0
-        return started and time.monotonic() - (self._first_chunk or 0.0) > 60 * self._max_minutes
+        if self._max_minutes <= 0:
+            return False
+        started = self._first_chunk
+        return processes.any_of(started is not None and time.monotonic() - started > 60 * self._max_minutes)

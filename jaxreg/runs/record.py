@@ -28,6 +28,7 @@ class Record:
       compactions: when a program was recompiled for fewer members: group, block, step, and its width in seeds and
         configs since.
       device_changes: when the run went on with fewer devices: group, block, step, how many before and since.
+      unlike_parts: whether it was joined from parts that were laid out differently, as on unequal machines.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Record:
     member_steps: int = 0
     compactions: list[dict[str, int]] = dataclasses.field(default_factory=list)
     device_changes: list[dict[str, int]] = dataclasses.field(default_factory=list)
+    unlike_parts: bool = False
 
     @staticmethod
     def of(plan: Plan) -> Record:

@@ -89,7 +89,7 @@ class Runner:
         group = groups[number]
         while True:
             layout = self.record.layouts[number]
-            devices = jax.local_devices()[: layout.devices]
+            devices = jax.devices()[: layout.devices]
             with self.record.cost.timed("compile"):
                 placement = self.placements.get(number, layout)
             fits = placement.compiled.bytes * layout.devices <= MEMORY_SHARE * memory_bytes(devices)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxreg import processes
 from jaxreg.config.sweeps import Group
 from jaxreg.errors import CheckpointError
 from jaxreg.population.blocks import Block, block_name
@@ -59,7 +60,7 @@ class Snapshots:
         return self._checkpoints is not None and (every > 0 or self._is_long_ago())
 
     def _is_long_ago(self) -> bool:
-        return time.monotonic() - self._last_saved > SECONDS_BETWEEN_CHECKPOINTS
+        return processes.any_of(time.monotonic() - self._last_saved > SECONDS_BETWEEN_CHECKPOINTS)
 
     def save(self, snapshot: Snapshot) -> None:
         """Writes a checkpoint.
@@ -77,6 +78,7 @@ class Snapshots:
             "member_steps": record.member_steps,
             "compactions": record.compactions,
             "device_changes": record.device_changes,
+            "unlike_parts": record.unlike_parts,
             "left": dataclasses.asdict(snapshot.remaining) if snapshot.remaining else None,
         }
         groups = record.plan.sweep.groups
@@ -97,6 +99,7 @@ def restore(record: Record, placements: Placements, found: Found) -> Snapshot:
     position, remaining = Position(**about["position"]), about["left"]
     record.layouts = [layout_from(layout) for layout in about["layouts"]]
     record.device_changes = about.get("device_changes", [])
+    record.unlike_parts = about.get("unlike_parts", False)
     _go_on_here(record, position)
     record.cost.seconds |= about["seconds"]
     record.member_steps, record.compactions = about["member_steps"], about["compactions"]
@@ -127,6 +130,12 @@ def _go_on_here(record: Record, position: Position) -> None:
     for number in range(position.group, len(record.layouts)):
         layout = record.layouts[number]
         here = _on_devices_here(layout)
+        if processes.count() > 1 and here.devices < jax.device_count():
+            raise CheckpointError(
+                f"--resume: the run was begun on {layout.devices} devices, and {processes.count()} processes have "
+                f"{jax.device_count()} in all, of which some would have nothing to do; start fewer processes, or on a "
+                "CPU give each fewer devices (JAX_NUM_CPU_DEVICES)"
+            )
         if here == layout:
             continue
         if not record.plan.experiment.run.fewer_devices:
@@ -145,7 +154,7 @@ def _go_on_here(record: Record, position: Position) -> None:
 def _on_devices_here(layout: Layout) -> Layout:
     """The layout on as many of its devices as there are here: the same width, which these must divide."""
     length = layout.seeds if layout.split == "seeds" else layout.configs
-    most = min(layout.devices, jax.local_device_count())
+    most = min(layout.devices, jax.device_count())
     return layout.resized(devices=max(n for n in range(1, most + 1) if length % n == 0))
 
 

@@ -12,7 +12,7 @@ from jaxreg.population.blocks import Block
 from jaxreg.population.evaluation import Check, FinalMetrics
 from jaxreg.population.planning import make_plan
 from jaxreg.results.dataset import make_dataset
-from jaxreg.runs.history import CHECK_VARIABLES, History
+from jaxreg.runs.history import CHECK_VARIABLES, History, landmarks
 from jaxreg.training.member import Metrics, StepMetrics
 from jaxreg.training.state import TrainState
 from tests.results.measured import RATES, SIZES, STEPS, filled, measured, small_data
@@ -173,7 +173,7 @@ def test_measurements_of_blocks_are_recorded_at_their_members_without_padding() 
     check = Check(validation, test, grid + 20, None)  # type: ignore[arg-type]
     state = TrainState(None, None, None, grid, grid.astype(int), grid.astype(int), -grid.astype(int))  # type: ignore[arg-type]
     history.record_seconds(4, 1.5)
-    history.record_check(block, 4, check, state)
+    history.record_check(block, 4, check, landmarks(state))
     history.count_checks(block, 5)
     np.testing.assert_array_equal(history.arrays["test_accuracy"][1:, :2, 4], grid[:2].T + 100)
     np.testing.assert_array_equal(history.arrays["test_batch_loss"][1:, :2, 4], grid[:2].T + 20)
