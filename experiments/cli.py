@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -19,16 +20,17 @@ from experiments.flags import (
     to_experiment,
 )
 from experiments.startup import imported
+from experiments.submit import make_array, submit
 from jaxreg import command, processes
 from jaxreg.claims import judge
 from jaxreg.config import Experiment
 from jaxreg.config.consistency import validate
 from jaxreg.config.division import parse_part
-from jaxreg.errors import Stopped
+from jaxreg.errors import ConfigError, Stopped
 from jaxreg.hardware import keep_compilations, use_all_cores
 from jaxreg.reporting.defaults import answer_of
 from jaxreg.runs.commands import resuming
-from jaxreg.session import dry_run, execute
+from jaxreg.session import check, dry_run, execute
 from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 
@@ -61,6 +63,14 @@ def _run(study: Study, argv: Sequence[str]) -> int:
     use_all_cores()
     keep_compilations()
     experiment = to_experiment(study.name, values)
+    if values["submit"].value:
+        array = make_array(study.name, values, sys.argv[1:])
+        check(dataclasses.replace(experiment, part=f"1/{array.parts}"), study)
+        submit(array, values["submit"].value)
+        return 0
+    for name in ("parts", "submit_options"):
+        if values[name].value:
+            raise ConfigError(name, values[name].value, "is for an array of jobs; give --submit too")
     if experiment.run.distributed:
         _join(experiment)
     if experiment.run.dry_run:

@@ -51,6 +51,16 @@ def make_flags() -> FlagValues:
     absl_flags.DEFINE_flag(command.switch("digits", False, of_digits), values, "run")
     of_quiet = "Print warnings only: no progress, no table, no verdicts; log.txt of the run has all messages."
     absl_flags.DEFINE_flag(command.switch("quiet", False, of_quiet), values, "run")
+    _define(
+        values,
+        "submit",
+        "",
+        "Submit the --parts of the sweep as an array of jobs: slurm (by submitit), local (all at once, on this "
+        "machine) or sbatch (print a script for it).",
+        "run",
+    )
+    _define(values, "parts", "", "With --submit, into how many parts the sweep is divided.", "run")
+    _define(values, "submit_options", "", "With --submit, options of sbatch: partition=gpu,time=120.", "run")
     command.define_help(values, "run")
     for name, field in FIELDS.items():
         default = "" if field.default is None else describe(field.default)

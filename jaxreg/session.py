@@ -177,6 +177,16 @@ def _plan_of(
 
 
 @jax_settings.pinned()
+def check(experiment: Experiment, study: Study) -> None:
+    """Refuses what a run of this experiment would refuse before it trains.
+
+    Raises:
+      ConfigError, DataError: in one line.
+    """
+    _plan_of(experiment, study)
+
+
+@jax_settings.pinned()
 def dry_run(experiment: Experiment, study: Study) -> list[str]:
     """What `--dry_run` prints: how many members there are, and for each group what it will take."""
     plan = _plan_of(experiment, study)

@@ -11,18 +11,19 @@ CONSOLE = "jaxreg"  # the command that the package installs
 
 def command_line() -> str:
     """The command line of this process, as it can be typed again."""
-    return shlex.join([*_program(), *sys.argv[1:]])
+    return shlex.join([*program(), *sys.argv[1:]])
 
 
 def resuming(folder: Path) -> str:
     """The command that goes on with the run in a folder, for a process that was started by a command of ours."""
     with_less_to_type = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    if _program() == [CONSOLE]:
+    if program() == [CONSOLE]:
         return shlex.join([CONSOLE, "resume", str(with_less_to_type)])
-    return shlex.join([*_program(), f"--workdir={with_less_to_type}", "--resume"])
+    return shlex.join([*program(), f"--workdir={with_less_to_type}", "--resume"])
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
+    """The words that start this program again, without its arguments."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec:
         return ["python", "-m", spec.name]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from jaxreg.errors import ConfigError
 
 
 def sweep(rates: int, widths: int, seeds: int) -> Sweep:
-    axes = {"learning_rate": [0.1 * (i + 1) for i in range(rates)], "hidden_sizes": [(4 + i,) for i in range(widths)]}
+    axes: dict[str, list[Any]] = {"learning_rate": [0.1 * (i + 1) for i in range(rates)]}
+    axes |= {"hidden_sizes": [(4 + i,) for i in range(widths)]}
     return make_sweep(Experiment(hparams=Hparams(num_steps=10), axes=axes, seeds=seeds, first_seed=3), 200)
 
 
