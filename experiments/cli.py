@@ -27,7 +27,7 @@ from jaxreg.config import Experiment
 from jaxreg.config.consistency import validate
 from jaxreg.config.division import parse_part
 from jaxreg.errors import ConfigError, Stopped
-from jaxreg.hardware import keep_compilations, use_all_cores
+from jaxreg.hardware import keep_compilations, take_gpu_memory, use_all_cores
 from jaxreg.reporting.defaults import answer_of
 from jaxreg.runs.commands import resuming
 from jaxreg.session import check, dry_run, execute
@@ -63,6 +63,9 @@ def _run(study: Study, argv: Sequence[str]) -> int:
     use_all_cores()
     keep_compilations()
     experiment = to_experiment(study.name, values)
+    if experiment.run.gpu_memory is not None:
+        validate(experiment)
+        take_gpu_memory(experiment.run.gpu_memory)
     if values["submit"].value:
         array = make_array(study.name, values, sys.argv[1:])
         check(dataclasses.replace(experiment, part=f"1/{array.parts}"), study)

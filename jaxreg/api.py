@@ -57,6 +57,9 @@ def run(
         raise ConfigError("dry_run", "true", "is for the command line")
     if experiment.run.distributed:
         raise ConfigError("distributed", "true", "is for the command line; call jaxreg.processes.join() first")
+    if experiment.run.gpu_memory is not None:
+        remedy = "is for the command line; set XLA_CLIENT_MEM_FRACTION before JAX is first used"
+        raise ConfigError("gpu_memory", experiment.run.gpu_memory, remedy)
     if experiment.part is not None:
         raise ConfigError("part", experiment.part, "is for the command line, which leaves a folder to be joined")
     if experiment.run.max_minutes and experiment.run.workdir is None:

@@ -50,6 +50,12 @@ def require_devices() -> None:
         raise JaxregError(f"JAX_PLATFORMS={asked or ''}: no device can be used ({reason}); {remedy}") from error
 
 
+def take_gpu_memory(share: float) -> None:
+    """Has JAX take a share in (0, 1] of the memory of each GPU; before JAX is first used. A CPU has none to take."""
+    os.environ.pop("XLA_PYTHON_CLIENT_MEM_FRACTION", None)  # the older name, which must not contradict
+    os.environ["XLA_CLIENT_MEM_FRACTION"] = str(share)
+
+
 def keep_compilations() -> None:
     """Turns on JAX's persistent compilation cache, in the user's cache folder unless one is set already.
 

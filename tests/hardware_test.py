@@ -8,10 +8,11 @@ from pathlib import Path
 
 import jax
 import pytest
+from jaxlib import xla_client
 
 from jaxreg import hardware
 from jaxreg.errors import JaxregError
-from jaxreg.hardware import keep_compilations, require_devices, use_all_cores
+from jaxreg.hardware import keep_compilations, require_devices, take_gpu_memory, use_all_cores
 
 CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 
@@ -64,6 +65,13 @@ def test_once_jax_is_used_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(type(jax.config), "jax_num_cpu_devices", -1)
     use_all_cores()
     assert jax.device_count() == before
+
+
+def test_jax_takes_the_share_of_a_gpu_that_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
+    monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "0.8")  # as before, once the test is over
+    take_gpu_memory(0.4)
+    assert xla_client.generate_pjrt_gpu_plugin_options()["memory_fraction"] == 0.4
 
 
 @pytest.mark.usefixtures("no_cache")

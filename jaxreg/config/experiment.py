@@ -109,6 +109,14 @@ class RunConfig:
     process_id: int | None = option(
         None, int, "run", "With --distributed, which one this is, from 0 on.", whole_number(0)
     )
+    gpu_memory: float | None = option(
+        None,
+        float,
+        "run",
+        "Share of a GPU's memory that this process takes, and lays the sweep out for, so that several can use one "
+        "(command line; default JAX's).",
+        number(0, 1, above=True),
+    )
     profile: bool = option(
         False, bool, "run", "Write a trace of a few chunks of steps into profile/ of the run folder, for Perfetto."
     )

@@ -24,7 +24,7 @@ _MOST_VALUES = 100_000  # of a range
 # Flags of one call only, which a flagfile that repeats the run leaves out.
 _NOT_WRITTEN = (
     *("workdir", "resume", "overwrite", "fewer_devices", "dry_run", "profile"),
-    *("distributed", "coordinator", "num_processes", "process_id"),
+    *("distributed", "coordinator", "num_processes", "process_id", "gpu_memory"),
 )
 _MOST_BYTES = 1 << 20  # of a flagfile
 _QUOTED = re.compile(r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')\s*(?:#.*)?""")
