@@ -11,7 +11,7 @@ from pathlib import Path
 
 FLAGFILES = Path(__file__).parent / "flagfiles"
 REFERENCES = Path(__file__).parent / "references"
-_HELPERS = {"__init__", "__main__", "catalogue", "cli", "console", "flags", "published", "source", "startup"}
+_HELPERS = {"__init__", "__main__", "catalogue", "cli", "console", "flags", "published", "source", "startup", "submit"}
 _ON_DIGITS = {"lr_sweep": "quickstart.cfg"}  # where it is not called NAME_digits.cfg
 
 

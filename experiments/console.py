@@ -26,8 +26,9 @@ USAGE = """jaxreg: how initialisation, step size, batch size and regularisation 
   jaxreg resume RUN [...]         goes on with a run that was stopped; --seeds=N adds seeds to one that is done
   jaxreg report RUN [RUN ...]     makes the report of a run again, or a page that compares several
   jaxreg extract RUN [...]        takes one member out: --select=learning_rate=0.1,seed=3 --out=FOLDER
+  jaxreg join PART [PART ...]     makes one run of parts that were trained with --part=K/N: --workdir=RUN
 
-  jaxreg run NAME --help          all flags; likewise for report and extract
+  jaxreg run NAME --help          all flags; likewise for report, extract and join
   jaxreg --version"""
 
 
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return catalogue.say(f"jaxreg {version('jaxreg')}")
     if word == "list":
         return catalogue.print_list()
-    commands = {"run": _run, "resume": _resume, "report": _report, "extract": _extract}
+    commands = {"run": _run, "resume": _resume, "report": _report, "extract": _extract, "join": _join}
     if word not in commands:
         nearest = _nearest(word, [*commands, "list"])
         print(f"jaxreg {word}: no such command{nearest}; see jaxreg --help", file=sys.stderr)
@@ -105,6 +106,12 @@ def _extract(arguments: Sequence[str]) -> int:
     from jaxreg import extract
 
     return extract.main(["jaxreg extract", *arguments])
+
+
+def _join(arguments: Sequence[str]) -> int:
+    from jaxreg import join
+
+    return join.main(["jaxreg join", *arguments])
 
 
 def _main(study: Callable[[], Study], word: str, flags: Sequence[str]) -> int:
