@@ -84,7 +84,7 @@ def first_block(plan: Plan) -> tuple[Placement, Members]:
     """The first group of a plan, compiled, and the members of its first block."""
     placement = Placements(plan).get(0, plan.layouts[0])
     sizes = len(plan.sweep.groups[0].configs), len(plan.sweep.seeds)
-    return placement, placement.members(make_blocks(0, placement.layout, *sizes)[0], plan.sweep.seeds)
+    return placement, placement.members(make_blocks(0, placement.layout, *sizes)[0])
 
 
 def matrix_products(batch: int, width: int, about: float = 2e10) -> tuple[list[Callable[[], None]], float]:

@@ -61,14 +61,14 @@ def stopping(data: Any) -> dict[str, Callable[[], None]]:
     remaining = Block(0, configs=tuple(range(0, 8, 2)), seeds=block.seeds)
     narrow = compaction.narrowed(layout, remaining)
     wide, narrower = placements.get(0, layout), placements.get(0, narrow)
-    members = wide.members(block, plan.sweep.seeds)
+    members = wide.members(block)
     state = wide.init(members)
     stopped = np.broadcast_to(np.where(np.arange(8) % 2, 1, -1), state.stopped_check.shape).astype(np.int32)
     states = jax.device_get(state)._replace(stopped_check=stopped)
     fewer = narrower.put(compaction.take(states, block, remaining, narrow))
     return {
         "half of the members masked": _hundred_steps(wide, members, wide.put(states)),
-        "half of the members taken out": _hundred_steps(narrower, narrower.members(remaining, plan.sweep.seeds), fewer),
+        "half of the members taken out": _hundred_steps(narrower, narrower.members(remaining), fewer),
     }
 
 

@@ -24,6 +24,7 @@ from jaxreg.nn.losses import LOSSES
 from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
 
 AFTER_STOP = ("halt", "continue")
+SHARED, BY_SEED = "shared", "by_seed"  # draws of training examples
 
 DEFAULT_NUM_STEPS = 1000
 
@@ -150,7 +151,16 @@ class Hparams:
         int,
         whole_number(1, MAX_FLOAT_COUNT),
         "training",
-        "Training examples: the first so many after a shuffle that is always the same (default all).",
+        "Training examples, drawn from the training set without replacement (default all).",
+        static=True,
+    )
+    train_draw: str = hyperparameter(
+        SHARED,
+        str,
+        one_of((SHARED, BY_SEED)),
+        "training",
+        "Which train_size examples: shared, the same for all seeds and base seeds, or by_seed, a draw of each seed's "
+        "own. Either way a smaller set is a part of a larger one.",
         static=True,
     )
     num_steps: int | None = hyperparameter(

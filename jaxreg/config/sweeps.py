@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.hparams import FIELDS, STATIC, Hparams, resolved
+from jaxreg.config.hparams import BY_SEED, FIELDS, SHARED, STATIC, Hparams, resolved
 from jaxreg.config.methods import effective_hparams, terms_of
 from jaxreg.config.steps import steps_before, steps_of_epochs
 from jaxreg.config.validation import MAX_STEPS, describe
@@ -50,8 +50,8 @@ class Group:
 
     Attributes:
       settings: positions in the flattened grid, one per config.
-      configs: the effective hyperparameters of each, complete: strengths that its method does not name are off. Their
-        static fields are equal.
+      configs: the effective hyperparameters of each, complete: strengths that its method does not name are off, and of
+        the whole training set there is nothing to draw. Their static fields are equal.
       eval_every: steps between checks.
     """
 
@@ -69,6 +69,11 @@ class Group:
         """The regularisers that any config needs, as `Layout.terms` names them."""
         needed = {term for config in self.configs for term in terms_of(config)}
         return "+".join(term for term in compiled_terms() if term in needed) or "none"
+
+    @property
+    def draws_by_seed(self) -> bool:
+        """Whether each seed trains on a part of the training set that it draws for itself."""
+        return self.shared.train_draw == BY_SEED
 
     @property
     def num_steps(self) -> int:
@@ -166,7 +171,7 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
         members.setdefault(tuple(getattr(hparams, name) for name in STATIC), []).append(number)
     groups = []
     for numbers in members.values():
-        configs = tuple(effective_hparams(settings[number]) for number in numbers)
+        configs = tuple(_effective(settings[number], num_examples) for number in numbers)
         num_steps = configs[0].num_steps
         assert num_steps is not None
         eval_every = min(experiment.eval_every or math.ceil(num_steps / _CHECKS), num_steps)
@@ -176,6 +181,12 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
     steps = max(group.num_steps for group in groups)
     record_every = experiment.record_every or math.ceil(2 * 4 * steps * len(settings) * len(seeds) / _RECORD_BYTES)
     return Sweep(dimensions, tuple(settings), tuple(groups), seeds, record_every)
+
+
+def _effective(hparams: Hparams, num_examples: int) -> Hparams:
+    """What the programs of a member are made from: only what acts in it, on a training set of `num_examples`."""
+    draw = SHARED if hparams.train_size == num_examples else hparams.train_draw
+    return dataclasses.replace(effective_hparams(hparams), train_draw=draw)
 
 
 def resolve(hparams: Hparams, num_examples: int) -> Hparams:

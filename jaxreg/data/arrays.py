@@ -60,7 +60,10 @@ class Data:
         """
         if size == len(self.train.labels):
             return self
-        rows = np.random.RandomState(0).permutation(len(self.train.labels))[:size]
+        return self.training_on_rows(np.random.RandomState(0).permutation(len(self.train.labels))[:size])
+
+    def training_on_rows(self, rows: npt.NDArray[np.integer]) -> Data:
+        """The same sets with these training examples only, in this order."""
         return dataclasses.replace(self, train=Split(*(array[rows] for array in self.train)))
 
     @property

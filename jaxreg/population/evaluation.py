@@ -30,7 +30,7 @@ class Examples(NamedTuple):
 
 
 class CheckedSets(NamedTuple):
-    """What a check measures whole."""
+    """What a check measures whole, but of the training set the part that a member trains on."""
 
     validation: Examples
     test: Examples
@@ -61,6 +61,7 @@ def check_member(
     in_test_batch: Array,
     check: Array,
     block_size: int,
+    rows: Array | None = None,
 ) -> tuple[TrainState, Check]:
     """Whole sets and one test batch; the best parameters are kept, and patience may run out.
 
@@ -70,16 +71,18 @@ def check_member(
       in_test_batch: how often the test batch holds each test example, float32 [examples].
       check: [] int32, number of the check.
       block_size: static, examples per evaluation block.
+      rows: int32 [examples], those of the training set that the member trains on; None for all.
 
     Returns:
       The state after the check, and mean loss (nats) and accuracy on each set, [] each, NaN if the member is halted.
     """
 
-    def on(examples: Examples) -> Metrics:
-        return evaluate(state.params, hparams, problem, *examples, block_size)
+    def on(examples: Examples, rows: Array | None = None) -> Metrics:
+        return evaluate(state.params, hparams, problem, *examples, block_size, rows)
 
     test, of_batch = evaluate_with_batch(state.params, hparams, problem, *sets.test, in_test_batch, block_size)
-    measured = Check(on(sets.validation), test, of_batch, None if sets.train is None else on(sets.train))
+    validation = on(sets.validation)
+    measured = Check(validation, test, of_batch, None if sets.train is None else on(sets.train, rows))
     after = after_check(state, hparams, measured.validation, check)
     return after, nan_where(is_halted(state, hparams), measured)
 
@@ -97,6 +100,7 @@ def final_metrics(
     test: Examples,
     num_classes: int,
     block_size: int,
+    rows: Array | None = None,
 ) -> FinalMetrics:
     """The whole training set, and which test examples are taken for which class, after the last step.
 
@@ -105,13 +109,14 @@ def final_metrics(
       train, test: the sets.
       num_classes: static; 0 where labels are numbers.
       block_size: static, examples per evaluation block.
+      rows: int32 [examples], those of the training set that the member trains on; None for all.
 
     Returns:
       Mean loss (nats) and accuracy on the training set, NaN if the member diverged; and the confusion matrix of the
       test set, int32 [label, prediction], 0 if it diverged; None beyond MAX_CONFUSED classes, or without any.
     """
     diverged = state.diverged_step >= 0
-    measured = nan_where(diverged, evaluate(state.params, hparams, problem, *train, block_size))
+    measured = nan_where(diverged, evaluate(state.params, hparams, problem, *train, block_size, rows))
     if not 0 < num_classes <= MAX_CONFUSED:
         return FinalMetrics(measured, None)
     counts = confusion(state.params, hparams, problem, *test, num_classes, block_size)

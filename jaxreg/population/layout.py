@@ -143,7 +143,7 @@ def choose_layout(
     num_seeds: int,
     num_configs: int,
     batch_size: int,
-    full_batch: bool,
+    shared_batch: bool,
     num_features: int,
     layer_sizes: tuple[int, ...],
     num_parameters: int,
@@ -163,7 +163,7 @@ def choose_layout(
     Args:
       num_seeds, num_configs: what the group holds.
       batch_size, num_features: shape of a batch.
-      full_batch: whether it is the whole training set, which all seeds share.
+      shared_batch: whether it is the whole training set, the same for all seeds.
       layer_sizes: those of the hidden layers and the output.
       num_parameters: per member.
       state_bytes: of one member's TrainState.
@@ -185,7 +185,7 @@ def choose_layout(
         raise ConfigError("hidden_sizes", sizes, f"{needed}; take smaller layers, or a --batch_size below {batch_size}")
     free = MEMORY_SHARE * memory_bytes(devices) - data_bytes * len(devices)
     fit = max(1, int(free / member_bytes))
-    in_tiles = platform == "cpu" and not full_batch
+    in_tiles = platform == "cpu" and not shared_batch
     operations = 6 * batch_size * (products or num_parameters)  # of a step of a member
     seconds = operations / _ASSUMED_FLOPS.get(platform, 1e13)
     if in_tiles:

@@ -23,6 +23,7 @@ from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import Block
 from jaxreg.population.compilation import COMPILER_OPTIONS, Compilation
+from jaxreg.population.drawn import draw
 from jaxreg.population.evaluation import Check, Examples, FinalMetrics
 from jaxreg.population.layout import Layout
 from jaxreg.population.planning import Plan, size_of, uses_own_entries
@@ -47,7 +48,10 @@ class Members(NamedTuple):
 
 
 class DeviceData(NamedTuple):
-    """The three sets, and what the watches look at, replicated on the devices of a placement."""
+    """The three sets, and what the watches look at, replicated on the devices of a placement.
+
+    Where each seed draws training examples, `train` is what it draws from, and what watches look at is in `Drawn`.
+    """
 
     train: Examples
     validation: Examples
@@ -82,16 +86,16 @@ class Placement:
 
     Attributes:
       programs: its functions, and the mesh of its devices.
+      plan: of the run.
       group: hyperparameters and steps of its members.
-      base_seed: of the run.
       data: on the devices.
       compiled: the programs, ready to be called.
       seconds: what compilation took.
     """
 
     programs: Programs
+    plan: Plan
     group: Group
-    base_seed: int
     data: DeviceData
     compiled: Compiled
     seconds: float
@@ -101,9 +105,9 @@ class Placement:
         """Width, devices and length of a chunk."""
         return self.programs.layout
 
-    def members(self, block: Block, seeds: tuple[int, ...]) -> Members:
-        """The members of a block on the devices; `seeds` are those of the sweep, of which the block names positions."""
-        return place_block(self.programs, self.group, block, seeds, self.base_seed)
+    def members(self, block: Block) -> Members:
+        """The members of a block on the devices."""
+        return place_block(self.programs, self.plan, block)
 
     def init(self, members: Members) -> TrainState:
         """The states before the first step, [seeds, configs, ...]."""
@@ -127,7 +131,7 @@ class Placement:
 
     def watch(self, name: str, states: TrainState, members: Members, step: int) -> Watched:
         """What a watch of checks measures after `step` steps, [seeds, configs, ...]; of the first seed, [1, ...]."""
-        return self.compiled.watch[name](states, members.population, self.data.watches[name], np.int32(step))
+        return self.compiled.watch[name](states, members.population, self.data.watches.get(name), np.int32(step))
 
     def prepare_finish(self) -> None:
         """Has `finish` compiled, if it is not yet, which may go on while the devices train."""
@@ -154,7 +158,7 @@ class Placements:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.compilations = plan, 0
-        self._data: dict[tuple[int, int], DeviceData] = {}  # by devices and size of the training set: one at a time
+        self._data: dict[tuple[int, int, bool], DeviceData] = {}  # as `_make` names them: one at a time
         self._made: dict[tuple[int, Layout], Placement] = {}
 
     def programs(self, layout: Layout) -> Programs:
@@ -167,9 +171,7 @@ class Placements:
     def state_shapes(self, block: Block, layout: Layout) -> TrainState:
         """The shapes of the states of a block, with their placement; nothing is compiled."""
         programs = self.programs(layout)
-        sweep, base_seed = self.plan.sweep, self.plan.experiment.base_seed
-        members = place_block(programs, sweep.groups[block.group], block, sweep.seeds, base_seed)
-        return programs.state_shapes(members.population)
+        return programs.state_shapes(place_block(programs, self.plan, block).population)
 
     def get(self, number: int, layout: Layout) -> Placement:
         """Group `number` at a width, compiled."""
@@ -183,17 +185,17 @@ class Placements:
 
     def _make(self, number: int, layout: Layout) -> Placement:
         start = time.perf_counter()
-        group, programs = self.plan.sweep.groups[number], self.programs(layout)
-        of = layout.devices, size_of(group)
+        plan, group, programs = self.plan, self.plan.sweep.groups[number], self.programs(layout)
+        whole = plan.data if group.draws_by_seed else plan.data_of(group)
+        of = layout.devices, len(whole.train.labels), group.draws_by_seed
         if of not in self._data:
-            self._data = {of: put_data(self.plan.data_of(group), self.plan.watches, layout.devices)}
+            self._data = {of: put_data(whole, () if group.draws_by_seed else plan.watches, layout.devices)}
         data = self._data[of]
         block = Block(number, tuple(range(min(layout.configs, len(group.configs)))), (0,))
-        base_seed = self.plan.experiment.base_seed
-        members = place_block(programs, group, block, self.plan.sweep.seeds, base_seed)
+        members = place_block(programs, plan, block)
         compiled = self._compiled(group, programs, members, data)
         self.compilations += 1
-        return Placement(programs, group, base_seed, data, compiled, time.perf_counter() - start)
+        return Placement(programs, plan, group, data, compiled, time.perf_counter() - start)
 
     def _compiled(self, group: Group, programs: Programs, members: Members, data: DeviceData) -> Compiled:
         """The programs, from an earlier run of this process where nothing but the numbers that they get differs.
@@ -223,12 +225,14 @@ class Placements:
         return compiled
 
 
-def place_block(programs: Programs, group: Group, block: Block, seeds: tuple[int, ...], base_seed: int) -> Members:
-    """The members of a block of a group on the devices; the last config and the last seed fill up to the width."""
-    layout, named = programs.layout, [seeds[seed] for seed in block.seeds]
+def place_block(programs: Programs, plan: Plan, block: Block) -> Members:
+    """The members of a block on the devices; the last config and the last seed fill up to the width."""
+    group, layout, base_seed = plan.sweep.groups[block.group], programs.layout, plan.experiment.base_seed
+    named = [plan.sweep.seeds[seed] for seed in block.seeds]
     named += [named[-1]] * (layout.seeds - len(named))
     keys = {purpose: keys_on_host(base_seed, named, purpose) for purpose in (INIT, DROPOUT, TRAIN_ORDER, TEST_ORDER)}
-    population = programs.place(group.stacked(block.configs, layout.configs), keys[INIT], keys[DROPOUT])
+    drawn = draw(plan.data, plan.watches, size_of(group), base_seed, named) if group.draws_by_seed else None
+    population = programs.place(group.stacked(block.configs, layout.configs), keys[INIT], keys[DROPOUT], drawn)
     return Members(population, keys[TRAIN_ORDER], keys[TEST_ORDER])
 
 
@@ -236,7 +240,7 @@ def train_arguments(
     programs: Programs, group: Group, members: Members, data: DeviceData, first: int, last: int
 ) -> tuple[Any, ...]:
     """What `Programs.train` takes after the states, for the steps first ... last - 1."""
-    batch_size, num_examples = group.shared.batch_size, data.train.labels.shape[0]
+    batch_size, num_examples = group.shared.batch_size, size_of(group)
     epoch, offset = cursor_at(first, batch_size, num_examples)
     order = None
     if batch_size < num_examples:
@@ -274,7 +278,7 @@ def _compile(programs: Programs, group: Group, members: Members, data: DeviceDat
     check = compilation(programs.check, state, *check_arguments(programs, group, members, data, 0))
     init = compilation(programs.init, population)
     watches = {
-        name: compilation(watch, state, population, data.watches[name], number)
+        name: compilation(watch, state, population, data.watches.get(name), number)
         for name, watch in programs.watch.items()
     }
     finish = compilation(programs.finish, state, population, data.train, data.test)

@@ -17,6 +17,7 @@ from jax import Array
 from jaxreg import processes
 from jaxreg.config.division import parse_part, part_of
 from jaxreg.config.experiment import Experiment
+from jaxreg.config.hparams import BY_SEED
 from jaxreg.config.sweeps import Group, Sweep, make_sweep
 from jaxreg.config.validation import describe
 from jaxreg.data import Data
@@ -73,7 +74,10 @@ class Plan:
         return dataclasses.replace(self, experiment=other, sweep=sweep, layouts=layouts)
 
     def data_of(self, group: Group) -> Data:
-        """The data that a group sees: all of it, or a part of its training examples."""
+        """The data that a group sees: all of it, or the part of its training examples that all seeds share.
+
+        Where each seed draws its own part, data of the same shapes.
+        """
         return self.data.training_on(size_of(group))
 
     def watched_shapes(self, group: Group) -> Shapes:
@@ -177,7 +181,7 @@ def plan_layout(
         num_seeds=len(sweep.seeds),
         num_configs=len(group.configs),
         batch_size=shared.batch_size,
-        full_batch=shared.batch_size == size_of(group),
+        shared_batch=shared.batch_size == size_of(group) and not group.draws_by_seed,
         num_features=math.prod(data.input_shape),
         layer_sizes=layer_sizes,
         num_parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
@@ -350,6 +354,9 @@ def _require_watches(plan: Plan) -> None:
       ConfigError: naming the flag that asks for it.
     """
     variables_of(plan.watches)
+    for group, layout in zip(plan.sweep.groups, plan.layouts, strict=True):
+        if group.draws_by_seed:
+            _require_room_for_draws(plan, group, layout)
     group = plan.sweep.groups[0]
     params = state_shapes(group, plan.data, plan.problem).params if plan.watches else ()
     for watch in plan.watches:
@@ -365,6 +372,22 @@ def _require_watches(plan: Plan) -> None:
         raise ConfigError(
             flag, "true", f"would keep {needed / 2**30:.1f} GiB, at most {most / 2**30:.1f} GiB here; {remedy}"
         )
+
+
+def _require_room_for_draws(plan: Plan, group: Group, layout: Layout) -> None:
+    """Refuses what seeds draw, and watches look at of it, where that would fill the memory.
+
+    Raises:
+      ConfigError: naming the draw.
+    """
+    data = plan.data_of(group)
+    prepared = jax.tree.leaves([watch.prepare(data) for watch in plan.watches])
+    needed = layout.seeds * (4 * size_of(group) + sum(np.asarray(leaf).nbytes for leaf in prepared))
+    most = MEMORY_SHARE * host_memory_bytes() / _COPIES
+    if needed > most:
+        held = f"the examples of {layout.seeds} seeds at once would take {needed / 2**30:.1f} GiB"
+        remedy = "take fewer members at once (--members_per_program), or --train_draw=shared"
+        raise ConfigError("train_draw", BY_SEED, f"{held}, at most {most / 2**30:.1f} GiB here; {remedy}")
 
 
 def measured_bytes(plan: Plan, group: Group) -> int:

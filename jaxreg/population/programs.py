@@ -3,6 +3,7 @@
 Arrays of a population are [seeds, configs, ...]. Seeds lie outside: the members of one seed share their batches, so
 that XLA turns their first layers into one matrix product [batch, in] x [in, configs * hidden]. Devices divide the seeds
 or the configs; the data is replicated on each of them and passed as an argument. A device trains its members in tiles.
+Where seeds draw training examples of their own, the whole training set is passed, and which rows of it each seed has.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jaxreg import processes
 from jaxreg.config.hparams import Hparams
 from jaxreg.diagnostics.watch import View, Watch
 from jaxreg.jax_settings import key_from
+from jaxreg.population.drawn import Drawn
 from jaxreg.population.evaluation import (
     Check,
     CheckedSets,
@@ -35,7 +37,7 @@ from jaxreg.population.layout import Layout
 from jaxreg.population.stepping import take_steps_tested_each, take_steps_tested_together
 from jaxreg.population.tiles import over_tiles
 from jaxreg.training.batches import batch_indices
-from jaxreg.training.member import StepMetrics, advance, is_halted, is_well, settle, update
+from jaxreg.training.member import StepMetrics, advance, is_halted, is_well, settle, take_rows, update
 from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
 from jaxreg.training.stopping import is_finite
@@ -45,11 +47,12 @@ Watched = Mapping[str, Array]  # what watches measure, by the name in the result
 
 
 class Population(NamedTuple):
-    """The members that are trained: hyperparameters [configs], and the data of two keys of each seed, [seeds, 2]."""
+    """The members that are trained: hyperparameters [configs], and what each seed has, [seeds, ...]."""
 
     hparams: Hparams
-    init: ArrayLike  # for the initial parameters
-    noise: ArrayLike  # for what training draws
+    init: ArrayLike  # [seeds, 2], the data of a key for the initial parameters
+    noise: ArrayLike  # [seeds, 2], that of one for what training draws
+    drawn: Drawn | None = None  # training examples of each seed's own; None where all seeds share them
 
 
 class Programs:
@@ -86,7 +89,7 @@ class Programs:
         members = divided if by_seed else PartitionSpec(None, "members")
         curves = divided if by_seed else PartitionSpec(None, None, "members")
         configs, seeds = (everywhere, divided) if by_seed else (divided, everywhere)
-        population = Population(configs, seeds, seeds)  # type: ignore[arg-type]  # specs of the fields
+        population = Population(configs, seeds, seeds, seeds)  # type: ignore[arg-type]  # specs of the fields
         self.state_sharding = NamedSharding(self.mesh, members)
         self._config_sharding, self._seed_sharding = (NamedSharding(self.mesh, spec) for spec in (configs, seeds))
 
@@ -106,10 +109,11 @@ class Programs:
             if watch.at == "checks"
         }
 
-    def place(self, hparams: Hparams, init: Words, noise: Words) -> Population:
-        """The population on its devices, [configs] and [seeds, 2]."""
+    def place(self, hparams: Hparams, init: Words, noise: Words, drawn: Drawn | None = None) -> Population:
+        """The population on its devices, [configs] and [seeds, ...]."""
         placed: Hparams = processes.put(hparams, self._config_sharding)
-        return Population(placed, self.place_of_seeds(init), self.place_of_seeds(noise))
+        of_seeds: tuple[Array, Array, Drawn | None] = processes.put((init, noise, drawn), self._seed_sharding)
+        return Population(placed, *of_seeds)
 
     def place_of_seeds(self, values: Words) -> Array:
         """What seeds have, [seeds, ...], on their devices."""
@@ -122,7 +126,7 @@ class Programs:
 
     def data_of_steps(self, watch_data: Mapping[str, Any]) -> dict[str, Any]:
         """The part that `train` takes of what all watches look at."""
-        return {watch.name: watch_data[watch.name] for watch in self._step_watches}
+        return {watch.name: watch_data[watch.name] for watch in self._step_watches if watch.name in watch_data}
 
     def state_shapes(self, population: Population) -> TrainState:
         """The shapes of a state, with its placement: what a checkpoint is restored to."""
@@ -174,7 +178,9 @@ class Programs:
         def one_tile(states: TrainState, hparams: Hparams, of_seeds: Any) -> Any:
             return self._train_tile(states, hparams, of_seeds, train, offset, step, stop, watch_data)
 
-        of_seeds = {"init": population.init, "noise": population.noise, "order": order}
+        of_seeds: dict[str, Any] = {"init": population.init, "noise": population.noise, "order": order}
+        if (drawn := population.drawn) is not None:
+            of_seeds |= {"rows": drawn.rows, "watched": self.data_of_steps(drawn.watched)}
         return over_tiles(one_tile, self.layout, states, population.hparams, of_seeds)
 
     def _train_tile(
@@ -189,28 +195,34 @@ class Programs:
         watch_data: Mapping[str, Any],
     ) -> tuple[TrainState, tuple[StepMetrics, Watched]]:
         """As `_train`, for members that are trained side by side."""
-        problem, length = self._problem, self.layout.chunk_steps
-        num_examples, batch_size = train.labels.shape[0], hparams.batch_size
+        problem, length, drawn = self._problem, self.layout.chunk_steps, of_seeds.get("rows")
+        num_examples, batch_size = (train.labels if drawn is None else drawn[0]).shape[0], hparams.batch_size
 
         # The examples of the batches of each seed, [seeds, steps, batch], unless each is the whole set.
-        rows = None
+        rows = whole = None
         if of_seeds["order"] is not None:
             rows = jax.vmap(lambda keys: batch_indices(keys, offset, length, batch_size, num_examples))(
                 of_seeds["order"]
             )
+            if drawn is not None:
+                rows = jax.vmap(lambda drawn, at: drawn[at])(drawn, rows)
+        elif drawn is not None:
+            whole = jax.vmap(lambda rows: Examples(*take_rows(train, rows)))(drawn)
         noise = key_from(of_seeds["noise"]) if problem.draws else None
 
         def all_members(fn: Callable[..., Any]) -> Callable[[TrainState, Array], Any]:
             """(states, step) -> what `fn`, `advance` or `update`, makes of all members in that step."""
 
-            def one_seed(states: TrainState, rows: Array | None, noise: Array | None, step: Array) -> Any:
-                batch = train
+            def one_seed(
+                states: TrainState, rows: Array | None, whole: Examples | None, noise: Array | None, step: Array
+            ) -> Any:
+                batch = whole or train
                 if rows is not None:
                     at = jax.lax.dynamic_index_in_dim(rows, step - first, keepdims=False)
-                    batch = Examples(*(jnp.take(a, at, axis=0, mode="clip") for a in train))
+                    batch = Examples(*take_rows(train, at))
                 return jax.vmap(lambda state, h: fn(state, h, problem, *batch, step, noise))(states, hparams)
 
-            return lambda states, step: jax.vmap(one_seed, in_axes=(0, 0, 0, None))(states, rows, noise, step)
+            return lambda states, step: jax.vmap(one_seed, in_axes=(0, 0, 0, 0, None))(states, rows, whole, noise, step)
 
         def running(states: TrainState) -> Array:
             return ~jax.vmap(jax.vmap(is_halted), in_axes=(0, None))(states, hparams)
@@ -231,7 +243,7 @@ class Programs:
 
             def update_and_watch(states: TrainState, step: Array) -> Any:
                 after, metrics = update_all(states, step)
-                return after, (metrics, self._watched_steps(states, after, hparams, of_seeds["init"], step, watch_data))
+                return after, (metrics, self._watched_steps(states, after, hparams, of_seeds, step, watch_data))
 
             states, (metrics, watched) = take_steps_tested_each(update_and_watch, running, states, first, stop, length)
         return states, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (metrics, watched))
@@ -241,23 +253,24 @@ class Programs:
         before: TrainState,
         after: TrainState,
         hparams: Hparams,
-        init: Array,
+        of_seeds: Mapping[str, Any],
         step: Array,
         watch_data: Mapping[str, Any],
     ) -> Watched:
         """What the watches of steps measure, [seeds, configs, ...] each."""
         watched: dict[str, Array] = {}
         for watch in self._step_watches:
-            data = watch_data[watch.name]
+            shared, own = watch_data.get(watch.name), of_seeds.get("watched", {}).get(watch.name)
 
             def one_seed(
-                before: TrainState, after: TrainState, init: Array, watch: Watch = watch, data: Any = data
+                before: TrainState, after: TrainState, init: Array, own: Any, watch: Watch = watch, shared: Any = shared
             ) -> Watched:
+                data = shared if own is None else own
                 return jax.vmap(lambda b, a, h: watch_member(watch, self._view(a, b, h, init, step + 1, data)))(
                     before, after, hparams
                 )
 
-            watched |= jax.vmap(one_seed)(before, after, init)
+            watched |= jax.vmap(one_seed)(before, after, of_seeds["init"], own)
         return watched
 
     def _check(
@@ -277,33 +290,37 @@ class Programs:
         num_test = sets.test.labels.shape[0]
         batch_size = min(hparams.batch_size, num_test)
 
-        def one_seed(states: TrainState, order: Array) -> tuple[TrainState, Check]:
+        def one_seed(states: TrainState, order: Array, drawn: Array | None) -> tuple[TrainState, Check]:
             rows = batch_indices(order, offset, 1, batch_size, num_test)[0]
             counts = jnp.zeros(num_test).at[rows].add(1)
             problem = self._problem
-            return jax.vmap(lambda state, h: check_member(state, h, problem, sets, counts, check, block))(
+            return jax.vmap(lambda state, h: check_member(state, h, problem, sets, counts, check, block, drawn))(
                 states, hparams
             )
 
-        return self._over_seeds(one_seed, states, order, at_once=self.layout.eval_seeds)
+        return self._over_seeds(one_seed, states, order, _rows(population), at_once=self.layout.eval_seeds)
 
     def _watch(self, watch: Watch) -> Callable[..., Watched]:
         """The program of a watch of checks: [seeds, configs, ...]; of its first seed on each device, if so asked."""
 
-        def one_seed(states: TrainState, init: Array, hparams: Hparams, data: Any, step: Array) -> Watched:
-            view_of = self._view
+        def one_seed(states: TrainState, init: Array, own: Any, hparams: Hparams, shared: Any, step: Array) -> Watched:
+            view_of, data = self._view, shared if own is None else own
             return jax.vmap(lambda state, h: watch_member(watch, view_of(state, state, h, init, step, data)))(
                 states, hparams
             )
 
-        def all_seeds(states: TrainState, population: Population, data: Any, step: Array) -> Watched:
+        def own_data(population: Population) -> Any:
+            return None if population.drawn is None else population.drawn.watched[watch.name]
+
+        def all_seeds(states: TrainState, population: Population, shared: Any, step: Array) -> Watched:
             return self._over_seeds(
-                lambda states, init: one_seed(states, init, population.hparams, data, step), states, population.init
+                lambda states, init, own: one_seed(states, init, own, population.hparams, shared, step),
+                *(states, population.init, own_data(population)),
             )
 
-        def first_seed(states: TrainState, population: Population, data: Any, step: Array) -> Watched:
-            first = jax.tree.map(lambda leaf: leaf[0], (states, population.init))
-            values = one_seed(first[0], first[1], population.hparams, data, step)
+        def first_seed(states: TrainState, population: Population, shared: Any, step: Array) -> Watched:
+            first, init, own = jax.tree.map(lambda leaf: leaf[0], (states, population.init, own_data(population)))
+            values = one_seed(first, init, own, population.hparams, shared, step)
             return jax.tree.map(lambda leaf: leaf[None], values)
 
         return first_seed if watch.first_seed_only else all_seeds
@@ -312,10 +329,15 @@ class Programs:
         """The whole training set, and what the test examples are taken for."""
         problem, block, num_classes = self._problem, self.layout.eval_block, self._num_classes
 
-        def one(state: TrainState, hparams: Hparams) -> FinalMetrics:
-            return final_metrics(state, hparams, problem, train, test, num_classes, block)
+        def one_seed(states: TrainState, rows: Array | None) -> FinalMetrics:
+            def one(state: TrainState, hparams: Hparams) -> FinalMetrics:
+                return final_metrics(state, hparams, problem, train, test, num_classes, block, rows)
 
-        def one_seed(states: TrainState) -> FinalMetrics:
             return jax.vmap(one)(states, population.hparams)
 
-        return self._over_seeds(one_seed, states, at_once=self.layout.eval_seeds)
+        return self._over_seeds(one_seed, states, _rows(population), at_once=self.layout.eval_seeds)
+
+
+def _rows(population: Population) -> ArrayLike | None:
+    """The training examples of each seed, int32 [seeds, examples]; None where all train on the whole set."""
+    return None if population.drawn is None else population.drawn.rows

@@ -157,7 +157,7 @@ class BlockTraining:
     def _activate(self, block: Block, layout: Layout) -> Active:
         with self._record.cost.timed("compile"):
             placement = self._placements.get(block.group, layout)
-        return Active(block, placement, placement.members(block, self._plan.sweep.seeds))
+        return Active(block, placement, placement.members(block))
 
     def _next_stop(self, group: Group, layout: Layout, step: int) -> int:
         """The end of the next chunk: no further than the next check, the next checkpoint and the last step."""

@@ -63,7 +63,7 @@ def _measure(runner: Runner, number: int, placement: Placement) -> Seconds:
     """What group `number` will take."""
     plan, group, layout = runner.plan, placement.group, placement.layout
     blocks = runner.record.blocks(number)
-    members = placement.members(blocks[0], plan.sweep.seeds)
+    members = placement.members(blocks[0])
     state = placement.init(members)
 
     def steps(count: int) -> None:

@@ -6,7 +6,7 @@ Everything here is written for a single member and a single seed; `jaxreg.popula
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -163,9 +163,15 @@ def update(
 
 
 def evaluate(
-    params: Params, hparams: Hparams, problem: Problem, inputs: Array, labels: Array, block_size: int
+    params: Params,
+    hparams: Hparams,
+    problem: Problem,
+    inputs: Array,
+    labels: Array,
+    block_size: int,
+    rows: Array | None = None,
 ) -> Metrics:
-    """Mean loss and accuracy over all examples of a set, read in blocks of `block_size` examples.
+    """Mean loss and accuracy over all examples of a set, or a part, read in blocks of `block_size` examples.
 
     Args:
       params: the member's parameters.
@@ -173,6 +179,7 @@ def evaluate(
       problem: only the model is used: no penalties.
       inputs, labels: [examples, features] and [examples].
       block_size: static; the last block overlaps the one before it, and no example counts twice.
+      rows: int32 [part], the examples that are measured; None for all.
 
     Returns:
       Mean loss, [] in nats, and accuracy, [] in [0, 1].
@@ -182,8 +189,21 @@ def evaluate(
         losses, right = _judge(params, hparams, problem, x, y)
         return Metrics(jnp.sum(jnp.where(new, losses, 0.0)), jnp.sum(new & right))
 
-    totals = _sum_over_blocks(block, Metrics(jnp.float32(0), jnp.int32(0)), (inputs, labels), block_size)
-    return Metrics(totals.loss / labels.shape[0], totals.accuracy / labels.shape[0])
+    def block_of_rows(rows: Array, new: Array) -> Metrics:
+        x, y = take_rows((inputs, labels), rows)
+        return block(x, y, new)
+
+    zero = Metrics(jnp.float32(0), jnp.int32(0))
+    if rows is None:
+        totals, count = _sum_over_blocks(block, zero, (inputs, labels), block_size), labels.shape[0]
+    else:
+        totals, count = _sum_over_blocks(block_of_rows, zero, (rows,), block_size), rows.shape[0]
+    return Metrics(totals.loss / count, totals.accuracy / count)
+
+
+def take_rows(arrays: Iterable[Array], rows: Array) -> tuple[Array, ...]:
+    """These examples of arrays [examples, ...]."""
+    return tuple(jnp.take(array, rows, axis=0, mode="clip") for array in arrays)
 
 
 def evaluate_with_batch(

@@ -20,7 +20,7 @@ from jaxreg.training.problem import Problem
 from jaxreg.training.threefry import Words
 
 # Random numbers of one member are drawn from keys that depend on (base_seed, seed, purpose) only.
-INIT, TRAIN_ORDER, TEST_ORDER, DROPOUT = range(4)
+INIT, TRAIN_ORDER, TEST_ORDER, DROPOUT, TRAIN_DRAW = range(5)
 
 
 class TrainState(NamedTuple):

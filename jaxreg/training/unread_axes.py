@@ -29,7 +29,7 @@ from jaxreg.training.problem import Problem, with_terms
 from jaxreg.training.state import TrainState, init_state
 
 # Read outside the functions of a member: by what lays out batches, steps and methods.
-_READ_BY_THE_HOST = ("batch_size", "train_size", "num_steps", "num_epochs", "method")
+_READ_BY_THE_HOST = ("batch_size", "train_size", "train_draw", "num_steps", "num_epochs", "method")
 
 
 class _Record:
@@ -173,6 +173,7 @@ def _why_constant(name: str) -> str:
         "method": "all strengths are equal in every member",
         "num_epochs": "--num_steps wins over it",
         "after_stop": "--patience is 0 in every member",
+        "train_draw": "every member trains on the whole training set",
     }.get(name, "--method leaves it out of every member")
 
 

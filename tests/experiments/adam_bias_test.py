@@ -120,7 +120,7 @@ def test_what_is_watched_last_is_the_state_at_the_end() -> None:
     plan = make_plan(asked, data_of(asked), watches=[ADAM_MOMENTS], devices=jax.devices()[:1])
     plan = dataclasses.replace(plan, layouts=(dataclasses.replace(plan.layouts[0], chunk_steps=STEPS),))
     placement = Placements(plan).get(0, plan.layouts[0])
-    members = placement.members(Block(0, (0, 1), (0, 1)), plan.sweep.seeds)
+    members = placement.members(Block(0, (0, 1), (0, 1)))
     state, (metrics, watched) = placement.train(placement.init(members), members, 0, STEPS)
     leaves = jax.tree.leaves(optax.tree_utils.tree_get(state.opt_state, "nu"))
     engine = np.concatenate([np.reshape(leaf, (2, 2, -1)) for leaf in leaves], -1).mean(-1)

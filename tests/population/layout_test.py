@@ -35,7 +35,7 @@ def layout(num_seeds: int = 1, num_configs: int = 1, num_devices: int = 1, **oth
     """A layout for networks of MNIST's size."""
     asked: dict[str, Any] = {
         "batch_size": 100,
-        "full_batch": False,
+        "shared_batch": False,
         "num_features": 784,
         "layer_sizes": (32, 10),
         "num_parameters": 25_450,
@@ -164,9 +164,9 @@ def tile(num_seeds: int = 1, num_configs: int = 1, **other: Any) -> tuple[int, i
     return chosen.tile_seeds, chosen.tile_configs
 
 
-def test_seeds_are_trained_in_turn_on_a_cpu_and_side_by_side_elsewhere_and_on_the_full_batch() -> None:
+def test_seeds_are_trained_in_turn_on_a_cpu_and_side_by_side_elsewhere_and_on_the_shared_batch() -> None:
     assert tile(4, 3) == (1, 3)
-    assert tile(4, 3, full_batch=True, batch_size=55_000) == (4, 3)
+    assert tile(4, 3, shared_batch=True, batch_size=55_000) == (4, 3)
     for name in ("gpu", "tpu"):
         assert tile(4, 300, devices=devices(platform=name)) == (4, 300)
         assert tile(4, 300, devices=devices(2, platform=name)) == (2, 300)

@@ -243,7 +243,7 @@ def initial_state(made: Runner) -> Any:
     """The states before the first step, of which the program that makes them alone is compiled."""
     block, plan = made.record.blocks(0)[0], made.plan
     programs = made.placements.programs(made.record.layouts[0])
-    population, *_ = place_block(programs, plan.sweep.groups[0], block, plan.sweep.seeds, 0)
+    population, *_ = place_block(programs, plan, block)
     return jax.device_get(programs.init.lower(population).compile(COMPILER_OPTIONS)(population))
 
 

@@ -47,7 +47,7 @@ def test_an_interrupted_run_is_resumed(earlier: Path) -> None:
     before = {"step": slice(10), "check": slice(2)}  # what the earlier version has trained
     names = ["train_loss", "validation_loss", "validation_accuracy"]
     assert_same_bits(resumed[names].isel(before), expected[names].isel(before))
-    declared_since = {name: FIELDS[name].default for name in ("output_activation", "input_dropout_rate")}
+    declared_since = {name: FIELDS[name].default for name in ("output_activation", "input_dropout_rate", "train_draw")}
     declared_since |= {"label_smoothing": 0.0, "bias_variance": 0.0, "train_size": resumed.attrs["train_examples"]}
     assert set(resumed.coords) == set(expected.coords) | set(declared_since)
     assert {name: resumed[name].item() for name in declared_since} == declared_since

@@ -106,6 +106,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], Problem | None, str]] = [
     ({"patience": [1, 2]}, {"method": "l2", "l2_strength": 0.1}, None, "--method leaves it out of every member"),
     ({"after_stop": ["halt", "continue"]}, {}, None, "--patience is 0 in every member"),
     ({"num_epochs": [1.0, 2.0]}, {"num_steps": 5}, None, "--num_steps wins over it"),
+    ({"train_draw": ["shared", "by_seed"]}, {}, None, "every member trains on the whole training set"),
     ({"method": ["none", "l2"]}, {}, None, "all strengths are equal in every member"),
 ]
 
