@@ -1,8 +1,9 @@
-"""Statistics over replicates: intervals, tests of paired differences, their power, and estimators.
+"""Statistics over replicates: intervals, tests of paired differences, their power, estimators, and crossings.
 
 n is always the number of seeds. Everything named here is public: `from jaxreg.statistics import mean_interval`.
 """
 
+from jaxreg.statistics.crossings import first_zero, zero_of_mean
 from jaxreg.statistics.estimators import log_binned, ratio_of_means
 from jaxreg.statistics.intervals import (
     ANY,
@@ -39,6 +40,7 @@ __all__ = [
     "TTest",
     "bootstrap_interval",
     "differences",
+    "first_zero",
     "holm",
     "holm_levels",
     "interval_in_words",
@@ -56,4 +58,5 @@ __all__ = [
     "t_p",
     "t_test",
     "variance_shares",
+    "zero_of_mean",
 ]
