@@ -31,7 +31,9 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from experiments import cli
 from experiments.references.published import table
@@ -42,7 +44,11 @@ from jaxreg.measures import final_test_error, with_divergence
 from jaxreg.measures.summary import member_dims
 from jaxreg.reporting.defaults import default_answer, default_figures
 from jaxreg.slow_imports import xr
+from jaxreg.statistics import zero_of_mean
 from jaxreg.study import ReportFigure, Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SOURCE = "Srivastava et al. (2014), table 9"
 ERRORS = {row["method"]: float(row["error"]) / 100 for row in table("srivastava")}
@@ -155,6 +161,39 @@ def ratio(results: xr.Dataset, method: str, other: str) -> xr.DataArray:
     return found.rename("ratio_of_test_errors").drop_vars("num_steps").assign_attrs(units="1")
 
 
+def width_of_equal_errors(ratios: xr.DataArray) -> xr.Dataset:
+    """The hidden units at which the mean over seeds of the logarithm of a ratio is 0, [...], by `zero_of_mean`.
+
+    Interpolated over the logarithm of the width.
+
+    Args:
+      ratios: of test errors, [..., hidden_sizes, seed].
+    """
+    found = zero_of_mean(_logs(ratios), "hidden_units")
+    return found.assign({name: np.exp(found[name]) for name in ("at", "low", "high")})
+
+
+def _logs(ratios: xr.DataArray) -> xr.DataArray:
+    """Logarithms of ratios, [..., seed, hidden_units] over that of the width; a seed counts at all widths or none."""
+    logs = by_width(xr.apply_ufunc(np.log, ratios.where(ratios > 0))).sortby("hidden_units")
+    logs = logs.where(logs.notnull().all("hidden_units"))
+    return logs.assign_coords(hidden_units=np.log(logs["hidden_units"].values))
+
+
+def equality_in_words(found: xr.Dataset, widths: Iterable[str]) -> str:
+    """Where two errors are equal, as `width_of_equal_errors` found it in networks of these widths, and how surely."""
+    numbers = sorted(map(int, widths))
+    at, low, high = (found[name].item() for name in ("at", "low", "high"))
+    seeds = f"{found['crossing'].item()} of {found['n'].item()} seeds cross"
+    if not np.isfinite(at):
+        return f"equal nowhere from {numbers[0]} to {numbers[-1]} units on average ({seeds})"
+    if found["n"] < 2:
+        return f"equal at {at:.0f} units (one seed, no interval)"
+    first = f"{low:.0f}" if low > 0 else f"below {numbers[0]}"
+    last = f"{high:.0f}" if np.isfinite(high) else f"beyond {numbers[-1]}"
+    return f"equal at {at:.0f} units (95 % interval {first} to {last}, {seeds})"
+
+
 def answer(results: xr.Dataset) -> str:
     """Where dropout turns after the longest training, and how many pairs are in the order of the source."""
     if not is_grid(results):
@@ -167,7 +206,8 @@ def answer(results: xr.Dataset) -> str:
         for word, words in (("contradicted", "a higher"), ("undecided", "no clearly other"), ("supported", "a lower")):
             at = widths[of_pair == VERDICTS.index(word)].tolist()
             parts += [f"{words} test error with {listed(at, len(widths))} hidden units"] if at else []
-        sentences.append(f"Beside {NAMES[other]}, {NAMES[method]} has {', '.join(parts)}.")
+        equal = equality_in_words(width_of_equal_errors(ratio(last, method, other).squeeze("num_epochs")), widths)
+        sentences.append(f"Beside {NAMES[other]}, {NAMES[method]} has {', '.join(parts)}: {equal}.")
     if set(ERRORS) <= set(last["method"].values.tolist()):
         counts = [
             f"{int((row == 1).sum())}, {int((row == 2).sum())} and {int((row == 0).sum())} with {width} hidden units"
@@ -186,33 +226,13 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
         return default_figures(results)
     from jaxreg.reporting import figures  # matplotlib is slow to import
 
-    whole, pairs = with_lengths(results), dropout_in(results)
-    last = f"{longest(whole)['num_epochs'].item():g} epochs"
-    turns = xr.concat(
-        [by_width(ratio(whole, *pair)) for pair in pairs],
-        xr.DataArray([NAMES[other] for _, other in pairs], dims="beside", name="beside"),
-    )
-    turning = figures.value_against(
-        turns.squeeze([dim for dim in ("beside", "epochs") if turns.sizes[dim] == 1], drop=True),
-        "hidden_units",
-        log_y=True,
-        title="Test error with dropout over that of the same seed without",
-    )
-    for axes in turning.axes:
-        axes.axhline(1, color="black", linewidth=0.8, zorder=0)
-    beside = listed([NAMES[other] for _, other in pairs])
-    lengths = listed([f"{epochs:g}" for epochs in whole["num_epochs"].values])
+    whole = with_lengths(results)
     errors = longest(with_divergence(final_test_error(whole), whole))
     drawn = [
-        ReportFigure(
-            "dropout_against_width",
-            f"Test error with dropout over that of the same seed without, beside {beside}, against hidden units, after "
-            f"{lengths} epochs. Below the line dropout helps.",
-            turning,
-        ),
+        *(_turning(whole, *pair) for pair in dropout_in(results)),
         ReportFigure(
             "error_against_width",
-            f"Test error of the methods after {last} against hidden units.",
+            f"Test error of the methods after {_length(whole)} against hidden units.",
             figures.value_against(by_width(errors), "hidden_units", log_y=True),
         ),
     ]
@@ -227,6 +247,54 @@ def draw(results: xr.Dataset) -> list[ReportFigure]:
             )
         )
     return drawn
+
+
+def _length(results: xr.Dataset) -> str:
+    return f"{longest(results)['num_epochs'].item():g} epochs"
+
+
+def _turning(results: xr.Dataset, method: str, other: str) -> ReportFigure:
+    """The ratio of test errors with and without dropout against the width, and where it is 1."""
+    from jaxreg.reporting import figures  # matplotlib is slow to import
+
+    found, last = ratio(results, method, other), _length(results)
+    drawn = by_width(found)
+    figure = figures.value_against(
+        drawn.squeeze("epochs", drop=True) if drawn.sizes["epochs"] == 1 else drawn,
+        "hidden_units",
+        log_y=True,
+        title="Test error with dropout over that of the same seed without",
+    )
+    for axes in figure.axes:
+        axes.axhline(1, color="black", linewidth=0.8, zorder=0)
+    _mark_equality(figure.axes[0], longest(found), last)
+    lengths = listed([f"{epochs:g}" for epochs in results["num_epochs"].values])
+    return ReportFigure(
+        "dropout_against_width" if other == "l2" else f"dropout_against_width_{other}",
+        f"Test error with dropout over that of the same seed without, beside {NAMES[other]}, against hidden units, "
+        f"after {lengths} epochs. Below the line dropout helps. Dotted: the mean logarithm of the ratio after {last}, "
+        "interpolated over that of the width, and where it is 0; band: where a t test does not tell it from 0.",
+        figure,
+    )
+
+
+def _mark_equality(axes: Axes, ratios: xr.DataArray, when: str) -> None:
+    """The mean between the widths, where it is 1, a band over the interval up to the ends of the axes, and words."""
+    logs = _logs(ratios)
+    widths, means = logs["hidden_units"].values, logs.mean("seed").values
+    between = np.linspace(widths[0], widths[-1], 200)
+    axes.plot(np.exp(between), np.exp(np.interp(between, widths, means)), color="black", linestyle=":", linewidth=0.8)
+    found = width_of_equal_errors(ratios)
+    at, low, high = (found[name].item() for name in ("at", "low", "high"))
+    if np.isfinite(at):
+        axes.axvline(at, color="black", linestyle=":", linewidth=0.8, zorder=0)
+    if not np.isnan(low):
+        left, right = axes.get_xlim()
+        axes.axvspan(max(low, left), min(high, right), color="0.9", linewidth=0, zorder=-1)
+        axes.set_xlim(left, right)
+    words = f"after {when}\n{equality_in_words(found, ratios['hidden_sizes'].values)}"
+    words = words.replace(" (", "\n(").replace(", ", ",\n")
+    axes.text(0.98, 0.97, words, transform=axes.transAxes, fontsize=7, ha="right", va="top")
 
 
 def by_width(values: xr.DataArray) -> xr.DataArray:

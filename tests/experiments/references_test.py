@@ -132,7 +132,7 @@ def test_dropout_is_told_to_harm_narrow_networks_and_to_help_wide_ones() -> None
     assert told.startswith(
         "After 24 epochs: Beside L2, dropout with L2 has a higher test error with 32 hidden units, a lower"
     )
-    assert "dropout with max-norm has no clearly other test error with 32 and 512 hidden units." in told
+    assert "dropout with max-norm has no clearly other test error with 32 and 512 hidden units: equal at " in told
     assert "undecided: 1, 4 and 10 with 32 hidden units; 4, 1 and 10 with 512 hidden units." in told
     judged = {judgement.statement: judgement.verdict for judgement in judge(srivastava.CLAIMS, results)}
     assert judged["512 hidden units: dropout with L2 has a lower test error than L2."] == "supported"
@@ -146,7 +146,8 @@ def test_dropout_is_told_to_harm_narrow_networks_and_to_help_wide_ones() -> None
     ratio = srivastava.ratio(results, WITH_L2, "l2").mean("seed")
     np.testing.assert_allclose(ratio.sel(num_epochs=24), [1.6, 0.6], rtol=0.03)
     names = [figure.name for figure in srivastava.draw(results)]
-    assert names == ["dropout_against_width", "error_against_width", "pairs_of_table_9"]
+    beside_max_norm = "dropout_against_width_max_norm"
+    assert names == ["dropout_against_width", beside_max_norm, "error_against_width", "pairs_of_table_9"]
 
 
 def test_a_run_of_one_length_and_two_methods_shows_where_dropout_turns_too() -> None:
@@ -156,14 +157,47 @@ def test_a_run_of_one_length_and_two_methods_shows_where_dropout_turns_too() -> 
     told = srivastava.answer(alone)
     assert told == (
         "After 24 epochs: Beside L2, dropout with L2 has a higher test error with 32 hidden units, "
-        "a lower test error with 512 hidden units."
+        "a lower test error with 512 hidden units: equal at 121 units (95 % interval 121 to 121, 6 of 6 seeds cross)."
     )
     turning, errors = srivastava.draw(alone)
-    assert turning.caption.endswith("beside L2, against hidden units, after 24 epochs. Below the line dropout helps.")
+    assert "beside L2, against hidden units, after 24 epochs. Below the line dropout helps. " in turning.caption
+    (axes,) = turning.figure.axes
+    assert axes.texts[-1].get_text().startswith("after 24 epochs\nequal at 121 units\n(95 % interval 121 to 121,\n6 of")
     assert errors.name == "error_against_width"
     assert len(srivastava.draw(alone.isel(seed=[0]))) == 2
     deeper = alone.assign_coords(hidden_sizes=["32", "32x32"])
     assert "dropout_against_width" not in [figure.name for figure in srivastava.draw(deeper)]
+
+
+def ratios(*of_seeds: list[float]) -> xr.DataArray:
+    """Ratios of errors of networks of 32, 64 and 128 units, [hidden_sizes, seed]."""
+    coords = {"hidden_sizes": ["32", "64", "128"]}
+    return xr.DataArray(np.transpose(of_seeds), dims=("hidden_sizes", "seed"), coords=coords)
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "words"),
+    [
+        ([[2, 2, 0.5]], "equal at 91 units (one seed, no interval)"),  # half way from 64 to 128 in its logarithm
+        ([[2, 1.5, 1.2], [2, 1.1, 0.9]], "equal nowhere from 32 to 128 units on average (1 of 2 seeds cross)"),
+        ([[2, 2, 0.5], [2.1, 2.1, 0.48]], "equal at 91 units (95 % interval 89 to 91, 2 of 2 seeds cross)"),
+        (
+            [[2, 2, 0.5], [2.1, 2.1, 1.01]],
+            "equal at 102 units (95 % interval 68 to beyond 128, 1 of 2 seeds cross)",
+        ),
+        (
+            [[1.2, 1.2, 0.8], [0.9, 1, 1.1]],
+            "equal at 96 units (95 % interval below 32 to beyond 128, 2 of 2 seeds cross)",
+        ),
+        ([[2, 2, 0], [2, 2, 0.5]], "equal at 91 units (one seed, no interval)"),  # of no errors there is no ratio
+    ],
+)
+def test_where_errors_are_equal_is_said_with_an_interval(of_seeds: list[list[float]], words: str) -> None:
+    given = ratios(*of_seeds)
+    found = srivastava.width_of_equal_errors(given)
+    assert srivastava.equality_in_words(found, given["hidden_sizes"].values) == words
+    backwards = given.isel(hidden_sizes=slice(None, None, -1))
+    xr.testing.assert_allclose(srivastava.width_of_equal_errors(backwards), found)
 
 
 def test_the_pairs_are_those_of_the_table_in_its_order() -> None:
