@@ -174,8 +174,8 @@ def write_atomically(path: Path, text: str) -> None:
     write_bytes_atomically(path, text.encode("utf-8"))
 
 
-def write_bytes_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Writes `content` to `path` so that a crash at any moment leaves the old file or the new one, never a part.
+def write_bytes_atomically(path: Path, *content: bytes | memoryview) -> None:
+    """Writes `content`, piece after piece, so that a crash at any moment leaves the old file or the new one, no part.
 
     One writer per file at a time. A link at `path` is replaced, not followed.
 
@@ -188,7 +188,8 @@ def write_bytes_atomically(path: Path, content: bytes | memoryview) -> None:
         try:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOEXEC | BINARY, 0o666)
             with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-                file.write(content)
+                for part in content:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)

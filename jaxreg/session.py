@@ -457,7 +457,7 @@ class _InProgress:
     def _imported(self) -> Future[Any]:
         if self._module is None:
             thread = ThreadPoolExecutor(1)
-            module = "jaxreg.reporting.tensorboard" if self._has_scalars else "h5netcdf"
+            module = "jaxreg.reporting.tensorboard" if self._has_scalars else "jaxreg.results.netcdf"
             self._module = thread.submit(importlib.import_module, module)
             thread.shutdown(wait=False)
         return self._module

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 
 import psutil
@@ -29,17 +28,11 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     Raises:
       OSError: it cannot be written; the old file stands.
     """
-    compressed = {
-        name: {"zlib": True, "complevel": 1}
-        for name, values in dataset.data_vars.items()
-        if values.ndim and values.size
-    }
-    file = io.BytesIO()
-    dataset.to_netcdf(file, engine="h5netcdf", encoding=compressed)
-    digest = hashlib.sha256(file.getbuffer()).hexdigest().encode()
-    file.seek(0, io.SEEK_END)
-    file.write(_MARK + digest + b"\n")
-    write_bytes_atomically(path, file.getbuffer())
+    from jaxreg.results import netcdf  # slow to import
+
+    content = netcdf.content_of(dataset)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    write_bytes_atomically(path, content, _MARK + digest + b"\n")
 
 
 def load(path: str | Path) -> xr.Dataset:
@@ -63,13 +56,12 @@ def load(path: str | Path) -> xr.Dataset:
     signed = marked.startswith(_MARK)
     if signed and hashlib.sha256(memoryview(content)[:-_DIGEST_BYTES]).hexdigest().encode() != marked[len(_MARK) : -1]:
         raise _damaged(path, "its content differs from what was written")
+    from jaxreg.results import netcdf  # slow to import
+
     try:
-        with xr.open_dataset(io.BytesIO(content), engine="h5netcdf") as file:
-            if file.nbytes > _SHARE * psutil.virtual_memory().total:
-                raise _damaged(path, f"it claims to hold {file.nbytes / 2**30:.0f} GiB")
-            dataset = file.load()
-    except RunFolderError:
-        raise
+        dataset = netcdf.dataset_of(content, _SHARE * psutil.virtual_memory().total)
+    except netcdf.TooLargeError as error:
+        raise _damaged(path, str(error)) from error
     except Exception as error:  # HDF5, h5py and xarray raise many types for what they cannot read
         raise RunFolderError(
             f"{path}: cannot be read as results of jaxreg; give the folder of a finished run, or make them again from "
