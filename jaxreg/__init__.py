@@ -12,6 +12,7 @@ from jaxreg.nn.convolution import convolve
 from jaxreg.reporting.answers import answer
 from jaxreg.results.members import load_member
 from jaxreg.results.storage import load as load_results
+from jaxreg.results.storage import open_lazily as open_results
 from jaxreg.study import Study
 from jaxreg.training.flax_models import from_linen, from_nnx
 from jaxreg.training.models import Model, mlp
@@ -44,6 +45,7 @@ __all__ = [
     "load_results",
     "metric",
     "mlp",
+    "open_results",
     "run",
     "use_all_cores",
 ]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jaxreg.results.storage import load, save
+from jaxreg.results.storage import load, open_lazily, save
 
 if TYPE_CHECKING:
     from jaxreg.results.dataset import add_seeds, make_dataset
 
-__all__ = ["add_seeds", "load", "make_dataset", "save"]
+__all__ = ["add_seeds", "load", "make_dataset", "open_lazily", "save"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from jaxreg.errors import RunFolderError
-from jaxreg.files import read_bytes, reason, user_path, write_bytes_atomically
+from jaxreg.files import open_regular, read_bytes, reason, user_path, write_bytes_atomically
 from jaxreg.slow_imports import xr
 
 MAX_LABEL = 1000  # characters of a name, a coordinate or an attribute that a page or a figure shows
@@ -17,6 +21,7 @@ MAX_LABEL = 1000  # characters of a name, a coordinate or an attribute that a pa
 # behind its end, so any of them opens the file; and the digest goes along when the file is copied.
 _MARK = b"\njaxreg sha256 "
 _DIGEST_BYTES = len(_MARK) + 64 + 1
+_PIECE = 2**24  # bytes that are compared at once
 _SHARE = 0.8  # of the memory of the machine that a file and its values may take
 
 
@@ -43,19 +48,12 @@ def load(path: str | Path) -> xr.Dataset:
     Raises:
       RunFolderError: the file is missing, damaged, or was not written by jaxreg.
     """
-    path = user_path(path)
-    in_folder = path.is_dir()
-    path = path / "results.nc" if in_folder else path
+    path, follow = _located(path)
     try:
-        content = read_bytes(path, int(_SHARE * psutil.virtual_memory().total), follow=not in_folder)
+        content = read_bytes(path, int(_SHARE * psutil.virtual_memory().total), follow=follow)
     except OSError as error:
-        raise RunFolderError(
-            f"{path}: cannot be read as results of jaxreg ({reason(error)}); give the folder of a finished run"
-        ) from error
-    marked = content[-_DIGEST_BYTES:]
-    signed = marked.startswith(_MARK)
-    if signed and hashlib.sha256(memoryview(content)[:-_DIGEST_BYTES]).hexdigest().encode() != marked[len(_MARK) : -1]:
-        raise _damaged(path, "its content differs from what was written")
+        raise _unreadable(path, error) from error
+    _compare(path, len(content), [memoryview(content)])
     from jaxreg.results import netcdf  # slow to import
 
     try:
@@ -63,14 +61,94 @@ def load(path: str | Path) -> xr.Dataset:
     except netcdf.TooLargeError as error:
         raise _damaged(path, str(error)) from error
     except Exception as error:  # HDF5, h5py and xarray raise many types for what they cannot read
-        raise RunFolderError(
-            f"{path}: cannot be read as results of jaxreg; give the folder of a finished run, or make them again from "
-            "its last checkpoint with --resume"
-        ) from error
+        raise _foreign(path) from error
+    _check(dataset, path)
+    return dataset
+
+
+def open_lazily(path: str | Path, *, chunks: Any = None, verify: bool = False) -> xr.Dataset:
+    """Opens the results of a run, given its folder or its results.nc: names and coordinates are read, values when used.
+
+    For results that do not fit in memory, or of which a few settings are wanted. What is selected is read at each use,
+    unless it is kept by `.load()`. The dataset holds the file open until it is closed, as one of
+    `with jaxreg.open_results(run) as results:` is at the end. A run that is resumed puts another file in its place;
+    what is open stays as it was.
+
+    That the file is whole, and results of jaxreg, is looked at. Whether each of its bits is as it was written is only
+    compared by `load_results`, or with `verify`.
+
+    Args:
+      path: of a run folder, or of its results.nc.
+      chunks: as in `xarray.open_dataset`: with it values are arrays of Dask, which has to be installed.
+      verify: read the file once, in pieces, and compare it with the digest that it carries.
+
+    Raises:
+      RunFolderError: the file is missing, cut off, or was not written by jaxreg; with `verify`, it is damaged.
+    """
+    path, follow = _located(path)
+    try:
+        with open_regular(path, follow=follow) as file:
+            size = os.fstat(file.fileno()).st_size
+            if verify:
+                _compare(path, size, iter(partial(file.read, _PIECE), b""))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        dataset = xr.open_dataset(path, engine="h5netcdf", chunks=chunks)
+    except ImportError:  # there is no Dask for the chunks
+        raise
+    except Exception as error:  # as in `load`
+        raise _foreign(path) from error
+    try:
+        for name in dataset.coords:
+            dataset[name].load()
+        _check(dataset, path)
+    except BaseException:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _located(path: str | Path) -> tuple[Path, bool]:
+    """The file with the results, and whether it may be a link: one that a user names may, one of a run folder not."""
+    path = user_path(path)
+    in_folder = path.is_dir()
+    return path / "results.nc" if in_folder else path, not in_folder
+
+
+def _compare(path: Path, size: int, pieces: Iterable[bytes | memoryview]) -> None:
+    """Compares the content of a file, given in pieces, with the digest at its end, if there is one.
+
+    Raises:
+      RunFolderError: they differ.
+    """
+    digest, left, end = hashlib.sha256(), size - _DIGEST_BYTES, b""
+    for piece in pieces:
+        digest.update(piece[: max(left, 0)])
+        end += bytes(piece[max(left, 0) :])
+        left -= len(piece)
+    if end.startswith(_MARK) and digest.hexdigest().encode() != end[len(_MARK) : -1]:
+        raise _damaged(path, "its content differs from what was written")
+
+
+def _check(dataset: xr.Dataset, path: Path) -> None:
+    """Refuses what are no results of jaxreg, or none that can be shown."""
     if "experiment" not in dataset.attrs or "diverged_step" not in dataset:
         raise RunFolderError(f"{path}: holds something else than results of jaxreg")
     _check_names(dataset, path)
-    return dataset
+
+
+def _unreadable(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"{path}: cannot be read as results of jaxreg ({reason(error)}); give the folder of a finished run"
+    )
+
+
+def _foreign(path: Path) -> RunFolderError:
+    return RunFolderError(
+        f"{path}: cannot be read as results of jaxreg; give the folder of a finished run, or make them again from "
+        "its last checkpoint with --resume"
+    )
 
 
 def _damaged(path: Path, why: str) -> RunFolderError:

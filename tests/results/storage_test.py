@@ -8,7 +8,9 @@ import os
 import resource
 import shutil
 from pathlib import Path
+from typing import Any
 
+import h5netcdf
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,7 +19,7 @@ from jaxreg.config.experiment import Experiment
 from jaxreg.config.hparams import Hparams
 from jaxreg.config.sweeps import Sweep
 from jaxreg.errors import RunFolderError
-from jaxreg.results import load, save
+from jaxreg.results import load, open_lazily, save
 from jaxreg.runs.history import History
 from tests.results.measured import measured
 
@@ -152,3 +154,67 @@ def test_only_a_file_of_the_folder_itself_is_read(tmp_path: Path, results: xr.Da
         load(run)
     (tmp_path / "link.nc").symlink_to(tmp_path / "elsewhere.nc")
     load(tmp_path / "link.nc")  # which the user names
+
+
+def test_results_are_opened_without_reading_their_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, results = measured(Experiment(axes={"learning_rate": (0.1, 0.2, 0.3)}, seeds=4))
+    save(results, tmp_path / "results.nc")
+    read, plainly = [], h5netcdf.Variable.__getitem__
+
+    def noted(variable: h5netcdf.Variable, key: Any) -> Any:
+        read.append(variable.name.removeprefix("/"))
+        return plainly(variable, key)
+
+    monkeypatch.setattr(h5netcdf.Variable, "__getitem__", noted)
+    one = {"learning_rate": 0.2, "seed": 3}
+    for path in (tmp_path, tmp_path / "results.nc"):
+        read.clear()
+        with open_lazily(path) as opened:
+            assert set(read) == set(results.coords)
+            xr.testing.assert_identical(opened["test_loss"].sel(one).load(), results["test_loss"].sel(one))
+            assert set(read) - set(results.coords) == {"test_loss"}
+            xr.testing.assert_identical(opened.load(), load(path))
+
+
+def test_what_is_open_stays_as_it_was(tmp_path: Path, results: xr.Dataset) -> None:
+    path = tmp_path / "results.nc"
+    save(results, path)
+    with open_lazily(path) as opened:
+        save(results + 1, path)
+        xr.testing.assert_equal(opened["test_loss"], results["test_loss"])
+    assert opened["seed"].values.tolist() == results["seed"].values.tolist()  # coordinates outlive the file
+
+
+def test_only_who_asks_for_it_compares_the_whole_file(tmp_path: Path, results: xr.Dataset) -> None:
+    path = tmp_path / "results.nc"
+    save(results, path)
+    open_lazily(path, verify=True).close()
+    content = bytearray(path.read_bytes())
+    at = content.index(results["train_loss"].values.tobytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with open_lazily(path) as opened:
+        assert not opened["train_loss"].equals(results["train_loss"])
+    with pytest.raises(RunFolderError, match="its content differs"):
+        open_lazily(path, verify=True)
+    path.write_bytes(content[: content.rindex(b"\njaxreg sha256 ")])  # an earlier version wrote no digest
+    open_lazily(path, verify=True).close()
+
+
+@pytest.mark.parametrize("content", ["missing", "text", "cut off", "another data set", "a pipe"])
+def test_what_are_no_results_is_not_opened(tmp_path: Path, results: xr.Dataset, content: str) -> None:
+    path = tmp_path / "results.nc"
+    match content:
+        case "text":
+            path.write_text("step,loss\n0,2.3\n")
+        case "cut off":
+            save(results, path)
+            path.write_bytes(path.read_bytes()[:-100])
+        case "another data set":
+            xr.Dataset({"temperature": ("time", [1.0, 2.0])}).to_netcdf(path, engine="h5netcdf")
+        case "a pipe":
+            os.mkfifo(path)
+    with pytest.raises(RunFolderError) as refusal:
+        open_lazily(tmp_path)
+    assert str(refusal.value).startswith(str(path))
+    assert "\n" not in str(refusal.value)
