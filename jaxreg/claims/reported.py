@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxreg.claims.comparison import ALPHA
 from jaxreg.claims.evidence import Evidence, Test
 from jaxreg.claims.grid import Grid
@@ -16,7 +18,7 @@ from jaxreg.claims.judgement import Judgement, Verdict, assumes_normal, not_held
 from jaxreg.claims.measure import Better, as_measure
 from jaxreg.claims.wording import Quantity, if_normal, note_missing, sentence, too_few
 from jaxreg.measures.patience import halted_by_patience
-from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_label, setting_values, settings
+from jaxreg.measures.settings import TOLERANCE, NotHeldError, agree, setting_dims, setting_label, settings
 from jaxreg.measures.shares import range_of
 from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import prediction_interval, t_p
@@ -92,12 +94,8 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
             measured = entry.measured(results).to_dataset(name=entry.name)
         except KeyError:
             continue
-        fixed = {name: results[name].item() for name in entry.setting if not results[name].dims}
-        wanted = [
-            all(agree((fixed | setting)[name], value) for name, value in entry.setting.items())
-            for setting in setting_values(measured)
-        ]
-        for setting, part in settings(measured, where=wanted):
+        wanted = _where(results, setting_dims(measured), entry.setting)
+        for setting, part in settings(measured, where=wanted.tolist()) if wanted.any() else ():
             values = part[entry.name]
             within = range_of(entry.name, values.values, str(values.attrs.get("units", "1")))
             one_run = prediction_interval(values, within=within).map(lambda value: value.item())
@@ -114,6 +112,16 @@ def compare(results: xr.Dataset, reported: Sequence[Reported]) -> pd.DataFrame:
             )
     names = dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame(rows, columns=list(dict.fromkeys([*COLUMNS, *names]))).astype({"inside": object})
+
+
+def _where(results: xr.Dataset, dims: Sequence[str], setting: Mapping[str, Any]) -> np.ndarray:
+    """Which settings along `dims` agree with all values that are given by name, bool [settings]."""
+    agreeing = xr.Variable(dims, np.ones([results.sizes[dim] for dim in dims], bool))
+    for name, value in setting.items():
+        held = results[name].variable
+        same = [agree(other, value) for other in held.values.ravel().tolist()]
+        agreeing = agreeing & xr.Variable(held.dims, np.reshape(same, held.shape))
+    return agreeing.transpose(*dims).to_numpy().ravel()
 
 
 def _check(entry: Reported, results: xr.Dataset) -> None:

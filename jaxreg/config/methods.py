@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from jaxreg.config.hparams import FIELDS, Hparams
@@ -41,4 +42,13 @@ def effective_hparams(hparams: Hparams) -> Hparams:
 
 def terms_of(hparams: Hparams) -> tuple[str, ...]:
     """The regularisers that have to be compiled into the program of a member with these effective hyperparameters."""
-    return tuple(name for name, r in REGULARISERS.items() if r.is_compiled and getattr(hparams, r.strength) != r.off)
+    return terms_of_any([hparams])
+
+
+def terms_of_any(members: Sequence[Hparams]) -> tuple[str, ...]:
+    """The same of a program of several members: what any of them needs."""
+    return tuple(
+        name
+        for name, r in REGULARISERS.items()
+        if r.is_compiled and any(getattr(hparams, r.strength) != r.off for hparams in members)
+    )

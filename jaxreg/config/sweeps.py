@@ -6,17 +6,19 @@ No JAX computation here: a sweep says which members there are, `jaxreg.populatio
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.hparams import BY_SEED, FIELDS, SHARED, STATIC, Hparams, resolved
-from jaxreg.config.methods import effective_hparams, terms_of
+from jaxreg.config.fields import FrozenMapping
+from jaxreg.config.hparams import BY_SEED, FIELDS, SHARED, STATIC, TRACED, Hparams, resolved
+from jaxreg.config.methods import effective_hparams, terms_of_any
 from jaxreg.config.steps import steps_before, steps_of_epochs
 from jaxreg.config.validation import MAX_STEPS, describe
 from jaxreg.errors import ConfigError
@@ -64,10 +66,10 @@ class Group:
         """A config that stands for what all of them share: the static fields."""
         return self.configs[0]
 
-    @property
+    @functools.cached_property
     def terms(self) -> str:
         """The regularisers that any config needs, as `Layout.terms` names them."""
-        needed = {term for config in self.configs for term in terms_of(config)}
+        needed = terms_of_any(self.configs)
         return "+".join(term for term in compiled_terms() if term in needed) or "none"
 
     @property
@@ -108,10 +110,17 @@ class Group:
         Where L1 sets in between two steps, `l1_start` is moved to the later one, so that rounding cannot move it.
         """
         rows = [self.configs[i] for i in positions]
-        starts = [steps_before(row.l1_start, self.num_steps) / self.num_steps for row in rows]
-        rows = [dataclasses.replace(row, l1_start=start) for row, start in zip(rows, starts, strict=True)]
         rows += [rows[-1]] * (count - len(rows))
-        return jax.tree.map(lambda *leaves: np.array(leaves, np.float32), *rows)
+
+        def column(values: Sequence[float | None]) -> np.ndarray | None:
+            return None if values[0] is None else np.array(values, np.float32)
+
+        starts = {start: steps_before(start, self.num_steps) / self.num_steps for start in {r.l1_start for r in rows}}
+        traced = [field.name for field in dataclasses.fields(Hparams) if field.name in TRACED]
+        columns = {name: column([getattr(row, name) for row in rows]) for name in traced}
+        own = {name: column([row.own_traced[name] for row in rows]) for name in rows[0].own_traced}
+        columns |= {"l1_start": column([starts[row.l1_start] for row in rows])}
+        return rows[0].replace(**columns, own_traced=FrozenMapping(own))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,9 +175,10 @@ def make_sweep(experiment: Experiment, num_examples: int) -> Sweep:
     if any(setting.bias_variance is not None for setting in settings):
         settings = [dataclasses.replace(s, bias_variance=s.bias_variance or 0.0) for s in settings]
 
-    members: dict[tuple[Any, ...], list[int]] = {}
+    members: dict[Any, list[int]] = {}
+    static = operator.attrgetter(*STATIC)
     for number, hparams in enumerate(settings):
-        members.setdefault(tuple(getattr(hparams, name) for name in STATIC), []).append(number)
+        members.setdefault(static(hparams), []).append(number)
     groups = []
     for numbers in members.values():
         configs = tuple(_effective(settings[number], num_examples) for number in numbers)
@@ -201,10 +211,9 @@ def resolve(hparams: Hparams, num_examples: int) -> Hparams:
         num_steps = steps_of_epochs(hparams.num_epochs, num_examples, hparams.batch_size)
         if num_steps > MAX_STEPS:
             raise ConfigError("num_epochs", describe(hparams.num_epochs), f"{num_steps} steps; at most {MAX_STEPS}")
-    with_steps = dataclasses.replace(hparams, num_steps=num_steps, train_size=num_examples)
-    return dataclasses.replace(
-        with_steps, **{name: resolved(with_steps, name) for name in ("num_steps", "init_variance")}
-    )
+    num_steps = resolved(hparams, "num_steps") if num_steps is None else num_steps
+    variance = resolved(hparams, "init_variance")
+    return hparams.replace(num_steps=num_steps, train_size=num_examples, init_variance=variance)
 
 
 def hyperparameter_table(sweep: Sweep) -> dict[str, np.ndarray[Any, Any]]:

@@ -15,7 +15,7 @@ from jaxreg.config import FIELDS
 from jaxreg.measures.outcomes import outcome_of
 from jaxreg.measures.settings import setting_labels
 from jaxreg.measures.summary import best_row, distinct_summary, halted, member_dims
-from jaxreg.slow_imports import xr
+from jaxreg.slow_imports import pd, xr
 from jaxreg.statistics import SHARE, holm, mean_interval, paired_difference, rests_on_normality
 
 FEWEST_FOR_AN_EDGE = 3  # values of an axis: of two, one is always best
@@ -148,7 +148,8 @@ def answer(results: xr.Dataset) -> Answer:
     best, run, outcome = best_row(table), _in_short(results, len(table)), outcome_of(results)
     if best is None:
         return Answer(run, None, "", outcome, (math.nan,) * 3, 0, (), 0, 0, ())
-    values = [{dim: table[dim].tolist()[row] for dim in dims} for row in range(len(table))]
+    columns = [table[dim].tolist() for dim in dims]
+    values = [dict(zip(dims, row, strict=True)) for row in zip(*columns, strict=True)] or [{}]
     labels = setting_labels(acting, 3)
     behind = (table["diverged"].to_numpy() > 0) & (table["diverged"][best] == 0)
     others = [row for row in range(len(table)) if row != best and not behind[row]]
@@ -177,7 +178,8 @@ def _worse(results: xr.Dataset, best: Mapping[str, Any], others: Sequence[Mappin
     sign = 1 if outcome == "accuracy" else -1
     reached = sign * results[f"final_validation_{outcome}"].reset_coords(drop=True)
     places = {
-        dim: xr.DataArray([results.indexes[dim].get_loc(other[dim]) for other in others], dims="other") for dim in best
+        dim: xr.DataArray(results.indexes[dim].get_indexer(pd.Index([other[dim] for other in others])), dims="other")
+        for dim in best
     }
     paired = paired_difference(reached.isel(places).drop_vars(best), reached.sel(best).drop_vars(best))
     p = (len(others) + 1) * holm(paired["p"].values)

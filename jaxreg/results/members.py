@@ -112,8 +112,7 @@ def _member(run: Path, meta: Mapping[str, Any], select: Mapping[str, Any], datas
     if not parts:
         raise RunFolderError(f"{run}: meta.json does not tell which seeds were trained together; train the run again")
     num_examples = int(dataset.attrs["train_examples"])
-    record_every = make_sweep(dataclasses.replace(experiment, seeds=parts[0].seeds), num_examples).record_every
-    sweep = make_sweep(dataclasses.replace(experiment, record_every=record_every), num_examples)
+    sweep = make_sweep(dataclasses.replace(experiment, seeds=parts[0].seeds), num_examples)
     setting, seed = _choose(sweep, dataset["seed"].values.tolist(), select)
     number, group = next((i, group) for i, group in enumerate(sweep.groups) if setting in group.settings)
     part = next(i for i, part in enumerate(parts) if part.first_seed <= seed < part.first_seed + part.seeds)

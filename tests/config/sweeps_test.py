@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -88,6 +89,16 @@ def test_stacked_configs_are_float32_columns_filled_up_with_the_last() -> None:
     assert {leaf.shape for leaf in jax.tree.leaves(stacked)} == {(4,)}
     assert len(jax.tree.leaves(stacked)) == len(TRACED) - 1
     assert stacked.batch_size == 100
+
+
+def test_stacked_configs_are_those_of_each_field() -> None:
+    axes = {"l1_start": (0.075, 0.3, 0.5), "l1_strength": (0.1,), "learning_rate": (0.1, 0.2)}
+    (group,) = sweep(axes, num_steps=100).groups
+    starts = {0.075: 0.08, 0.3: 0.3, 0.5: 0.5}  # of the step that it sets in at
+    rows = [dataclasses.replace(config, l1_start=starts[config.l1_start]) for config in group.configs]
+    expected = jax.tree.map(lambda *leaves: np.array(leaves, np.float32), *rows)
+    stacked = group.stacked(range(6), 6)
+    jax.tree.map(np.testing.assert_array_equal, stacked, expected)
 
 
 # Steps, checks and recorded losses
