@@ -20,6 +20,7 @@ from jaxreg.measures.outcomes import outcome_of
 from jaxreg.measures.summary import member_dims, ranking
 from jaxreg.reporting.document import inlined
 from jaxreg.reporting.figures import curves
+from jaxreg.reporting.figures.choice import MAX_LINES, MAX_LOST
 from jaxreg.reporting.figures.drawn import curves_of
 from jaxreg.reporting.figures.style import evenly
 from jaxreg.reporting.figures.words import (
@@ -37,11 +38,10 @@ MAX_PAGE_BYTES = 5_000_000
 # Of a page, besides figures and charts: Vega takes 0.53 MB, tables most of the rest.
 ELSE_BYTES = 1_300_000
 MAX_CHARTS = 4  # of a page
-MAX_LINES = 200  # of a chart, each of which has an entry in its legend
 MAX_POINTS = 200  # along a line
 MAX_NUMBERS = 60_000  # of a chart: means and the ends of their intervals
-MAX_LOST = 100  # diverged members that are drawn, each a line of its own
 MAX_ROWS = 1000  # settings side by side
+MAX_NAMED = 10  # values of axes in a sentence
 MANY_AXES = 3  # from here on settings are shown side by side
 
 OUTCOMES = {  # of a setting, at its last check
@@ -141,7 +141,8 @@ def chart(figure: Figure, alternative: str) -> dict[str, Any] | None:
         for i in range(count)
     ]
     fewer = f"{len(shown)} of {points} points of each line" if len(shown) < points else ""
-    remarks = [replicates_note(data, "band"), data.attrs["thinned"], fewer, diverged_note(data)]
+    of_all = [data.attrs["thinned"], data.attrs.get("fewer", "")]
+    remarks = [replicates_note(data, "band"), *of_all, fewer, diverged_note(data)]
     return {
         "title": " ".join(figure.get_suptitle().split()),
         "notes": capital("; ".join(filter(None, remarks))),
@@ -311,5 +312,6 @@ def _importance_caption(shares: dict[str, xr.Dataset]) -> str:
         )
     left_out = list(dict.fromkeys(what for share in shares.values() for what in share.attrs["left_out"]))
     if left_out:
-        text += f" Left out, because members diverged there: {', '.join(left_out)}."
+        more = [f"{len(left_out) - MAX_NAMED} more"] if len(left_out) > MAX_NAMED else []
+        text += f" Left out, because members diverged there: {', '.join([*left_out[:MAX_NAMED], *more])}."
     return text

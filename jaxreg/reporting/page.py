@@ -29,12 +29,14 @@ from jaxreg.reporting.document import (
     significant,
     write_page,
 )
+from jaxreg.reporting.figures.style import evenly
 from jaxreg.reporting.tables import elsewhere_in_words, halted, merged_note, shown_rows
 from jaxreg.statistics import rests_on_normality
 from jaxreg.study import ReportFigure
 
 MAX_ROWS, BEST_ROWS, WORST_ROWS = 200, 150, 20
 MAX_DIVERGED = 100
+MAX_EVIDENCE = 100  # comparisons of a claim
 
 ACCURACIES = {
     "final_validation_accuracy": "validation accuracy",
@@ -145,6 +147,9 @@ def _tally(judgements: Sequence[Judgement]) -> list[tuple[str, int]]:
 def _claim(judgement: Judgement) -> dict[str, Any]:
     """A claim as the template takes it: verdict, statement, n, and its evidence as a table."""
     units = "" if judgement.units == "1" else f" ({judgement.units})"
+    chosen = evenly(len(judgement.evidence), MAX_EVIDENCE) if judgement.evidence else ()
+    shown = [judgement.evidence[i] for i in chosen]
+    left_out = len(judgement.evidence) - len(shown)
     columns = ("compared", f"difference{units}", "95 % interval", "p, Holm", "test", "n", "seeds needed")
     return {
         "verdict": judgement.verdict,
@@ -152,7 +157,8 @@ def _claim(judgement: Judgement) -> dict[str, Any]:
         "source": judgement.source,
         "reason": _unbroken(judgement.reason),
         "n": f"n = {judgement.n}{', if normal' if judgement.rests_on_normality else ''}",
-        "evidence": Table(columns, [_evidence(part) for part in judgement.evidence]) if judgement.evidence else None,
+        "evidence": Table(columns, [_evidence(part) for part in shown]) if shown else None,
+        "left_out": f" {len(shown)} of {len(judgement.evidence)} comparisons, evenly chosen." if left_out else "",
     }
 
 

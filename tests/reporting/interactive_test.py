@@ -15,6 +15,7 @@ from jaxreg.measures.summary import summary
 from jaxreg.reporting import figures, interactive
 from jaxreg.reporting.answers import answer
 from jaxreg.reporting.defaults import default_figures
+from jaxreg.reporting.figures.choice import MAX_LINES
 from jaxreg.reporting.tables import print_table
 from jaxreg.statistics import mean_interval
 from jaxreg.study import ReportFigure
@@ -234,6 +235,14 @@ def test_importance_names_what_diverged() -> None:
     assert shares["caption"].endswith("Left out, because members diverged there: momentum=0.9.")
 
 
+def test_importance_names_some_of_many_that_diverged() -> None:
+    results = make_results(axes={"learning_rate": [0.1, 1.0], "init_variance": [0.1, 1.0]}, seeds=40, num_checks=3)
+    results["diverged_step"][..., :30] = 5
+    found = interactive.importance(results)
+    assert found is not None
+    assert "seed=9, 20 more." in found["caption"]
+
+
 def test_one_axis_has_no_importance() -> None:
     assert interactive.importance(make_results(num_checks=3)) is None
 
@@ -283,6 +292,13 @@ def test_charts_take_no_more_room_than_the_figures_leave(monkeypatch: pytest.Mon
     assert [content["chart"] is None for content in interactive.with_charts(drawn)] == [False, True]
     bare = len(make_report(tmp_path, results=make_results(axes=THREE, num_checks=3), figures=[]))
     assert bare < interactive.ELSE_BYTES
+
+
+def test_a_chart_of_too_many_settings_shows_those_of_the_figure_and_says_so() -> None:
+    results = make_results(axes={"learning_rate": np.geomspace(1e-3, 1, 500).tolist()}, seeds=1, num_checks=2)
+    chart = charted(results)
+    assert len(chart["lines"]) == MAX_LINES
+    assert "200 of 500 values of learning rate shown" in chart["notes"]
 
 
 def test_the_largest_chart_is_below_a_megabyte() -> None:

@@ -242,6 +242,15 @@ def test_evidence_is_a_row_of_numbers(tmp_path: Path, changes: dict[str, Any], r
     assert row in read.text
 
 
+def test_evidence_of_many_comparisons_is_a_choice_that_says_so(tmp_path: Path) -> None:
+    many = tuple(evidence(label=f"pair {number}") for number in range(250))
+    read = report(tmp_path, judgements=[judgement(evidence=many)])
+    assert "pair 0 " in read.text
+    assert "pair 249 " in read.text
+    assert read.text.count("pair ") == page.MAX_EVIDENCE
+    assert "100 of 250 comparisons, evenly chosen." in read.text
+
+
 def test_claims_about_what_the_run_does_not_hold_are_counted_and_folded_away(plain: Page, tmp_path: Path) -> None:
     (folded,) = [element for element in plain.all("details") if element.has_class("elsewhere")]
     assert "open" not in folded.attributes

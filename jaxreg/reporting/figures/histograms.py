@@ -18,13 +18,12 @@ from jaxreg.measures import layer_labels, value_label
 from jaxreg.reporting.figures.data import X_LABELS, require_dims
 from jaxreg.reporting.figures.keys import colours_of
 from jaxreg.reporting.figures.multiples import multiples, panel_grid
-from jaxreg.reporting.figures.style import Figure, evenly, set_title, styled
+from jaxreg.reporting.figures.style import MAX_QUADS, Figure, evenly, set_title, styled
 from jaxreg.reporting.figures.ticks import set_given_ticks, set_plain_ticks
 from jaxreg.reporting.figures.words import diverged_until_note, name_of, words
 
 ValueScale = Literal["linear", "log", "symlog"]
 MAX_RIDGES = 12
-MAX_QUADS = 1000  # more cells are drawn as pixels, also in SVG
 MAX_LAYERS = 4
 LEAST_SHARE = 1e-3  # of a coloured bin in `layer_histograms`
 _COLOURS = ListedColormap([*mpl.colormaps["Blues"](np.linspace(0.12, 1.0, 256))])  # empty bins are whiter than few

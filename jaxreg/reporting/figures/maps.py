@@ -12,7 +12,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
 
 from jaxreg.reporting.figures.data import require_dims, value_data
-from jaxreg.reporting.figures.style import INK, OKABE_ITO, PALE, Figure, set_title, styled
+from jaxreg.reporting.figures.style import INK, MAX_QUADS, OKABE_ITO, PALE, Figure, set_title, styled
 from jaxreg.reporting.figures.ticks import label_quantity
 from jaxreg.reporting.figures.words import (
     axis_labels,
@@ -69,24 +69,27 @@ def heat_map(
     colours = ListedColormap([*mpl.colormaps["viridis"](np.linspace(0.05, 0.95, 256))])
     unit = 100 if is_share(variable, data["values"]) else 1
     annotated = mean.size <= MAX_ANNOTATED
-    edge = 0.5 if annotated else 0.0
-    image = axes.pcolormesh(np.ma.masked_invalid(mean), cmap=colours, edgecolors="white", linewidth=edge)
+    many = mean.size > MAX_QUADS
+    look: dict[str, Any] = {"edgecolors": "white", "linewidth": 0.5 if annotated else 0.0, "rasterized": many}
+    image = axes.pcolormesh(np.ma.masked_invalid(mean), cmap=colours, **look)
     middle = np.dot(image.get_clim(), (0.4, 0.6))
     if np.isfinite(mean).any():
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         label_quantity(bar.ax.yaxis, variable, data["values"])
         bar.outline.set_visible(False)
-    for row, column in np.ndindex(height, width):
-        ink = "white" if mean[row, column] < middle else "black"
-        if annotated and np.isfinite(mean[row, column]):
-            number = f"{unit * mean[row, column]:#.3g}".rstrip(".")
-            if np.isfinite(half_width[row, column]):
-                number += f"\n± {unit * half_width[row, column]:.2g}"
-            axes.text(column + 0.5, row + 0.5, number, ha="center", va="center", color=ink, fontsize=7)
-        if diverged[row, column]:
-            alone = np.isnan(mean[row, column])
-            at = (0.5, 0.5) if alone or not annotated else (0.85, 0.8)
-            axes.plot(column + at[0], row + at[1], "x", color=INK if alone else ink, markersize=4.5, label="diverged")
+    inks = np.where(mean < middle, "white", "black")
+    for row, column in np.argwhere(np.isfinite(mean)) if annotated else ():
+        number = f"{unit * mean[row, column]:#.3g}".rstrip(".")
+        if np.isfinite(half_width[row, column]):
+            number += f"\n± {unit * half_width[row, column]:.2g}"
+        ink = str(inks[row, column])
+        axes.text(column + 0.5, row + 0.5, number, ha="center", va="center", color=ink, fontsize=7)
+    lost = np.isnan(mean)
+    for cells, colour in ((lost, INK), (~lost & (inks == "white"), "white"), (~lost & (inks == "black"), "black")):
+        rows, columns = np.nonzero(cells & diverged)
+        right, up = (0.85, 0.8) if annotated and colour != INK else (0.5, 0.5)
+        if rows.size:
+            axes.plot(columns + right, rows + up, "x", color=colour, markersize=1.5 if many else 4.5, label="diverged")
     met = _met(reported, variable, data, x, y)
     frame: dict[str, Any] = {"fill": False, "edgecolor": OKABE_ITO[1], "linewidth": 2.2, "clip_on": False}
     for row, column in np.argwhere(met):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
@@ -40,10 +41,10 @@ def parts_of(data: xr.Dataset, dims: Sequence[str], at_most: int) -> tuple[dict[
     Without `dims` the whole, under the title "".
     """
     labels = [", ".join(title) for title in itertools.product(*(_labels(data[dim]) for dim in dims))]
-    parts = [part for _, part in settings(data, dims)]
-    shown = evenly(len(parts), at_most)
-    note = f"{len(shown)} of {len(parts)} values of {axis_words(*dims)} shown" if len(shown) < len(parts) else ""
-    return {labels[i]: parts[i] for i in shown}, note
+    shown = evenly(len(labels), at_most)
+    parts = settings(data, dims, where=np.isin(np.arange(len(labels)), shown).tolist())
+    note = f"{len(shown)} of {len(labels)} values of {axis_words(*dims)} shown" if len(shown) < len(labels) else ""
+    return {labels[i]: part for i, (_, part) in zip(shown, parts, strict=True)}, note
 
 
 def _labels(coordinate: xr.DataArray) -> list[str]:

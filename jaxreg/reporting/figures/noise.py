@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from jaxreg.measures import expected_fluctuation, fluctuation
 from jaxreg.measures.outcomes import num_trained_on
+from jaxreg.reporting.figures.choice import dots_note
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of
 from jaxreg.reporting.figures.style import Figure, set_title, shows, single_axes, styled
@@ -73,7 +74,7 @@ def fluctuations(
     of = "share of the loss" if relative else str(first["values"].attrs.get("units", "1"))
     axes.set_ylabel(f"fluctuation ({of})")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
-    notes = [replicates_note(first, "bars"), "dots: single seeds" if first.sizes["seed"] > 1 else ""]
+    notes = [replicates_note(first, "bars"), dots_note(first.sizes["seed"], first.sizes["batch_size"])]
     notes += ["lines: √(1/B - 1/N), fitted in height" if shows(figure, "_expected") else ""]
     notes += [f"over the last {last_steps} steps"]
     notes += ["cross: all seeds diverged" if shows(figure, "_lost") else ""]

@@ -9,8 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from jaxreg.measures import value_label
+from jaxreg.reporting.figures.choice import MAX_LINES, dots_note, dots_of
 from jaxreg.reporting.figures.data import require_dims, value_data
-from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, set_title, single_axes, styled
+from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, evenly, set_title, single_axes, styled
 from jaxreg.reporting.figures.ticks import (
     Scale,
     hold_values,
@@ -66,7 +67,8 @@ def paired(
     hold_values(axes, scale)
     counting = data["values"].where(~data["diverged"]).transpose("seed", axis).values
     finite = np.where(np.isfinite(counting), counting, np.nan)
-    for member in finite:
+    drawn = evenly(len(finite), MAX_LINES)
+    for member in finite[drawn]:
         axes.plot(scale.positions, member, ".-", color=_SEED, alpha=0.45, linewidth=0.7, markersize=5, label="_seed")
     share = is_share(name, data["values"])
     bars = bars_of(data, share)
@@ -75,7 +77,9 @@ def paired(
     set_y(axes, measured=bool(np.isfinite(finite).any()), log_y=log_y, share=share)
     label_values(axes, data, axis, scale)
     label_quantity(axes.yaxis, name, data["values"])
-    notes = [replicates_note(data, "bars"), "thin lines join the runs of one seed" if data.sizes["seed"] > 1 else ""]
+    of_all = f", {len(drawn)} of {len(finite)} seeds" if len(drawn) < len(finite) else ""
+    thin = f"thin lines join the runs of one seed{of_all}" if data.sizes["seed"] > 1 else ""
+    notes = [replicates_note(data, "bars"), thin]
     notes += ["no mean where a seed never got there" if bool(data["censored"].any()) else ""]
     notes += ["cross: all seeds diverged" if bool(data["diverged"].all("seed").any()) else ""]
     notes += count_above(axes, data, axis, scale.positions)
@@ -125,9 +129,10 @@ def differences(
     hold_values(axes, scale)
     draw_edge(axes, scale.positions, data.drop_vars("censored").assign(censored=xr.zeros_like(data["censored"])), _SEED)
     axes.plot(scale.positions[at], 0, "D", color=INK, mfc="white", markersize=6, label="_reference")
-    seeds = np.broadcast_to(scale.positions[:, None], pairs.shape)[others]
-    if pairs.sizes["seed"] > 1:
-        axes.plot(seeds.ravel(), pairs.values[others].ravel(), ".", color=_SEED, alpha=0.45, label="_pairs")
+    dots = pairs.values[others][:, dots_of(pairs.sizes["seed"], int(others.sum()))]
+    if dots.size:
+        seeds = np.broadcast_to(scale.positions[others, None], dots.shape)
+        axes.plot(seeds.ravel(), dots.ravel(), ".", color=_SEED, alpha=0.45, label="_pairs")
     _draw_means(axes, scale.positions[others], mean, np.nan_to_num([mean - low, high - mean]), (low > 0) | (high < 0))
     label_values(axes, data, axis, scale)
     show_shares(axes.yaxis, name, data["values"])
@@ -139,11 +144,8 @@ def differences(
     left_out = int(pairs.isel({axis: others}).isnull().sum())
     several = pairs.sizes["seed"] > 1
     notes = [f"mean of {pairs.sizes['seed']} paired differences" if several else "1 seed, no interval"]
-    notes += (
-        [f"bars: {t_interval(interval['n'].values[others])}, not adjusted for their number; dots: single pairs"]
-        if several
-        else []
-    )
+    notes += [f"bars: {t_interval(interval['n'].values[others])}, not adjusted for their number"] if several else []
+    notes += [dots_note(pairs.sizes["seed"], int(others.sum()), "pairs")]
     notes += ["filled: without zero, open: with zero" if several else "", "diamond: the reference"]
     notes += [f"{left_out} of {others.sum() * pairs.sizes['seed']} pairs left out" if left_out else ""]
     lost = data["diverged"].all("seed").values

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.ticker import MaxNLocator
 
+from jaxreg.reporting.figures.choice import dots_note, dots_of, fewer_settings
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, Figure, set_title, shows, styled
 from jaxreg.reporting.figures.ticks import show_shares
@@ -26,6 +27,7 @@ from jaxreg.reporting.figures.words import (
     replicates_note,
 )
 
+MAX_ROWS = 60
 _WIDEST = 4  # columns of plots
 
 
@@ -57,6 +59,9 @@ def value_rows(
     data = [value_data(quantity, name_of(quantity, "values"), (axis,)) for quantity in quantities]
     for quantity, each in zip(quantities, data, strict=True):
         require_dims(each["values"], ("seed", axis), name_of(quantity, "values"))
+    held = [np.nan if baseline is None else float(each["mean"].sel({axis: baseline})) for each in data]
+    fewer = fewer_settings(data[0], MAX_ROWS, ((axis,), MAX_ROWS))[1]
+    data = [fewer_settings(each, MAX_ROWS, ((axis,), MAX_ROWS))[0] for each in data]
     count = data[0].sizes[axis]
     blocks = -(-len(data) // _WIDEST)
     columns = -(-len(data) // blocks)
@@ -69,16 +74,18 @@ def value_rows(
         values, mean = each["values"].transpose(axis, "seed").values, each["mean"].values
         rows = np.broadcast_to(at[:, None], values.shape)
         shown = np.isfinite(values)
-        if values.shape[1] > 1:
-            axes.plot(values[shown], rows[shown], ".", color=OKABE_ITO[0], alpha=0.35, markersize=4, label="_seeds")
+        dots = dots_of(values.shape[1], count)
+        if dots.size:
+            at_dots = np.where(shown, values, np.nan)[:, dots].ravel(), rows[:, dots].ravel()
+            axes.plot(*at_dots, ".", color=OKABE_ITO[0], alpha=0.35, markersize=4, label="_seeds")
         share = is_share(name_of(quantity, ""), quantity)
         bars = bars_of(each, share)
         axes.errorbar(mean, at, xerr=bars, fmt="o", color=OKABE_ITO[0], elinewidth=1.4, capsize=2.5, markersize=4.5)
         if medians:
             middle = np.nanmedian(np.where(shown, values, np.nan), axis=1)
             axes.plot(middle, at, "|", color=OKABE_ITO[1], markersize=11, markeredgewidth=2, label="_medians", zorder=4)
-        if baseline is not None and np.isfinite(held := float(each["mean"].sel({axis: baseline}))):
-            axes.axvline(held, color=GREY, linewidth=0.9, linestyle="--", zorder=1, label="_baseline")
+        if np.isfinite(held[number]):
+            axes.axvline(held[number], color=GREY, linewidth=0.9, linestyle="--", zorder=1, label="_baseline")
         if number == 0:
             places = dict(zip(each[axis].values.tolist(), at, strict=True))
             marked = draw_reported(axes, reported, name_of(quantity, ""), axis, places, rows=True)
@@ -93,7 +100,7 @@ def value_rows(
     grid[0, 0].set_ylim(count - 0.4, -0.6)
     if marked:
         figure.legend(handles=marked, loc="outside lower center", ncols=2)
-    notes = [replicates_note(data[0], "bars"), "dots: single seeds" if data[0].sizes["seed"] > 1 else ""]
+    notes = [replicates_note(data[0], "bars"), dots_note(data[0].sizes["seed"], count), fewer]
     notes += ["upright stroke: median" if medians else ""]
     notes += [f"dashed: mean at {axis_words(axis)} = {baseline}" if shows(figure, "_baseline") else ""]
     names = [quantity_in_full(name_of(quantity, ""), quantity) for quantity in quantities]

@@ -11,13 +11,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from jaxreg.measures import best_step, setting_dims, settings, stopping, units_of_losses, value_label
+from jaxreg.reporting.figures.choice import dots_note
 from jaxreg.reporting.figures.data import X_LABELS, curve_data, require_dims, value_data
 from jaxreg.reporting.figures.keys import looks_of, make_key
-from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, set_title, styled
+from jaxreg.reporting.figures.style import GREY, INK, OKABE_ITO, Figure, evenly, set_title, styled
 from jaxreg.reporting.figures.training import draw_curve, set_view
 from jaxreg.reporting.figures.values import draw_values
 from jaxreg.reporting.figures.words import axis_title, diverged_note, quantity_words, replicates_note, row_label
 
+MAX_ROW = 1000  # dots of a row
 _LOSSES = ("train_loss", "validation_loss")
 _GIVEN_UP = {"validation_loss": 1, "test_accuracy": 100}  # and the factor from what is measured to what is drawn
 _OTHERS = {
@@ -92,11 +94,12 @@ def stopping_points(
 
 
 def _draw_row(panels: tuple[Axes, Axes], row: int, steps: np.ndarray, colour: str) -> None:
-    """Dots at the finite steps, the median through both panels, and how many seeds are infinite."""
+    """Up to `MAX_ROW` dots at the finite steps, the median through both panels, and how many seeds are infinite."""
     upper, lower = panels
     present = np.sort(steps[~np.isnan(steps)])
     stopped = present[np.isfinite(present)]
-    lower.plot(stopped, np.full(len(stopped), row), "o", color=colour, alpha=0.45, markersize=4.5, label="_seeds")
+    dots = stopped[evenly(len(stopped), MAX_ROW)] if stopped.size else stopped
+    lower.plot(dots, np.full(len(dots), row), "o", color=colour, alpha=0.45, markersize=4.5, label="_seeds")
     # Of an even number of seeds the mean of the two in the middle; one of these may be infinite.
     middle = present[[(len(present) - 1) // 2, len(present) // 2]].mean() if present.size else np.nan
     if np.isfinite(middle):
@@ -144,7 +147,7 @@ def stopping_cost(results: xr.Dataset, patience: Sequence[int], *, title: str | 
     panels[2].legend(title="what is kept, minus\nwhat there is", **_BESIDE)
     counting = (stops["diverged_step"] < 0).broadcast_like(stops["stopped_check"])
     never = int((counting & (stops["stopped_check"] < 0)).sum())
-    notes = [replicates_note(data, "bars"), "dots: single seeds" if results.sizes["seed"] > 1 else ""]
+    notes = [replicates_note(data, "bars"), dots_note(data.sizes["seed"], len(patience))]
     notes += [f"{never} of {int(counting.sum())} never stop" if never else "", diverged_note(data)]
     set_title(figure, title or "What early stopping saves and gives up", notes)
     return figure

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxreg.config import strengths_of
 from jaxreg.measures import setting_dims, value_label
+from jaxreg.reporting.figures.choice import dots_note
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.style import GREY, OKABE_ITO, Figure, set_title, shows, styled
 from jaxreg.reporting.figures.ticks import is_logarithmic, set_plain_ticks, show_shares
@@ -72,7 +73,7 @@ def strengths(values: xr.DataArray, *, log_y: bool = False, title: str | None = 
     figure.supylabel(quantity_label(name, values), fontsize=9)
     notes = [
         replicates_note(data, "bars"),
-        "dots: single seeds" if data.sizes["seed"] > 1 else "",
+        dots_note(data.sizes["seed"], data.sizes[level]),
         "dashed: switched off" if shows(figure, SWITCHED_OFF) else "",
         "cross: all seeds diverged" if shows(figure, "_lost") else "",
     ]

@@ -24,6 +24,7 @@ from jaxreg.files import write_bytes_atomically
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 LINE_STYLES = ("-", "--", "-.", ":")
+MAX_QUADS = 1000  # more cells of a map are drawn as pixels, also in SVG
 
 INK, GREY, PALE = "#222222", "#666666", "#E3E3E3"
 _STYLE: Any = {

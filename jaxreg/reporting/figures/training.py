@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
 from jaxreg.measures import setting_dims, setting_label, settings
+from jaxreg.reporting.figures.choice import MAX_LINES, MAX_LOST, fewer_lost, fewer_settings
 from jaxreg.reporting.figures.data import X_LABELS, X, along_axis, curve_data
 from jaxreg.reporting.figures.drawn import Curves, remember
 from jaxreg.reporting.figures.keys import MAX_LEGEND, MAX_PARTS, Key, divided, draw_key, handle, looks_of, make_key
@@ -64,14 +65,17 @@ def curves(
     Raises:
       ValueError: `variable` is no curve, or `x` is unknown.
     """
-    data = curve_data(results, variable, x, max_points)
+    looks, panel_dims = divided(results, setting_dims(results[variable]))
+    of_a_panel = MAX_LINES // MAX_PARTS if panel_dims else MAX_LINES
+    results, fewer = fewer_settings(results, MAX_LINES, (panel_dims, MAX_PARTS), (looks, of_a_panel))
+    data = curve_data(results, variable, x, max_points).assign_attrs(fewer=fewer)
     dims = setting_dims(data)
-    looks, panel_dims = divided(data, dims)
     parts, part_note = parts_of(data, panel_dims, MAX_PARTS)
     key = make_key(data.isel(dict.fromkeys(panel_dims, 0)), looks)
     figure, grid = panel_grid(list(parts), (3.7, 2.5), 1.6) if panel_dims else alone()
+    lost, lost_note = fewer_lost(data["diverged"], dims)
     for axes, part in zip(grid, parts.values(), strict=True):
-        _draw_settings(axes, part, looks, key, variable)
+        _draw_settings(axes, part, looks, key, variable, lost)
         set_view(axes, list(parts.values()), variable, log_y)
         axes.margins(x=0.01)
     label_position(figure, grid, results, x)
@@ -82,7 +86,7 @@ def curves(
         label_quantity(grid[0].yaxis, variable, results[variable])
     draw_key(grid[min(1, len(grid) - 1)], key, data["diverged"], over=grid)
     subject = capital(quantity_words(variable, results[variable])) + f" {for_each(*dims)}".rstrip()
-    notes = [replicates_note(data, "band"), data.attrs["thinned"], part_note, diverged_note(data)]
+    notes = [replicates_note(data, "band"), data.attrs["thinned"], fewer, part_note, diverged_note(data), lost_note]
     set_title(figure, title or subject, notes)
     labels = position_label(results, x), quantity_label(variable, results[variable])
     remember(figure, Curves(data, make_key(data, dims), variable, *labels, is_share(variable, results[variable])))
@@ -225,14 +229,20 @@ def label_position(figure: Figure, grid: Sequence[Axes], results: xr.Dataset, x:
         figure.supxlabel(position_label(results, x), fontsize=9)
 
 
-def _draw_settings(axes: Axes, data: xr.Dataset, dims: Sequence[str], key: Key, variable: str) -> None:
-    """A curve for each setting along `dims`."""
+def _draw_settings(
+    axes: Axes, data: xr.Dataset, dims: Sequence[str], key: Key, variable: str, lost: int = MAX_LOST
+) -> None:
+    """A curve for each setting along `dims`, with at most `lost` of its diverged members."""
     for (setting, cell), colour, style in zip(settings(data, dims), key.colours, key.styles, strict=True):
-        draw_curve(axes, cell, setting_label(setting) or words(variable), colour, style, among=len(key.colours))
+        draw_curve(
+            axes, cell, setting_label(setting) or words(variable), colour, style, among=len(key.colours), lost=lost
+        )
 
 
-def draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str, *, among: int = 1) -> None:
-    """The mean in its band, the fainter the more curves there are, and each member that diverged up to its end."""
+def draw_curve(
+    axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str, *, among: int = 1, lost: int = MAX_LOST
+) -> None:
+    """The mean in its band, the fainter the more curves there are, and `lost` members that diverged up to their end."""
     faint = among > MAX_LEGEND
     at = cell["position"].values
     known = np.isfinite(at)
@@ -241,7 +251,8 @@ def draw_curve(axes: Axes, cell: xr.Dataset, label: str, colour: str, style: str
     if np.isfinite(cell["low"]).any():
         low, high = cell["low"].values[known], cell["high"].values[known]
         axes.fill_between(at[known], low, high, color=colour, alpha=min(0.2, max(0.8 / among, 0.06)), linewidth=0)
-    for member in cell["values"].transpose("seed", ...).values[cell["diverged"].values]:
+    gone = np.flatnonzero(cell["diverged"].values)
+    for member in cell["values"].transpose("seed", ...).values[gone[evenly(len(gone), lost)] if gone.size else gone]:
         last = np.flatnonzero(np.isfinite(member) & known)[-1:]
         if last.size:
             axes.plot(at, member, color=colour, linewidth=0.6, alpha=0.8, label="_diverged")

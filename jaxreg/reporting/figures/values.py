@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from jaxreg.measures import setting_dims, setting_label, settings
+from jaxreg.reporting.figures.choice import dots_note, dots_of, fewer_bars
 from jaxreg.reporting.figures.data import require_dims, value_data
 from jaxreg.reporting.figures.keys import MAX_PARTS, divided, draw_key, make_key
 from jaxreg.reporting.figures.multiples import panel_grid, parts_of
@@ -74,6 +75,9 @@ def value_against(
     scale = Scale.of(data[axis])
     others = tuple(dim for dim in setting_dims(data) if dim != axis)
     looks, panel_dims = divided(data, others, styled=scale.is_number)
+    whole = data
+    data, fewer = fewer_bars(data, axis, looks, panel_dims)
+    scale = Scale.of(data[axis])
     parts, part_note = parts_of(data, panel_dims, MAX_PARTS)
     key = make_key(data.isel(dict.fromkeys(panel_dims, 0)), looks, styled=scale.is_number)
     figure, grid = panel_grid(list(parts), (3.7, 2.7), 1.6) if panel_dims else alone()
@@ -93,13 +97,16 @@ def value_against(
             at = scale.dodged((i - (count - 1) / 2) / max(count, 4))
             label = setting_label(setting) or words(name)
             style = style if scale.is_number else "none"
-            draw_values(axes, at, cell.transpose(axis, "seed"), label, colour, style, share=share)
+            draw_values(
+                axes, at, cell.transpose(axis, "seed"), label, colour, style, share=share, among=count * len(parts)
+            )
         extra = extra or draw_reported(axes, reported, name, axis, places)
     for axes in grid:
         set_y(axes, measured=bool(finite.size), log_y=log_y, share=share)
         label_values(axes, data, axis, scale)
+    if panel_dims or fewer:
+        counts = counts_in_words(whole)
     if panel_dims:
-        counts = counts_in_words(data)
         for axes in grid:
             axes.set_xlabel("")
         figure.supxlabel(axis_title(axis), fontsize=9)
@@ -107,10 +114,11 @@ def value_against(
         show_shares(grid[0].yaxis, name, data["values"])
     else:
         label_quantity(grid[0].yaxis, name, data["values"])
-        counts = count_above(grid[0], data, axis, scale.positions)
+        counts = counts or count_above(grid[0], data, axis, scale.positions)
     draw_key(grid[min(1, len(grid) - 1)], key, data["diverged"] if others else None, extra, over=grid)
-    notes = [replicates_note(data, "bars"), "dots: single seeds" if data.sizes["seed"] > 1 else ""]
-    notes += ["no mean where a seed never got there" if bool(data["censored"].any()) else "", part_note]
+    drawn = len(parts) * len(key.colours) * data.sizes[axis]
+    notes = [replicates_note(data, "bars"), dots_note(data.sizes["seed"], drawn), fewer, part_note]
+    notes += ["no mean where a seed never got there" if bool(data["censored"].any()) else ""]
     notes += ["cross: all seeds diverged" if bool(data["diverged"].all("seed").any()) else ""]
     subject = f"{capital(quantity_in_full(name, data['values']))} against {axis_words(axis)}"
     set_title(figure, title or subject, notes + counts)
@@ -129,14 +137,27 @@ def set_y(axes: Axes, *, measured: bool, log_y: bool, share: bool) -> None:
 
 
 def draw_values(
-    axes: Axes, at: np.ndarray, cell: xr.Dataset, label: str, colour: str, style: str, *, share: bool = False
+    axes: Axes,
+    at: np.ndarray,
+    cell: xr.Dataset,
+    label: str,
+    colour: str,
+    style: str,
+    *,
+    share: bool = False,
+    among: int = 1,
 ) -> None:
-    """Means with bars, single seeds as dots; at the upper edge censored ones, and a cross where all diverged."""
-    values, mean = cell["values"].transpose(..., "seed"), cell["mean"].values
+    """Means with bars, single seeds as dots; at the upper edge censored ones, and a cross where all diverged.
+
+    Of many seeds, in `among` lines together, an even choice are dots, as `dots_note` says.
+    """
+    values, mean = cell["values"].transpose(..., "seed").values, cell["mean"].values
+    dots = dots_of(values.shape[-1], among * mean.size)
+    values = values[..., dots]
     seeds = np.broadcast_to(at[:, None], values.shape)
-    finite = np.isfinite(values.values)
-    if values.sizes["seed"] > 1:
-        axes.plot(seeds[finite], values.values[finite], ".", color=colour, alpha=0.4, markersize=5, label="_seeds")
+    finite = np.isfinite(values)
+    if dots.size:
+        axes.plot(seeds[finite], values[finite], ".", color=colour, alpha=0.4, markersize=5, label="_seeds")
     bars = bars_of(cell, share)
     look: dict[str, Any] = {"linestyle": style, "linewidth": 1.0, "marker": "o", "markersize": 5}
     axes.errorbar(at, mean, bars, color=colour, elinewidth=1.4, capsize=2.5, label=label, **look)
