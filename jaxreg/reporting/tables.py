@@ -58,11 +58,13 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     Of more than 40 settings only the ten best and the three worst on validation are printed.
     """
     (table, acting), names = distinct_summary(results), axis_names(results)
-    rows, best = table.to_dict("records"), best_row(table) if len(table) > 1 else None
+    best = best_row(table) if len(table) > 1 else None
     top, bottom = shown_rows(table, MAX_PRINTED, PRINTED_BEST, PRINTED_WORST)
+    shown = [*top, *bottom]
+    rows = dict(zip(shown, table.iloc[shown].to_dict("records"), strict=True))
     printed = Table(
         box=rich.box.SIMPLE_HEAD,
-        caption="\n".join(_caption(results, table, len(top) + len(bottom))),
+        caption="\n".join(_caption(results, table, len(shown))),
         caption_justify="left",
     )
     # A number that is cut misleads: headings fold, and where that is not enough the axes share a column.
@@ -71,8 +73,11 @@ def print_table(results: xr.Dataset, console: Console) -> None:
     folded = {name: max(values[name], *map(len, name.split("_"))) for name in names}
     outcome = outcome_of(results)
     written = percent if outcome == "accuracy" else loss
-    reached = [[written(*interval(row, f"final_{part}_{outcome}")) for row in rows] for part in ("validation", "test")]
-    widths = [max(15, *map(len, column)) for column in reached]
+    reached = [
+        {i: written(*interval(row, f"final_{part}_{outcome}")) for i, row in rows.items()}
+        for part in ("validation", "test")
+    ]
+    widths = [max(15, *map(len, column.values())) for column in reached]
     room = console.width - 28 - sum(widths)
     together = len(names) > 1 and sum(folded.values()) + 3 * len(names) > room
     fold = sum(max(values[name], len(name)) + 3 for name in names) > room
