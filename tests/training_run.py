@@ -95,11 +95,13 @@ def train(asked: Experiment, **how: Any) -> xr.Dataset:
 
 
 def training_program(made: Plan) -> str:
-    """The text of the training program of the first group, as lowered for one device, without metadata."""
+    """The text of the training program of the first group, as lowered, without metadata."""
     programs = Placements(made).programs(made.layouts[0])
     block = make_blocks(0, made.layouts[0], len(made.sweep.groups[0].configs), len(made.sweep.seeds))[0]
     members = place_block(programs, made, block)
-    arguments = train_arguments(programs, made.sweep.groups[0], members, put_data(made.data, made.watches, 1), 0, 0)
+    arguments = train_arguments(
+        programs, made.sweep.groups[0], members, put_data(made.data, made.watches, made.layouts[0].devices), 0, 0
+    )
     lowered: str = programs.train.lower(programs.state_shapes(members.population), *arguments).as_text()
     return lowered
 

@@ -383,7 +383,7 @@ def _require_room_for_draws(plan: Plan, group: Group, layout: Layout) -> None:
     data = plan.data_of(group)
     prepared = jax.tree.leaves([watch.prepare(data) for watch in plan.watches])
     needed = layout.seeds * (4 * size_of(group) + sum(np.asarray(leaf).nbytes for leaf in prepared))
-    most = MEMORY_SHARE * host_memory_bytes() / _COPIES
+    most = MEMORY_SHARE * processes.host_memory_bytes() / _COPIES
     if needed > most:
         held = f"the examples of {layout.seeds} seeds at once would take {needed / 2**30:.1f} GiB"
         remedy = "take fewer members at once (--members_per_program), or --train_draw=shared"

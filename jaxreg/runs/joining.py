@@ -151,7 +151,8 @@ def _add(record: Record, part: TrainedPart) -> None:
     places = {}  # of the blocks of the part: their members, by position in the whole group
     for number, group in enumerate(sweep.groups):
         of_whole = _number_in(plan.sweep, group)
-        configs = [plan.sweep.groups[of_whole].settings.index(setting) for setting in group.settings]
+        place_of = {setting: i for i, setting in enumerate(plan.sweep.groups[of_whole].settings)}
+        configs = [place_of[setting] for setting in group.settings]
         _add_history(record.histories[of_whole], kept["histories"][number], configs, seeds, _of_first_seed(plan))
         for i, block in enumerate(make_blocks(number, layouts[number], len(configs), len(seeds))):
             place = Block(of_whole, tuple(configs[c] for c in block.configs), tuple(seeds[s] for s in block.seeds))
@@ -216,7 +217,8 @@ def _common(block: Block, place: Block) -> bool:
 
 def _pairs(one: Sequence[int], other: Sequence[int]) -> Iterator[tuple[int, int]]:
     """The positions, in both, of what both hold."""
-    return ((i, other.index(value)) for i, value in enumerate(one) if value in other)
+    places = {value: i for i, value in enumerate(other)}
+    return ((i, places[value]) for i, value in enumerate(one) if value in places)
 
 
 def _fill_up(params: Any, block: Block) -> None:
