@@ -84,16 +84,19 @@ def receipt(results: xr.Dataset, meta: Meta) -> list[tuple[str, str]]:
         lines.append(("members", f"{grouped(meta['members'])}{f' ({counts})' if counts else ''}"))
     if "num_steps" in results.coords:
         lines.append(("steps of a member", steps(results)))
-    elapsed = wall_seconds(meta)
+    elapsed, parts = wall_seconds(meta), meta.get("joined") or ()
     if elapsed is not None:
-        lines.append(("wall time", seconds(elapsed)))
+        lines.append(("wall time of joining" if parts else "wall time", seconds(elapsed)))
     names = {"compile": "compile time", "train": "training", "evaluate": "evaluation", "write": "writing"}
     lines += [(text, seconds(spent[name])) for name, text in names.items() if name in spent]
     if meta.get("member_steps_per_second"):
         lines.append(("speed", f"{grouped(meta['member_steps_per_second'])}{_NO_BREAK}member-steps/s in training"))
     if meta.get("peak_memory_bytes"):
         lines.append(("peak memory", size(meta["peak_memory_bytes"])))
-    if meta.get("device"):
+    if parts:
+        trained_on = dict.fromkeys(device(part["device"]) for part in parts if part.get("device"))
+        lines.append(("parts", f"{len(parts)}, each trained on {', or '.join(trained_on)}"))
+    elif meta.get("device"):
         lines.append(("device", device(meta["device"])))
     if meta.get("train_compilations") is not None:
         lines.append(("training programs compiled", str(meta["train_compilations"])))

@@ -118,6 +118,7 @@ _ENTRIES: dict[str, Check] = {
     "versions": _by_name(_is_text),
     "device": _either(_is_text, _with(_DEVICE)),
     "layout": _all(_with(_LAYOUT)),
+    "joined": _all(_with({"part": _is_text, "device": _none_or(_with(_DEVICE))})),
     "seconds": _by_name(_none_or(_is_number)),
     "member_steps_per_second": _none_or(_is_number),
     **_SESSION,

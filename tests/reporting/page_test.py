@@ -367,6 +367,15 @@ def test_receipt_and_reproduction(tmp_path: Path) -> None:
     assert "not finished (interrupted)" in report(tmp_path, meta=meta | {"status": "interrupted"}).text
 
 
+def test_a_joined_run_names_the_machines_of_its_parts() -> None:
+    small, large = ({"platform": "cpu", "kind": "cpu", "count": n, "machine": "x86_64"} for n in (2, 8))
+    meta = make_meta() | {"joined": [{"part": f"{k}/3", "device": d} for k, d in enumerate((small, large, small), 1)]}
+    rows = dict(provenance.receipt(make_results(), meta))
+    assert rows["parts"] == "3, each trained on 2 CPU devices on x86_64, or 8 CPU devices on x86_64"
+    assert rows["wall time of joining"] == "20.0\u00a0s"
+    assert "device" not in rows
+
+
 def test_figures_are_inlined_with_caption_and_alternative_text(plain: Page) -> None:
     (image,) = plain.all("img")
     kind, _, data = (image.attributes["src"] or "").partition(",")
