@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import importlib
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,6 +24,7 @@ from jaxreg.diagnostics.watch import Watch
 from jaxreg.errors import ConfigError, RunFolderError, Stopped
 from jaxreg.files import shown
 from jaxreg.hardware import require_devices
+from jaxreg.in_progress import InProgress
 from jaxreg.measures.summary import halted, write_summary
 from jaxreg.population.planning import Plan, make_plan
 from jaxreg.reporting.console import Bar, progress_bar
@@ -49,12 +47,7 @@ from jaxreg.slow_imports import xr
 from jaxreg.study import Study
 from jaxreg.training.problem import Problem
 
-if TYPE_CHECKING:
-    from jaxreg.reporting.tensorboard import ScalarWriter
-
 _log = logging.getLogger("jaxreg")
-
-SECONDS_BETWEEN_LOOKS = 5.0
 
 Folder: TypeAlias = runfolder.RunFolder | FollowedFolder
 
@@ -327,7 +320,7 @@ def join(
         Snapshots(runner.record, checkpoints).save(Snapshot(Position(len(plan.sweep.groups))))
         about = {"own_model": 1} if "model" in found.parts else {}
         measured = functools.partial(_dataset, [runner], about)
-        looks = _InProgress(folder.path, _max_runs(experiment), measured)
+        looks = InProgress(folder.path, _max_runs(experiment), measured)
         with _bar(plan) as bar:
             return Outcome(_write([runner], measured, plan, found, folder, looks, bar), folder.path)
 
@@ -346,7 +339,7 @@ def _train_and_write(
     runners = [runner for runner, _ in parts]
     measured = functools.partial(_dataset, runners, about)
     folder.delete("tensorboard", *runfolder.SO_FAR_FILES)  # of an earlier session
-    looks = _InProgress(folder.path, _max_runs(plan.experiment), measured)
+    looks = InProgress(folder.path, _max_runs(plan.experiment), measured)
     shows = processes.is_first() and not plan.experiment.part
     with _bar(plan) as bar:
         _train(parts, plan, folder, looks.write_sometimes if shows else None, bar)
@@ -392,7 +385,7 @@ def _write(
     plan: Plan,
     study: Study,
     folder: Folder,
-    looks: _InProgress,
+    looks: InProgress,
     bar: Bar,
 ) -> xr.Dataset:
     cost = runners[-1].record.cost
@@ -420,67 +413,6 @@ def _report(folder: Path, study: Study, meta: Mapping[str, Any], dataset: xr.Dat
     from jaxreg.reporting.assemble import write_report  # what draws is slow to import
 
     write_report(folder, study, meta, results=dataset)
-
-
-class _InProgress:
-    """What there is to see while training runs: the results so far, for `jaxreg.report`, and TensorBoard scalars.
-
-    Written at checks, at most every few seconds and for a twentieth of the time. What writes it is slow to import. That
-    begins at the second check, in a thread of its own, so that neither the first step nor the devices wait for it.
-    """
-
-    def __init__(self, folder: Path, max_runs: int, measured: Callable[[], xr.Dataset]) -> None:
-        self._folder, self._max_runs, self._measured = folder, max_runs, measured
-        self._module: Future[Any] | None = None  # jaxreg.reporting.tensorboard
-        self._writer: ScalarWriter | None = None
-        self._due: float | None = None  # when the next are written, in the time of `time.monotonic`
-        self._has_scalars, self._has_results = max_runs > 0, True
-
-    def write_sometimes(self) -> None:
-        start = time.monotonic()
-        if self._due is None:
-            self._due = start + SECONDS_BETWEEN_LOOKS
-        elif start > self._due and self._imported().done():
-            so_far = self._measured()
-            self._save(so_far)
-            if self._has_scalars:
-                self._write_scalars(lambda writer: writer.write(so_far))
-            end = time.monotonic()
-            self._due = end + max(SECONDS_BETWEEN_LOOKS, 20 * (end - start))
-        else:
-            self._imported()
-
-    def finish(self, results: xr.Dataset) -> None:
-        if self._has_scalars:
-            self._write_scalars(lambda writer: writer.finish(results))
-
-    def _imported(self) -> Future[Any]:
-        if self._module is None:
-            thread = ThreadPoolExecutor(1)
-            module = "jaxreg.reporting.tensorboard" if self._has_scalars else "jaxreg.results.netcdf"
-            self._module = thread.submit(importlib.import_module, module)
-            thread.shutdown(wait=False)
-        return self._module
-
-    def _save(self, so_far: xr.Dataset) -> None:
-        if self._has_results:
-            try:
-                results.save(so_far, self._folder / runfolder.SO_FAR)
-            except OSError as error:  # they can be had again from the checkpoints, training time cannot
-                _log.warning("results so far could not be written (%s): none from here on", error.strerror)
-                self._has_results = False
-
-    def _write_scalars(self, points: Callable[[ScalarWriter], None]) -> None:
-        is_first, module = self._writer is None, self._imported().result()
-        try:
-            self._writer = self._writer or module.ScalarWriter(self._folder / "tensorboard", self._max_runs)
-            points(self._writer)
-        except OSError as error:  # scalars can be had again from the checkpoints, training time cannot
-            _log.warning("TensorBoard scalars could not be written (%s): none from here on", error.strerror)
-            self._has_scalars = False
-        if is_first and self._writer and self._writer.left_out:
-            shown, total = self._max_runs, self._max_runs + self._writer.left_out
-            _log.info("TensorBoard shows %d of %d settings: --tensorboard_max_runs=%d", shown, total, shown)
 
 
 def _max_runs(experiment: Experiment) -> int:

@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 
 from experiments import cli, lr_sweep
-from jaxreg import extract, report, results, session
+from jaxreg import extract, in_progress, report, results
 from jaxreg.errors import RunFolderError
 from jaxreg.results import members
 from jaxreg.runs import folder as runfolder
@@ -150,7 +150,7 @@ def test_extract_leaves_no_half_folder(
 def test_while_it_trains_the_results_so_far_can_be_read_and_at_its_end_they_are_gone(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "SECONDS_BETWEEN_LOOKS", -1.0)
+    monkeypatch.setattr(in_progress, "SECONDS_BETWEEN_LOOKS", -1.0)
     assert train(tmp_path / "run") == 0
     assert not list((tmp_path / "run").glob("*so_far*"))
     assert_same_bits(results.load(tmp_path / "run"), results.load(finished))
@@ -167,7 +167,7 @@ def test_while_it_trains_the_results_so_far_can_be_read_and_at_its_end_they_are_
 def test_where_the_results_so_far_cannot_be_written_it_trains_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "SECONDS_BETWEEN_LOOKS", -1.0)
+    monkeypatch.setattr(in_progress, "SECONDS_BETWEEN_LOOKS", -1.0)
     save = results.save
 
     def full(dataset: xr.Dataset, path: Path) -> None:

@@ -46,6 +46,7 @@ def test_members_on_any_devices_have_the_results_of_one(members: int, counts: st
     assert done.stdout.splitlines() == [f"{members} members on {devices}" for devices in used]
 
 
+@pytest.mark.slow
 def test_a_run_moves_from_eight_devices_to_one_to_two(tmp_path: Path) -> None:
     run = tmp_path / "run"
     flags = ("experiments.lr_sweep", *RUN, "--report=false", "--tensorboard=false", f"--workdir={run}")
