@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import socket
@@ -25,6 +26,7 @@ from jax.experimental import multihost_utils
 from jaxreg import hardware
 from jaxreg.errors import ConfigError, JaxregError, one_line
 
+_log = logging.getLogger("jaxreg")
 _config: Any = jax.config  # its attributes are made at run time
 _T = TypeVar("_T")
 
@@ -58,6 +60,9 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
     global _memory
     _config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, which a run heeds itself
     all_named = None not in (coordinator, num_processes, process_id)
+    if all_named:
+        where = f"process {process_id} of {num_processes} waits for the others at {coordinator}"
+        _log.info("%s, at most %d minutes", where, SECONDS_TO_MEET // 60)
     try:
         jax.distributed.initialize(
             coordinator,

@@ -156,7 +156,11 @@ def test_a_refusal_of_one_process_ends_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "refusal"),
-    [("--process_id=0", "give --distributed too"), ("--num_processes=0", "must be")],
+    [
+        ("--process_id=0", "give --distributed too"),
+        ("--num_processes=0", "must be"),
+        ("--coordinator=nowhere", "must be HOST:PORT"),
+    ],
 )
 def test_flags_of_several_processes_are_checked(flag: str, refusal: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(lr_sweep.STUDY, ["lr_sweep", flag]) == 1

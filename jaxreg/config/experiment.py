@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxreg.config.fields import option
 from jaxreg.config.hparams import FIELDS, RESERVED, Hparams
-from jaxreg.config.validation import MAX_FLOAT_COUNT, describe, number, one_of, plain, whole_number
+from jaxreg.config.validation import ADDRESS, MAX_FLOAT_COUNT, describe, number, one_of, plain, whole_number
 from jaxreg.errors import ConfigError
 
 MATMUL_PRECISIONS = ("default", "high", "highest")
@@ -104,7 +104,7 @@ class RunConfig:
         "This process is one of several that train the run together, on all their devices (command line). SLURM, Open "
         "MPI, Kubernetes and TPU pods tell which; elsewhere give the three flags that follow.",
     )
-    coordinator: str | None = option(None, str, "run", "With --distributed, HOST:PORT of process 0.")
+    coordinator: str | None = option(None, str, "run", "With --distributed, HOST:PORT of process 0.", ADDRESS)
     num_processes: int | None = option(None, int, "run", "With --distributed, how many there are.", whole_number(1))
     process_id: int | None = option(
         None, int, "run", "With --distributed, which one this is, from 0 on.", whole_number(0)

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -81,6 +82,10 @@ def one_of(names: Iterable[str]) -> Rule:
 
 RADIUS = Rule(
     lambda value: value == math.inf or number(0, above=True).holds(value), lambda: "must be a number > 0, or inf"
+)
+
+ADDRESS = Rule(
+    lambda value: re.fullmatch(r"\S+:\d{1,5}", value) is not None, lambda: "must be HOST:PORT, such as 10.0.0.1:1234"
 )
 
 SIZES = Rule(
