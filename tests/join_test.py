@@ -109,6 +109,26 @@ def test_seeds_can_be_added_to_a_joined_run(joined: Path, whole: Path, tmp_path:
     assert_same_bits(results.load(tmp_path / "joined"), results.load(tmp_path / "whole"))
 
 
+def test_a_join_that_was_cut_off_is_made_again(
+    joined: Path, parts: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "again"
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "save", fail)
+        assert join_parts(parts, run) == 1
+    assert "free some space or repair the folder, then go on with --resume" in capsys.readouterr().err
+    assert join_parts(parts, run) == 1
+    assert "--overwrite to delete it" in capsys.readouterr().err
+    assert train(run, ALONE, "--resume") == 0  # its checkpoint is that of the end
+    assert_same_bits(results.load(run), results.load(joined))
+    assert join_parts(parts, run, "--overwrite") == 0
+    assert_same_bits(results.load(run), results.load(joined))
+
+
+def fail(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_part_by_itself_has_no_results(parts: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert not (parts[0] / "results.nc").exists()
     assert report.main(["report", str(parts[0])]) == 1
