@@ -16,6 +16,7 @@ from jaxreg.reporting.figures.words import axis_words
 
 MAX_LINES = 200  # of a figure: more cannot be told apart, and take minutes to draw
 MAX_BARS, MAX_BAR_LINES = 2000, 20  # means with bars, of a figure; and lines of them, of a panel
+MAX_COLOURS = 60  # lines of values, of a figure of several panels
 MAX_DOTS = 5000  # single seeds, of a figure
 MAX_LOST = 100  # diverged members of a figure, each a line of its own
 

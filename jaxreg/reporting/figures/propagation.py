@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from jaxreg.measures import setting_dims, setting_label, settings, value_label
+from jaxreg.reporting.figures.choice import MAX_COLOURS, fewer_settings
 from jaxreg.reporting.figures.data import along_axis, value_data
 from jaxreg.reporting.figures.keys import draw_key, make_key
 from jaxreg.reporting.figures.multiples import multiples
@@ -57,7 +58,7 @@ def signal_propagation(results: xr.Dataset, axis: str, *, check: int = 0, title:
     References: Poole et al. (2016), Exponential expressivity in deep neural networks through transient chaos;
     Schoenholz et al. (2017), Deep information propagation.
     """
-    results = along_axis(results, axis).isel(check=check)
+    results, fewer = fewer_settings(along_axis(results, axis).isel(check=check), MAX_COLOURS, ((axis,), MAX_COLOURS))
     rows, row_note = multiples(second_moment(results, "weights"), (axis, "seed", "layer"), "signals")
     further = next((dim for dim in setting_dims(results["weights_std"]) if dim != axis), None)
     figure = Figure(figsize=(9.6, 1.3 + 2.4 * len(rows)), layout="constrained")
@@ -78,7 +79,11 @@ def signal_propagation(results: xr.Dataset, axis: str, *, check: int = 0, title:
     draw_key(grid[0, -1], key, extra=theories)
     figure.supxlabel("layer", fontsize=9)
     step = value_label(results["check_step"].values.ravel()[0].item()) if "check_step" in results.coords else str(check)
-    notes = ["geometric " + replicates_note(results, "bars") if results.sizes["seed"] > 1 else "1 seed", row_note]
+    notes = [
+        "geometric " + replicates_note(results, "bars") if results.sizes["seed"] > 1 else "1 seed",
+        fewer,
+        row_note,
+    ]
     notes += ["lines: mean-field prediction (Poole et al. 2016, Schoenholz et al. 2017)" if predicted else ""]
     set_title(figure, title or f"Signals through the layers at step {step}", notes)
     return figure

@@ -114,19 +114,21 @@ def views(
     Raises:
       ValueError: `variable` is no curve, or one of `xs` is unknown.
     """
-    data = curve_data(results, variable, xs[0], 500)
-    dims = setting_dims(data)
-    looks, panel_dims = divided(data, dims)
+    dims = setting_dims(results[variable])
+    looks, panel_dims = divided(results, dims)
     if panel_dims:
         raise ValueError(f"views of {variable}: select one value of {' and '.join(panel_dims)} first")
+    results, fewer = fewer_settings(results, MAX_LINES // len(xs), (looks, MAX_LINES // len(xs)))
+    data = curve_data(results, variable, xs[0], 500)
     figure = Figure(figsize=(1.4 + 2.6 * len(xs), 3.6), layout="constrained")
     grid = figure.subplots(1, len(xs), sharey=True, squeeze=False)[0]
+    lost, lost_note = fewer_lost(data["diverged"], dims)
     for axes, x in zip(grid, xs, strict=True):
         data = curve_data(results, variable, x, 500)
         key = make_key(data, looks)
         after_start = data["position"].where(data["position"] > 0)
         logarithmic = log_x and float(after_start.min()) < float(after_start.max())
-        _draw_settings(axes, data.assign(position=after_start) if logarithmic else data, looks, key, variable)
+        _draw_settings(axes, data.assign(position=after_start) if logarithmic else data, looks, key, variable, lost)
         set_view(axes, [data], variable, log_y=False)
         if logarithmic:
             low, high = float(after_start.min()), float(after_start.max())
@@ -136,7 +138,7 @@ def views(
         axes.set_xlabel(position_label(results, x))
     label_quantity(grid[0].yaxis, variable, results[variable])
     draw_key(grid[-1], key, data["diverged"])
-    notes = [replicates_note(data, "band"), data.attrs["thinned"], diverged_note(data)]
+    notes = [replicates_note(data, "band"), data.attrs["thinned"], fewer, diverged_note(data), lost_note]
     subject = capital(quantity_words(variable, results[variable]))
     set_title(figure, title or f"{subject} {for_each(*dims)}".rstrip(), notes)
     return figure

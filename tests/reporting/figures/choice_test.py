@@ -12,6 +12,7 @@ import xarray as xr
 from jaxreg.reporting import figures
 from jaxreg.reporting.figures.choice import (
     MAX_BARS,
+    MAX_COLOURS,
     MAX_DOTS,
     MAX_LINES,
     MAX_LOST,
@@ -22,6 +23,7 @@ from jaxreg.reporting.figures.choice import (
 )
 from jaxreg.reporting.figures.rows import MAX_ROWS
 from jaxreg.reporting.figures.style import MAX_QUADS
+from tests.reporting.figures.propagation_test import at_start
 from tests.reporting.figures.reading import lines, marks, words
 from tests.synthetic import make_results
 
@@ -73,6 +75,18 @@ def test_curves_of_a_thousand_settings_are_two_hundred_lines() -> None:
     two = figures.curves(make_results(axes=grid, seeds=2, num_checks=3), "test_loss")
     assert sum(len(lines(axes)) for axes in two.axes) == 6 * (MAX_LINES // 6)
     assert "6 of 20 values of initial variance and 33 of 100 values of learning rate shown" in words(two)
+
+
+def test_views_of_many_settings_share_the_lines() -> None:
+    figure = figures.views(make_results(axes={"learning_rate": rates(100)}, seeds=2, num_checks=3), "test_loss")
+    assert [len(lines(axes)) for axes in figure.axes[:3]] == [MAX_LINES // 3] * 3
+    assert "66 of 100 values of learning rate shown" in words(figure)
+
+
+def test_signals_of_many_settings_are_a_choice() -> None:
+    results = at_start().isel(init_variance=[0] * 100).assign_coords(init_variance=rates(100))
+    figure = figures.signal_propagation(results, "init_variance")
+    assert f"{MAX_COLOURS} of 100 values of initial variance shown" in words(figure)
 
 
 def test_of_many_diverged_members_a_few_are_drawn() -> None:
