@@ -193,7 +193,7 @@ def test_a_draw_of_the_whole_set_is_said_to_have_no_effect() -> None:
 
 
 def test_examples_that_no_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jaxreg.population.planning.host_memory_bytes", lambda: 2**20)
+    monkeypatch.setattr("jaxreg.processes.host_memory_bytes", lambda: 2**20)
     with pytest.raises(ConfigError) as refusal:
         plan(experiment(seeds=9, train_draw="by_seed", train_size=900, num_steps=2, diagnostics=True))
     words = str(refusal.value)
