@@ -91,9 +91,10 @@ def last_line(text: str) -> str:
 
 def test_two_processes_have_the_bits_of_one_with_two_devices(tmp_path: Path) -> None:
     assert alone(tmp_path / "one", *SHORT) == 0
-    with started(2, f"--workdir={tmp_path / 'two'}", *SHORT) as processes:
+    with started(2, f"--workdir={tmp_path / 'two'}", *SHORT, "--report=true") as processes:
         said = ended(processes)
     assert [code for code, _ in said] == [0, 0], said
+    assert (tmp_path / "two" / "report.html").exists()  # with the weights of a member, which process 0 reads by itself
     one, two = (results.load(tmp_path / name) for name in ("one", "two"))
     assert_same_bits(one, two)
     meta = json.loads((tmp_path / "two" / "meta.json").read_text())

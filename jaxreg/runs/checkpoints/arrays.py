@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg import processes
 from jaxreg.runs.checkpoints.leaves import Array, PyTree
 from jaxreg.slow_imports import ocp
 
@@ -39,8 +40,10 @@ def write_arrays(folder: Path, leaves: list[Array]) -> None:
         _save(_portion_folder(folder, number), portion)
 
 
-def read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
+def read_arrays(folder: Path, targets: list[Any], *, alone: bool = False) -> list[Array]:
     """What `write_arrays` wrote into `folder`: as NumPy arrays where a target is one, else on its sharding.
+
+    Of several processes all call this together, or one does `alone`, for NumPy arrays.
 
     A `jax.ShapeDtypeStruct` without a sharding means the first device. Orbax and TensorStore raise many types for what
     they cannot read or place, and cast to the dtype of the target without a word.
@@ -53,12 +56,23 @@ def read_arrays(folder: Path, targets: list[Any]) -> list[Array]:
     restored: dict[str, Array] = {}
     for number, item in enumerate(portions):
         restore_args = ocp.checkpoint_utils.construct_restore_args(item)
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**_by_itself(alone)), **_by_itself(alone)) as checkpointer:
             restored |= checkpointer.restore(
                 folder if in_one else _portion_folder(folder, number),
                 args=ocp.args.PyTreeRestore(item, restore_args=restore_args),
             )
     return [restored[f"{i:04d}"] if leaf.size else _empty(leaf) for i, leaf in enumerate(targets)]
+
+
+def _by_itself(alone: bool) -> dict[str, Any]:
+    """What has Orbax wait for no other process."""
+    if not alone or processes.count() == 1:
+        return {}
+    this = jax.process_index()
+    only = ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
+    )
+    return {"multiprocessing_options": only}
 
 
 def save_arrays(folder: Path, tree: PyTree) -> None:

@@ -88,13 +88,16 @@ class Checkpoints:
 
         Newer ones that are damaged are set aside as `damaged-<step>-<n>`, each with a line in the log; where all are
         damaged, nothing is renamed. With
-        `repair=False`, for callers that only read, nothing is renamed, and `skipped` of what is found names them.
+        `repair=False`, for callers that only read, nothing is renamed, `skipped` of what is found names them, and a
+        process asks by itself.
 
         Raises:
           CheckpointError: only damaged ones are left, or they belong to another configuration or a newer format.
         """
         skipped: list[str] = []
-        step = _on_process_0(lambda: self._newest_good(repair, skipped))
+        step = (
+            _on_process_0(lambda: self._newest_good(repair, skipped)) if repair else self._newest_good(repair, skipped)
+        )
         return None if step is None else self._found(step, tuple(skipped))
 
     def _newest_good(self, repair: bool, skipped: list[str]) -> int | None:
@@ -196,6 +199,8 @@ class Found:
     def restore(self, target: PyTree) -> PyTree:
         """The saved state, bit for bit, in the structure, placement and kind of array of `target`.
 
+        Of several processes all do this together.
+
         Args:
           target: the saved pytree with `jax.ShapeDtypeStruct`s (one without a sharding means the first device) or JAX
             arrays where JAX arrays are wanted, and NumPy arrays where NumPy arrays are wanted.
@@ -203,10 +208,13 @@ class Found:
         Raises:
           CheckpointError: the tree, a shape or a dtype differ from the saved ones, or other values were read.
         """
+        return self._restored(target, alone=False)
+
+    def _restored(self, target: PyTree, *, alone: bool) -> PyTree:
         wanted = by_path(target)
         verify_tree(self.folder, self.leaves, wanted)
         try:
-            leaves = read_arrays(self.folder / "state", list(wanted.values()))
+            leaves = read_arrays(self.folder / "state", list(wanted.values()), alone=alone)
         except Exception as error:  # Orbax and TensorStore raise many types for what they cannot read or place
             raise CheckpointError(f"checkpoint {self.folder} could not be read ({reason(error)})") from error
         verify_arrays(self.folder, self.leaves, leaves)
@@ -215,6 +223,8 @@ class Found:
     def restore_tree(self) -> PyTree:
         """The saved state as NumPy arrays, in the tree that their paths tell: tuples, NamedTuples and dicts.
 
+        A process does this by itself.
+
         Raises:
           CheckpointError: as `restore`.
         """
@@ -222,7 +232,7 @@ class Found:
             target = tree_of(self.leaves)
         except Exception as error:  # of a manifest that no run wrote, with a digest that fits
             raise CheckpointError(f"checkpoint {self.folder} could not be read ({reason(error)})") from error
-        return self.restore(target)
+        return self._restored(target, alone=True)
 
 
 def _on_process_0(act: Callable[[], int | None]) -> int | None:
