@@ -298,7 +298,7 @@ def test_values_that_differ_from_the_saved_ones_are_refused(
     store: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save(1, small(1.0), {})
-    monkeypatch.setattr(checkpoints, "read_arrays", lambda *_: [jnp.array([1.0, 1.0, 1.0000001])])
+    monkeypatch.setattr(checkpoints, "read_arrays", lambda *_, **__: [jnp.array([1.0, 1.0, 1.0000001])])
     with pytest.raises(CheckpointError, match=r"\['w'\] came back with other values"):
         found(store).restore(small(0.0))
 
