@@ -67,6 +67,10 @@ def validate(experiment: Experiment) -> None:
         value = getattr(experiment.run, name)
         if value is not None and not experiment.run.distributed:
             raise ConfigError(name, value, "is for a run of several processes; give --distributed too")
+    sizes = experiment.axes.get("train_size", [experiment.hparams.train_size])
+    if experiment.surfaces and any(size is not None for size in sizes):
+        remedy = "contradicts --surfaces, which lie over all training points; take fewer points with --num_points"
+        raise ConfigError("train_size", ",".join(map(describe, sizes)), remedy)
     if experiment.run.profile and experiment.run.dry_run:
         raise ConfigError("profile", "true", "contradicts --dry_run, which trains nothing; give one of them")
 

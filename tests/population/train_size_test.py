@@ -48,6 +48,15 @@ def test_more_examples_than_there_are_and_larger_batches_are_refused() -> None:
         train(experiment(train_size=10, batch_size=20))
 
 
+def test_surfaces_over_a_part_of_the_points_are_refused() -> None:
+    for sizes in ({"axes": {"train_size": [50, 100]}}, {"train_size": 50}):
+        with pytest.raises(
+            ConfigError, match=r"^--train_size=50(,100)?: contradicts --surfaces, .* with --num_points$"
+        ):
+            experiment(surfaces=True, **sizes)
+    experiment(surfaces=True)
+
+
 def test_the_noise_of_gradients_is_that_of_the_examples_trained_on() -> None:
     results = train(experiment(train_size=100, diagnostics=True, num_steps=8, eval_every=4))
     at_end = results.isel(check=-1)
