@@ -42,6 +42,8 @@ def test_the_flagfiles_hold_the_settings_of_the_numbers(part: str) -> None:
     held = {name: [getattr(asked.hparams, name)] for name in ("learning_rate", "l2_strength", "batch_size")}
     held |= {name: list(values) for name, values in asked.axes.items()}
     assert asked.seeds == 10
+    has_part = "train_size" in {*asked.axes} or asked.hparams.train_size is not None
+    assert asked.hparams.train_draw == ("by_seed" if has_part else "shared")
     found = [
         entry
         for entry in nielsen.STUDY.reported
