@@ -16,8 +16,8 @@ strengths were chosen at 128 units after 10 epochs (one seed) and are the same a
 Expected (srivastava.cfg, five seeds): after 24 epochs the test error with dropout and L2 is 1.48, 1.51, 1.31, 1.10
 and 1.07 times that with L2 alone in 32, 64, 128, 256 and 512 units (95 % interval at 512: 0.98 to 1.17), and after 2
 epochs 1.60 to 1.35 times: dropout harms narrow networks and short training. After 72 epochs (srivastava_long.cfg,
-three seeds) it is 1.21, 1.02 and 0.98 times in 128, 256 and 512 units (0.91 to 1.06 at 512): the means cross between
-256 and 512 units, and three seeds do not tell either from no difference. Beside max-norm, after 24 epochs, it is 1.70
+three seeds) it is 1.21, 1.02 and 0.98 times in 128, 256 and 512 units (0.91 to 1.06 at 512): it is 1 at 380
+units (95 % interval 204 to beyond 512; two seeds of three cross). Beside max-norm, after 24 epochs, it is 1.70
 to 1.08 times. At 512 units L2 has 1.60 %, late L1 1.71, KL 1.64, max-norm 1.65, dropout with L2 1.71 and dropout with
 max-norm 1.78 %: of the 15 pairs of table 9 none is in its order there, five are in the other and ten are undecided;
 the order of the table appears nowhere in this grid.
