@@ -37,7 +37,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # tests co
 LONGEST_FIRST = (
     *("promises_test", "cli_test", "extract_test", "docs_test", "earlier_test", "environment_test", "faults_test"),
     *("console_test", "own_models_test", "examples_test", "halting_test", "flax_models_test", "flags_test"),
-    *("portable_test", "snapshots_test"),
+    *("portable_test", "snapshots_test", "processes_test", "join_test", "submit_test"),
     *("signal_flow_test", "adam_bias_test", "parts_test", "point_cloud_test", "early_stopping_test", "batch_size_test"),
     *("surfaces_test", "judgement_test", "browser_test", "watch_test", "regularizers_test", "probe_test"),
 )
