@@ -137,7 +137,9 @@ def of_first(act: Callable[[], _T]) -> _T:
     Raises:
       JaxregError: what `act` raised, on all processes.
     """
-    return together(lambda: act() if is_first() else None, of="process 0")[0]  # type: ignore[return-value]  # that of 0
+    told: list[Any] = together(lambda: act() if is_first() else None, of="process 0")
+    value: _T = told[0]
+    return value
 
 
 def together(act: Callable[[], _T], of: str | None = None) -> list[_T]:
@@ -229,8 +231,8 @@ def _assembled(leaf: jax.Array, of_each: Sequence[np.ndarray[Any, Any]]) -> np.n
 
 
 def _devices_of(leaf: jax.Array, process: int) -> list[jax.Device]:
-    mesh: Any = leaf.sharding.mesh  # type: ignore[attr-defined]  # a NamedSharding, as all arrays of a run
-    return [device for device in mesh.devices.flat if device.process_index == process]
+    assert isinstance(leaf.sharding, jax.sharding.NamedSharding)  # as all arrays of a run
+    return [device for device in np.ravel(leaf.sharding.mesh.devices) if device.process_index == process]
 
 
 def _gather_bytes(own: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
