@@ -29,7 +29,8 @@ class DataConfig:
         "digits",
         str,
         "data",
-        "digits, mnist1d, mnist, fashion_mnist, or an image set that tfds has prepared; "
+        "digits, mnist1d, mnist, fashion_mnist, or an image set that tfds has prepared; mnist_as_published and "
+        "fashion_mnist_as_published: the same in the order of their publishers, which tfds changes; "
         "points in the plane: moons, circles, spirals, blobs, xor; "
         "or the path of your own: a .npz, .csv or .parquet file, or a folder of images by class.",
     )

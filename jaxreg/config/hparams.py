@@ -24,7 +24,7 @@ from jaxreg.nn.losses import LOSSES
 from jaxreg.nn.optimizers import OPTIMIZERS, SCHEDULES
 
 AFTER_STOP = ("halt", "continue")
-SHARED, BY_SEED = "shared", "by_seed"  # draws of training examples
+SHARED, BY_SEED, FIRST = "shared", "by_seed", "first"  # draws of training examples
 
 DEFAULT_NUM_STEPS = 1000
 
@@ -157,10 +157,10 @@ class Hparams:
     train_draw: str = hyperparameter(
         SHARED,
         str,
-        one_of((SHARED, BY_SEED)),
+        one_of((SHARED, BY_SEED, FIRST)),
         "training",
-        "Which train_size examples: shared, the same for all seeds and base seeds, or by_seed, a draw of each seed's "
-        "own. Either way a smaller set is a part of a larger one.",
+        "Which train_size examples: shared, one draw for all seeds and base seeds; by_seed, a draw of each seed's own; "
+        "or first, those that the data set has first. In each a smaller set is a part of a larger one.",
         static=True,
     )
     num_steps: int | None = hyperparameter(

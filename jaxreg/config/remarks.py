@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxreg.config.experiment import Experiment
-from jaxreg.config.hparams import BY_SEED, FIELDS
+from jaxreg.config.hparams import FIELDS
 from jaxreg.config.parts import readers_of
 from jaxreg.config.steps import steps_before
 from jaxreg.config.sweeps import Sweep
@@ -66,8 +66,9 @@ def remarks(experiment: Experiment) -> list[str]:
         )
     if "continue" in values["after_stop"] and set(values["patience"]) == {0}:
         lines.append("--after_stop has no effect with --patience=0; give --patience, say 5")
-    if BY_SEED in values["train_draw"] and set(values["train_size"]) == {None}:
-        lines.append("--train_draw=by_seed has no effect on the whole training set; give --train_size")
+    draws = [draw for draw in values["train_draw"] if draw != FIELDS["train_draw"].default]
+    if draws and set(values["train_size"]) == {None}:
+        lines.append(f"--train_draw={','.join(draws)} has no effect on the whole training set; give --train_size")
     if any(epochs > 0 for epochs in values["num_epochs"]) and None not in values["num_steps"]:
         steps = ",".join(map(str, values["num_steps"]))
         lines.append(f"--num_steps={steps} wins over --num_epochs")

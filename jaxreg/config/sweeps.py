@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxreg.config.experiment import Experiment
 from jaxreg.config.fields import FrozenMapping
-from jaxreg.config.hparams import BY_SEED, FIELDS, SHARED, STATIC, TRACED, Hparams, resolved
+from jaxreg.config.hparams import BY_SEED, FIELDS, FIRST, SHARED, STATIC, TRACED, Hparams, resolved
 from jaxreg.config.methods import effective_hparams, terms_of_any
 from jaxreg.config.steps import steps_before, steps_of_epochs
 from jaxreg.config.validation import MAX_STEPS, describe
@@ -76,6 +76,11 @@ class Group:
     def draws_by_seed(self) -> bool:
         """Whether each seed trains on a part of the training set that it draws for itself."""
         return self.shared.train_draw == BY_SEED
+
+    @property
+    def trains_on_first(self) -> bool:
+        """Whether it trains on the first examples of the training set, as they stand there."""
+        return self.shared.train_draw == FIRST
 
     @property
     def num_steps(self) -> int:

@@ -52,15 +52,21 @@ class Data:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def training_on(self, size: int) -> Data:
+    def training_on(self, size: int, *, first: bool = False) -> Data:
         """The same sets with `size` training examples: the first ones after a shuffle that is always the same.
 
         So a smaller set is a part of a larger one. All of them stay in their own order. (NumPy promises that the
         streams of RandomState never change.)
+
+        Args:
+          size: of the new training set.
+          first: take the first ones as they stand, without the shuffle.
         """
-        if size == len(self.train.labels):
+        available = len(self.train.labels)
+        if size == available:
             return self
-        return self.training_on_rows(np.random.RandomState(0).permutation(len(self.train.labels))[:size])
+        order = np.arange(available) if first else np.random.RandomState(0).permutation(available)
+        return self.training_on_rows(order[:size])
 
     def training_on_rows(self, rows: npt.NDArray[np.integer]) -> Data:
         """The same sets with these training examples only, in this order."""

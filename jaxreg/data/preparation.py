@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, downloaded and prepared by tensorflow-datasets without TensorFlow.
+"""MNIST and Fashion-MNIST, downloaded and prepared by tensorflow-datasets without TensorFlow, or read as published.
 
 tfds's extractor and its image encoder import TensorFlow. So the archives are only downloaded (with tfds's checksums),
 unpacked here, and each image is handed over as the bytes of a PNG file; name, version, order and layout are tfds's own.
@@ -24,6 +24,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import resource
 from tensorflow_datasets.image_classification import mnist
 
+from jaxreg.data.images import Images
 from jaxreg.data.prepared import first_line, prepared_sets
 from jaxreg.errors import DataError
 from jaxreg.portable import fcntl
@@ -78,20 +79,56 @@ def prepare(name: str, data_dir: Path) -> Path:
     Raises:
       DataError: where the archives cannot be had or data_dir cannot be written.
     """
-    instead = f"point --data_dir at a folder in which tfds has prepared {name}, or use --dataset=digits"
-    try:
+    with _refusals(name, f"prepared in {data_dir}", f"point --data_dir at a folder in which tfds has prepared {name}"):
         data_dir.mkdir(parents=True, exist_ok=True)
         with _lock(data_dir / f".{name}.lock"):
             if name not in prepared_sets(data_dir):
                 prepare_unlocked(name, data_dir)
+    return prepared_sets(data_dir)[name]
+
+
+def read_archives(name: str, data_dir: Path) -> Images:
+    """The set in the order in which it is published, from the archives in data_dir/downloads.
+
+    Those that are not there are downloaded; nothing is prepared. (tfds puts the examples into an order of its own.)
+
+    Raises:
+      DataError: where the archives cannot be had.
+    """
+    builder, downloads = BUILDERS[name](data_dir=data_dir), data_dir / "downloads"
+    with _refusals(name, f"kept as archives in {downloads}", f"use --dataset={name}, the same images in tfds's order"):
+        found = {url: _downloaded(builder, url, downloads) for url in _urls(builder)}
+        if missing := [url for url, path in found.items() if path is None]:
+            downloads.mkdir(parents=True, exist_ok=True)
+            _ask_once(missing[0])
+            manager = tfds.download.DownloadManager(
+                download_dir=downloads,
+                url_infos=builder.url_infos,
+                dataset_name=builder.name,
+                force_checksums_validation=True,
+            )
+            with _quiet():
+                found |= manager.download({url: url for url in missing})
+        arrays = [read_idx(Path(path)) for path in found.values() if path is not None]
+    train_images, train_labels, test_images, test_labels = arrays
+    class_names = np.array(builder.info.features["label"].names)
+    labels = train_labels.astype(np.int32), test_labels.astype(np.int32)
+    return Images(train_images[..., None], labels[0], test_images[..., None], labels[1], class_names)
+
+
+@contextlib.contextmanager
+def _refusals(name: str, there: str, instead: str) -> Iterator[None]:
+    """Raises what keeps a set from being had as DataError, with what to do instead."""
+    instead = f"{instead}, or use --dataset=digits"
+    try:
+        yield
     except PermissionError as error:
-        raise DataError(f"{name} is not prepared in {data_dir}, which cannot be written; {instead}") from error
+        raise DataError(f"{name} is not {there}, which cannot be written; {instead}") from error
     except requests.RequestException as error:
         reason = f"{type(error).__name__} at {BUILDERS[name].URL}"
-        raise DataError(f"{name} is neither prepared in {data_dir} nor downloadable ({reason}); {instead}") from error
+        raise DataError(f"{name} is neither {there} nor downloadable ({reason}); {instead}") from error
     except (OSError, ValueError, RuntimeError, tfds.download.DownloadError) as error:
-        raise DataError(f"{name} cannot be prepared in {data_dir} ({first_line(error)}); {instead}") from error
-    return prepared_sets(data_dir)[name]
+        raise DataError(f"{name} cannot be {there} ({first_line(error)}); {instead}") from error
 
 
 def prepare_unlocked(name: str, data_dir: Path) -> None:
@@ -99,29 +136,34 @@ def prepare_unlocked(name: str, data_dir: Path) -> None:
     builder = BUILDERS[name](data_dir=data_dir)
     _set_aside(Path(builder.data_dir))
     downloads = data_dir / "downloads"
-    missing = [url for url in _urls(builder) if not _is_downloaded(builder, url, downloads)]
-    if missing:  # ask once, with a time limit: tfds would retry for minutes
-        requests.head(missing[0], timeout=CONNECT_SECONDS, allow_redirects=True).raise_for_status()
+    missing = [url for url in _urls(builder) if _downloaded(builder, url, downloads) is None]
+    if missing:
+        _ask_once(missing[0])
     log.info("preparing %s in %s", name, data_dir)
     with _quiet():
         config = tfds.download.DownloadConfig(try_download_gcs=False, force_checksums_validation=True)
         builder.download_and_prepare(download_dir=downloads, download_config=config, file_format="array_record")
 
 
+def _ask_once(url: str) -> None:
+    """Finds out whether there is a network, with a time limit: tfds would retry for minutes."""
+    requests.head(url, timeout=CONNECT_SECONDS, allow_redirects=True).raise_for_status()
+
+
 def _urls(builder: Any) -> list[str]:
     return [builder.URL + archive for archive in itertools.chain(*ARCHIVES.values())]
 
 
-def _is_downloaded(builder: Any, url: str, downloads: Path) -> bool:
-    """Whether tfds's download cache holds the archive; one that is cut short or damaged is removed, since tfds takes
-    a file of the right name without looking at it."""
+def _downloaded(builder: Any, url: str, downloads: Path) -> Path | None:
+    """The archive in tfds's download cache, if it is there; one that is cut short or damaged is removed, since tfds
+    takes a file of the right name without looking at it."""
     checksum = builder.url_infos[url].checksum
     file_name = resource.get_dl_fname(url, checksum)
-    found = False
+    found = None
     for archive in (downloads / builder.name / file_name, downloads / file_name):
         note = archive.with_name(f"{file_name}.INFO")
         if archive.is_file() and note.is_file() and hashlib.sha256(archive.read_bytes()).hexdigest() == checksum:
-            found = True
+            found = archive
         else:
             archive.unlink(missing_ok=True)
             note.unlink(missing_ok=True)

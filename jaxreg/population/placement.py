@@ -158,7 +158,7 @@ class Placements:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.compilations = plan, 0
-        self._data: dict[tuple[int, int, bool], DeviceData] = {}  # as `_make` names them: one at a time
+        self._data: dict[tuple[int, int, str], DeviceData] = {}  # as `_make` names them: one at a time
         self._made: dict[tuple[int, Layout], Placement] = {}
 
     def programs(self, layout: Layout) -> Programs:
@@ -187,7 +187,7 @@ class Placements:
         start = time.perf_counter()
         plan, group, programs = self.plan, self.plan.sweep.groups[number], self.programs(layout)
         whole = plan.data if group.draws_by_seed else plan.data_of(group)
-        of = layout.devices, len(whole.train.labels), group.draws_by_seed
+        of = layout.devices, len(whole.train.labels), group.shared.train_draw
         if of not in self._data:
             self._data = {of: put_data(whole, () if group.draws_by_seed else plan.watches, layout.devices)}
         data = self._data[of]

@@ -78,7 +78,7 @@ class Plan:
 
         Where each seed draws its own part, data of the same shapes.
         """
-        return self.data.training_on(size_of(group))
+        return self.data.training_on(size_of(group), first=group.trains_on_first)
 
     def watched_shapes(self, group: Group) -> Shapes:
         """The shape of what each variable of the watches holds of one member at one check or step."""

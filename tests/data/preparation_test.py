@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from jaxreg.config import DataConfig
 from jaxreg.data import Data, load, prepared
@@ -137,6 +140,71 @@ def test_only_one_prepares_at_a_time(data_dir: Path, archives: Archives, monkeyp
     others[0].join(10)
     assert not others[0].is_alive()
     assert calls == ["mnist"]
+
+
+@pytest.mark.parametrize(("name", "first_class"), [("mnist", "0"), ("fashion_mnist", "T-shirt/top")])
+def test_as_published_the_examples_stand_in_the_order_of_the_archives(
+    data_dir: Path, archives: Archives, requested: list[str], name: str, first_class: str
+) -> None:
+    contents = archives(name)
+    data = load(config(data_dir, f"{name}_as_published"))
+    assert requested == []
+    assert (data.name, data.class_names[0], data.input_shape) == (f"{name}_as_published", first_class, (28, 28))
+    train = slice(35), slice(35, 40)  # the last are for validation
+    for split, part in zip((data.train, data.validation, data.test), (*train, slice(10)), strict=True):
+        kind = "t10k" if split is data.test else "train"
+        images, labels = contents[f"{kind}-images-idx3-ubyte.gz"], contents[f"{kind}-labels-idx1-ubyte.gz"]
+        np.testing.assert_array_equal(split.inputs, images[part].reshape(-1, 784) / np.float32(255))
+        np.testing.assert_array_equal(split.labels, labels[part])
+    assert prepared.prepared_sets(data_dir) == {}
+    shutil.rmtree(data_dir / "downloads")  # from now on it is in the cache
+    np.testing.assert_array_equal(load(config(data_dir, f"{name}_as_published")).train.inputs, data.train.inputs)
+    assert "tensorflow" not in sys.modules
+
+
+def test_archives_that_are_missing_are_downloaded(
+    data_dir: Path, archives: Archives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = archives("mnist")
+    packed = {path.name: path.read_bytes() for path in (data_dir / "downloads").glob("*.gz")}
+    for path in (data_dir / "downloads").glob("*labels*"):
+        path.unlink()
+
+    def answer(_session: requests.Session, request: requests.PreparedRequest, **_options: Any) -> requests.Response:
+        name = str(request.url).rpartition("/")[2]
+        response = requests.Response()
+        response.status_code, response.url = 200, str(request.url)
+        (body,) = (data for file, data in packed.items() if name.removesuffix(".gz") in file)
+        response.raw = io.BytesIO(b"" if request.method == "HEAD" else body)
+        return response
+
+    monkeypatch.setattr(requests.Session, "send", answer)
+    data = load(config(data_dir, "mnist_as_published"))
+    np.testing.assert_array_equal(data.test.labels, contents["t10k-labels-idx1-ubyte.gz"])
+    images = contents["train-images-idx3-ubyte.gz"].reshape(-1, 784) / np.float32(255)
+    np.testing.assert_array_equal(data.train.inputs, images[:35])
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_as_published_a_damaged_archive_is_refused_offline(data_dir: Path, archives: Archives, damage: str) -> None:
+    archives("mnist")
+    archive = archive_of(data_dir, "train-labels")
+    archive.unlink() if damage == "missing" else archive.write_bytes(archive.read_bytes()[:20])
+    said = r"^mnist is neither kept as archives in .* nor downloadable .*; use --dataset=mnist, .*--dataset=digits$"
+    with pytest.raises(DataError, match=said):
+        load(config(data_dir, "mnist_as_published"))
+
+
+def test_mnist_as_published_has_the_examples_of_mnist_in_another_order(mnist_dir: Path, mnist: Data) -> None:
+    if not (mnist_dir / "downloads").is_dir():
+        pytest.skip("TFDS_DATA_DIR holds no downloads/")
+    published = load(DataConfig("mnist_as_published", str(mnist_dir)))
+    assert published.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]  # as LeCun's files begin
+    examples = []
+    for data in (mnist, published):
+        inputs, labels = (np.concatenate(both) for both in zip(data.train, data.validation, strict=True))
+        examples.append(sorted(zip(labels.tolist(), inputs.sum(axis=1).tolist(), strict=True)))
+    assert examples[0] == examples[1]
 
 
 def test_mnist_counts(mnist: Data) -> None:

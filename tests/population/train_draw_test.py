@@ -187,8 +187,9 @@ def test_both_draws_beside_each_other_and_in_parts_of_several_sizes() -> None:
 
 
 def test_a_draw_of_the_whole_set_is_said_to_have_no_effect() -> None:
-    (line,) = remarks(experiment(train_draw="by_seed"))
-    assert line == "--train_draw=by_seed has no effect on the whole training set; give --train_size"
+    for draw in ("by_seed", "first"):
+        (line,) = remarks(experiment(train_draw=draw))
+        assert line == f"--train_draw={draw} has no effect on the whole training set; give --train_size"
     assert remarks(experiment(train_draw="by_seed", train_size=50)) == []
 
 

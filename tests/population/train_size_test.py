@@ -25,10 +25,24 @@ def test_smaller_sets_are_parts_of_larger_ones_and_always_the_same() -> None:
     assert data.training_on(len(data.train.labels)) is data
 
 
-def test_it_is_training_on_those_examples_alone() -> None:
-    asked = experiment({"learning_rate": RATES}, seeds=2, train_size=100)
-    expected = train(experiment({"learning_rate": RATES}, seeds=2), data=data_of(asked).training_on(100))
-    assert_same_bits(train(asked), expected)
+def test_the_first_examples_are_those_of_the_set_as_they_stand() -> None:
+    data = load(DataConfig())
+    for part, whole in zip(data.training_on(50, first=True).train, data.train, strict=True):
+        np.testing.assert_array_equal(part, whole[:50])
+
+
+@pytest.mark.parametrize("draw", ["shared", "first"])
+def test_it_is_training_on_those_examples_alone(draw: str) -> None:
+    asked = experiment({"learning_rate": RATES}, seeds=2, train_size=100, train_draw=draw)
+    part = data_of(asked).training_on(100, first=draw == "first")
+    assert_same_bits(train(asked), train(experiment({"learning_rate": RATES}, seeds=2), data=part))
+
+
+def test_draws_of_one_size_do_not_share_their_examples() -> None:
+    swept = train(experiment({"train_draw": ["shared", "first"]}, seeds=2, train_size=100))
+    for draw in ("shared", "first"):
+        alone = train(experiment(seeds=2, train_size=100, train_draw=draw))
+        assert_same_bits(swept.sel(train_draw=draw, drop=True), alone)
 
 
 def test_as_an_axis_each_size_is_what_it_is_alone_and_epochs_are_counted_in_it() -> None:
