@@ -1,12 +1,13 @@
 """docs/published.md: every number of the sources beside ours, from runs that have ended.
 
 `python -m docs.website.published RUN [RUN ...]` writes the page from the results in these folders, the numbers of each
-in the words of its study. Nothing of it is typed by hand but what a source says and what was found out about a miss,
-which stand beside the number in its study.
+in the words of its study. The parts of studies that none of these runs is of stay as they are. Nothing of it is typed
+by hand but what a source says and what was found out about a miss, which stand beside the number in its study.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,8 +33,8 @@ served to choose the settings is no evidence and is called *fitted*.
 """
 
 
-def page(folders: Sequence[Path]) -> str:
-    """The page, in Markdown, a part for each study in the order of the runs."""
+def page(folders: Sequence[Path], before: str = "") -> str:
+    """The page, in Markdown, a part for each study: those of `before` in their order, then those of the runs."""
     parts: dict[str, _Part] = {}
     for folder in map(user_path, folders):
         study, _ = study_source.find(read_finished(folder), folder)
@@ -46,7 +47,14 @@ def page(folders: Sequence[Path]) -> str:
         for judgement in judge([claim for claim in study.claims if not isinstance(claim, ReportedNumber)], results):
             if judgement.in_this_run and judgement.source:
                 part.judgements.setdefault(judgement.statement, judgement)
-    return "\n".join([HEAD, *map(_part, parts.values())])
+    made = {part.study.title: _part(part) for part in parts.values()}
+    return "\n".join([HEAD, *(_parts_of(before) | made).values()])
+
+
+def _parts_of(text: str) -> dict[str, str]:
+    """The parts of a page by their titles."""
+    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]
+    return {part.splitlines()[0].removeprefix("## "): part.rstrip("\n") + "\n" for part in parts}
 
 
 class _Part(NamedTuple):
@@ -126,7 +134,8 @@ def _number(value: float) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the page from the runs in `arguments`."""
-    PAGE.write_text(page([Path(argument) for argument in arguments]), encoding="utf-8")
+    before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    PAGE.write_text(page([Path(argument) for argument in arguments], before), encoding="utf-8")
     print(PAGE.relative_to(ROOT))
     return 0
 

@@ -55,6 +55,18 @@ def test_each_number_of_a_run_has_a_row_with_its_verdict(run: Path) -> None:
     assert not any("Ours" in line or "Elsewhere" in line for line in lines)
 
 
+def test_parts_of_other_studies_stay_and_those_of_the_runs_are_made_anew(run: Path) -> None:
+    alone = published.page([run])
+    other = "## Another study\n\nNobody (1901).\n\n| a | table |\n"
+    stale = alone.replace("1 of 2 numbers", "2 of 2 numbers")
+    for before in (f"{published.HEAD}\n{other}\n{stale.removeprefix(published.HEAD)}", published.page([], stale)):
+        assert before != alone
+        after = published.page([run], before)
+        assert after.replace(f"{other}\n", "") == alone
+        assert (other in after) == (other in before)
+    assert published.page([], published.PAGE.read_text()) == published.PAGE.read_text()
+
+
 def test_a_run_that_sweeps_what_a_number_does_not_name_has_a_row_for_each_setting(run: Path) -> None:
     axes = {"learning_rate": [0.01], "momentum": [0.0, 0.9]}
     save(make_results(axes=axes, seeds=5), run / "results.nc")
