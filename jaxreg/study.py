@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.slow_imports import xr
-from jaxreg.training.models import Model, mlp
+from jaxreg.training.models import Model
 from jaxreg.training.problem import Constraint, Penalty, Problem, named_parts
 
 if TYPE_CHECKING:
@@ -85,4 +85,5 @@ class Study:
     @property
     def problem(self) -> Problem:
         """What a member is made of."""
-        return Problem(self.model or mlp(), self.penalties, self.constraints)
+        problem = Problem(penalties=self.penalties, constraints=self.constraints)
+        return problem if self.model is None else problem._replace(model=self.model)
