@@ -317,6 +317,8 @@ def _sum_over_blocks(block: Callable[..., Any], zero: Any, arrays: tuple[Array, 
     """
     num_examples = arrays[0].shape[0]
     size = min(block_size, num_examples)
+    if size == num_examples:
+        return block(*arrays, jnp.ones(size, bool))
 
     def add(totals: Any, first: Array) -> tuple[Any, None]:
         start = jnp.minimum(first, num_examples - size)
