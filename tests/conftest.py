@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -9,11 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.compiling import QUICK, compilation_as_users_have_it, quick_compilation
+from tests.compiling import QUICK_FLAGS, compilation_as_users_have_it, quick_compilation
 
 # XLA reads these flags when it is first used, here and in the processes that tests start.
-quick = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *quick]).strip()
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}".strip()
 
 # Runs flush what they write to the disk, file by file, and a disk that is busy takes a tenth of a second for each.
 IN_MEMORY = Path("/dev/shm")
@@ -31,6 +31,9 @@ import pytest  # noqa: E402
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # tests compile equal programs again and again
+
+# Tracing leaves many objects behind, few of them garbage: to look through all of them often takes a tenth of the time.
+gc.set_threshold(200_000, 20, 100)
 
 # A file's tests run in one process, which trains and compiles once what they share. The longest files go first, so that
 # all processes end at about the same time.

@@ -22,7 +22,7 @@ from jaxreg.diagnostics.probe import layer_watch
 from jaxreg.diagnostics.surfaces import SURFACES
 from jaxreg.diagnostics.watch import Watch
 from jaxreg.population.blocks import Block
-from jaxreg.population.compilation import COMPILER_OPTIONS, Compilation
+from jaxreg.population.compilation import COMPILER_OPTIONS, Compilation, options_of_a_program_that_runs_once
 from jaxreg.population.drawn import draw
 from jaxreg.population.evaluation import Check, Examples, FinalMetrics
 from jaxreg.population.layout import Layout
@@ -267,16 +267,16 @@ def _compile(programs: Programs, group: Group, members: Members, data: DeviceDat
     population, number = members.population, np.int32(0)
     state = programs.state_shapes(population)
 
-    def compilation(program: Any, *arguments: Any) -> Compilation:
+    def compilation(program: Any, *arguments: Any, options: Mapping[str, Any] | None = None) -> Compilation:
         def lower() -> jax.stages.Lowered:
             with jax.default_matmul_precision(matmul_precision):
                 return program.lower(*arguments)
 
-        return Compilation(lower)
+        return Compilation(lower, options)
 
     train = compilation(programs.train, state, *train_arguments(programs, group, members, data, 0, 0))
     check = compilation(programs.check, state, *check_arguments(programs, group, members, data, 0))
-    init = compilation(programs.init, population)
+    init = compilation(programs.init, population, options=options_of_a_program_that_runs_once())
     watches = {
         name: compilation(watch, state, population, data.watches.get(name), number)
         for name, watch in programs.watch.items()
