@@ -149,7 +149,11 @@ def _reported() -> list[Reported]:
     for row in table("nielsen"):
         study, hidden, size = row["study"], row["hidden"], int(row["train_size"])
         strength = float(row["lambda"] or 0.1) / size
-        setting: dict[str, Any] = {"dataset": "mnist", "hidden_sizes": hidden, "init": _SCHEME[row["init"]]}
+        setting: dict[str, Any] = {
+            "dataset": "mnist_as_published",
+            "hidden_sizes": hidden,
+            "init": _SCHEME[row["init"]],
+        }
         setting |= {"train_size": size, "l2_strength": strength, "bias_variance": 1.0}
         setting |= {"loss": "sigmoid_cross_entropy", "learning_rate": float(row["learning_rate"] or 0.1)}
         short = study in ("overfitting", "regularized") and size == 1000
