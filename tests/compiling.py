@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 # Code that is compiled in a quarter of the time and runs slower, which is better for short runs.
 QUICK = {
     "xla_backend_optimization_level": 0,
@@ -15,7 +13,6 @@ QUICK = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
-QUICK_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK.items())
 AS_USERS_HAVE_IT = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
@@ -27,16 +24,14 @@ AS_USERS_HAVE_IT = {
 @contextlib.contextmanager
 def compilation_as_users_have_it() -> Iterator[None]:
     """For what is about bits: they depend on what XLA makes of a program."""
-    with pytest.MonkeyPatch.context() as patch, _options(AS_USERS_HAVE_IT):
-        patch.delenv("XLA_FLAGS")  # which XLA itself has read long ago
+    with _options(AS_USERS_HAVE_IT):
         yield
 
 
 @contextlib.contextmanager
 def quick_compilation() -> Iterator[None]:
     """As the flags of XLA say that are set for all tests."""
-    with pytest.MonkeyPatch.context() as patch, _options({}):
-        patch.setenv("XLA_FLAGS", QUICK_FLAGS)
+    with _options({}):
         yield
 
 

@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.compiling import QUICK_FLAGS, compilation_as_users_have_it, quick_compilation
+from tests.compiling import QUICK, compilation_as_users_have_it, quick_compilation
 
 # XLA reads these flags when it is first used, here and in the processes that tests start.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_FLAGS}".strip()
+quick = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *quick]).strip()
 
 # Runs flush what they write to the disk, file by file, and a disk that is busy takes a tenth of a second for each.
 IN_MEMORY = Path("/dev/shm")

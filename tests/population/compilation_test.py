@@ -16,7 +16,7 @@ from jaxreg.population.blocks import Block
 from jaxreg.population.compilation import Compilation, options_of_a_program_that_runs_once
 from jaxreg.population.placement import place_block
 from jaxreg.population.programs import Programs
-from tests.compiling import AS_USERS_HAVE_IT
+from tests.compiling import AS_USERS_HAVE_IT, compilation_as_users_have_it
 from tests.training_run import experiment, plan
 
 LEVEL = "xla_backend_optimization_level"
@@ -37,11 +37,14 @@ def test_at_the_first_level_of_optimisation_initial_states_have_the_same_bits(in
     jax.tree.map(np.testing.assert_array_equal, at_first, fully)
 
 
-def test_a_level_that_the_user_names_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-    assert options_of_a_program_that_runs_once() == {LEVEL: 1}
-    monkeypatch.setenv("XLA_FLAGS", f"--{LEVEL}=2")
-    assert options_of_a_program_that_runs_once() == {}
+@pytest.mark.parametrize(("flags", "level"), [("", 1), (f"--{LEVEL}=3 --{LEVEL}=0", 0), (f"--{LEVEL}=2", 1)])
+def test_what_runs_once_is_compiled_at_the_first_level_or_below(
+    monkeypatch: pytest.MonkeyPatch, flags: str, level: int
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    assert options_of_a_program_that_runs_once() == {LEVEL: level}
+    with compilation_as_users_have_it():
+        assert options_of_a_program_that_runs_once() == {LEVEL: 1}
 
 
 def test_options_of_a_program_reach_the_compiler() -> None:
