@@ -1,8 +1,9 @@
 """What becomes of runs under faults: `python -m benchmarks.faults --kills=200 --damages=300 --disks=40 --pairs=20`.
 
-Kills in every phase of a run, damage to every file of its folder, full disks, two processes in one folder. Every trial
-ends with the bits of the undisturbed run, or with one line and, once the cause is taken away, with those bits; counts
-are printed by kind, and whatever else came in full. About 20 minutes on two cores.
+Kills in every phase of a run, and while parts are joined (`--joins=40`), damage to every file of its folder, full
+disks, two processes in one folder. Every trial ends with the bits of the undisturbed run, or with one line and, once
+the cause is taken away, with those bits; counts are printed by kind, and whatever else came in full. About 20 minutes
+on two cores.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from absl import flags
 
-from benchmarks.faults import damages, disks, kills, outcomes, rivals
+from benchmarks.faults import damages, disks, joins, kills, outcomes, rivals
 from benchmarks.faults.outcomes import Outcome
 from benchmarks.faults.processes import prepare
 from benchmarks.faults.runs import Bench, make_references
@@ -30,14 +31,13 @@ Trial = Callable[[Bench, random.Random], Outcome]
 def main(argv: list[str]) -> int:
     """Prints counts by kind; returns 1 where a trial ended otherwise than it must, else 0."""
     values = flags.FlagValues()
-    for name, default, least in (("kills", 200, 0), ("damages", 300, 0), ("disks", 40, 0), ("pairs", 20, 0)):
-        flags.DEFINE_integer(name, default, f"Number of {name}.", least, flag_values=values)
+    defaults = {"kills": 200, "joins": 40, "damages": 300, "disks": 40, "pairs": 20}
+    for name, default in defaults.items():
+        flags.DEFINE_integer(name, default, f"Number of {name}.", 0, flag_values=values)
     flags.DEFINE_integer("seed", 0, "Another seed draws other trials.", flag_values=values)
     flags.DEFINE_integer("processes", 2, "Processes that try at once.", 1, flag_values=values)
     values(argv)
-    chosen = {
-        name: int(values[name].value or 0) for name in ("kills", "damages", "disks", "pairs", "seed", "processes")
-    }
+    chosen = {name: int(values[name].value or 0) for name in (*defaults, "seed", "processes")}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in what runs in the background
     rng = random.Random(chosen["seed"])
     begun = time.monotonic()
@@ -48,7 +48,10 @@ def main(argv: list[str]) -> int:
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         begun_from = kills.references(chosen["kills"]) | ({"interrupted"} if chosen["damages"] else set())
         make_references(_bench(folder, "references"), begun_from)
+        if chosen["joins"]:
+            joins.make_references(_bench(folder, "references"))
         trials: list[Trial] = [
+            *joins.trials(chosen["joins"]),
             *kills.trials(chosen["kills"], rng),
             *damages.trials(chosen["damages"], rng),
             *disks.trials(chosen["disks"]),

@@ -30,6 +30,8 @@ RUNS: dict[str, tuple[str, ...]] = {
     "blocks": ("--learning_rate=0.1,0.5", "--seeds=2", "--members_per_program=2"),
     "compaction": ("--learning_rate=0.1,20,50", "--seeds=2", "--patience=2", "--eval_every=3"),
 }
+PARTS = ("part 1", "part 2")
+"""Of `plain`, trained by themselves."""
 WALL_CLOCK = {"seconds"}  # variables of results.nc that differ from run to run
 
 
@@ -39,7 +41,8 @@ class Bench:
 
     Attributes:
       folder: for what they write, its own.
-      references: undisturbed runs by name: `plain`, `blocks`, `compaction`, `added` (to `plain`), `interrupted`.
+      references: undisturbed runs by name: `plain`, `blocks`, `compaction`, `added` (to `plain`), `interrupted`, and
+        `PARTS` with what they are `joined` to.
     """
 
     folder: Path
