@@ -133,7 +133,7 @@ class BlockTraining:
             final = all_members.placement.finish(state, all_members.members)
             history.record_final(block, processes.on_host(final))
         kept = {"params": state.params, "best_params": state.best_params}
-        self._record.params[block_name(position.group, position.block)] = processes.on_host(kept)
+        self._record.keep(block_name(position.group, position.block), processes.on_host(kept))
 
     def _check(self, active: Active, block: Block, state: Any, step: int) -> Any:
         """Measures the active members of a block after a step, and returns their states."""

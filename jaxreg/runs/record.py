@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+import numpy as np
+
 from jaxreg.population.blocks import Block, make_blocks
 from jaxreg.population.layout import Layout
 from jaxreg.population.planning import Plan
@@ -50,6 +53,15 @@ class Record:
         """The blocks of a group in the order in which they are trained."""
         sweep = self.plan.sweep
         return make_blocks(number, self.layouts[number], len(sweep.groups[number].configs), len(sweep.seeds))
+
+    def keep(self, block: str, params: dict[str, Any]) -> None:
+        """Takes up the last and the best parameters of a finished block, those that are equal as one array.
+
+        They are where every member was best at its end, as in long sweeps that are checked at the end alone.
+        """
+        last, best = params["params"], params["best_params"]
+        best = jax.tree.map(lambda last, best: last if np.array_equal(last, best) else best, last, best)
+        self.params[block] = {"params": last, "best_params": best}
 
     def forget_params(self) -> None:
         """Lets go of the parameters of finished blocks, once a checkpoint holds them."""

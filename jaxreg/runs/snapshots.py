@@ -115,7 +115,8 @@ def restore(record: Record, placements: Placements, found: Found) -> Snapshot:
         block = record.blocks(position.group)[position.block]
         state = placements.state_shapes(block, record.layouts[block.group])
     kept = found.restore(_kept(record, state))
-    record.params = kept["params"]
+    for block, params in kept["params"].items():
+        record.keep(block, params)
     for history, arrays in zip(record.histories, kept["histories"], strict=True):
         history.arrays = arrays
     return Snapshot(position, kept["state"], remaining)
