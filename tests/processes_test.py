@@ -25,8 +25,10 @@ from tests.training_run import assert_same_bits
 ROOT = Path(__file__).parents[1]
 FLAGS = ("--dataset=digits", "--hidden_sizes=8", "--learning_rate=0.1,1", "--seeds=3", "--report=false")
 SHORT = (*FLAGS, "--num_steps=40", "--eval_every=10", "--tensorboard=false")
-LONG = (*FLAGS, "--num_steps=2000", "--eval_every=100", "--record_every=100", "--checkpoint_every=100")
-LONG = (*LONG, "--tensorboard=false")
+LONG = (
+    *(*FLAGS, "--tensorboard=false"),
+    *("--num_steps=2000", "--eval_every=100", "--record_every=100", "--checkpoint_every=100"),
+)
 SECONDS_TO_END = 60.0
 
 
