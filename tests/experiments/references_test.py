@@ -42,8 +42,9 @@ def test_the_flagfiles_hold_the_settings_of_the_numbers(part: str) -> None:
     held = {name: [getattr(asked.hparams, name)] for name in ("learning_rate", "l2_strength", "batch_size")}
     held |= {name: list(values) for name, values in asked.axes.items()}
     assert asked.seeds == 10
-    has_part = "train_size" in {*asked.axes} or asked.hparams.train_size is not None
-    assert asked.hparams.train_draw == ("by_seed" if has_part else "shared")
+    assert asked.data.dataset == "mnist_as_published"
+    draws = {"nielsen_sizes.cfg": "by_seed", "nielsen_overfitting.cfg": "first", "nielsen_gradients.cfg": "first"}
+    assert asked.hparams.train_draw == draws.get(part, "shared")
     found = [
         entry
         for entry in nielsen.STUDY.reported
