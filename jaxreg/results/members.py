@@ -249,8 +249,9 @@ def _kept(
     found: Found, layout: Layout, number: int, group: Group, block: int, place: tuple[int, int], num_seeds: int
 ) -> dict[str, Params]:
     """The last and the best parameters of a member: its place in its block."""
-    kept = found.restore_tree().get("params", {})
-    if (name := block_name(number, block)) not in kept:
+    name = block_name(number, block)
+    kept = found.restore_tree("params", name).get("params", {})
+    if name not in kept:
         newer = f" (newer ones are damaged: {'; '.join(found.skipped)})" if found.skipped else ""
         raise CheckpointError(
             f"{found.folder}: is older than the end of this member{newer}; delete results.nc and --resume the run, "

@@ -11,7 +11,7 @@ import contextlib
 import ctypes
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,10 @@ def write_arrays(folder: Path, leaves: list[Array]) -> None:
         _save(_portion_folder(folder, number), portion)
 
 
-def read_arrays(folder: Path, targets: list[Any], *, alone: bool = False) -> list[Array]:
+def read_arrays(folder: Path, targets: list[Any], chosen: Sequence[int], *, alone: bool = False) -> list[Array]:
     """What `write_arrays` wrote into `folder`: as NumPy arrays where a target is one, else on its sharding.
+
+    `targets` are all that were written; what holds none of the leaves that are `chosen` by number is not read.
 
     Of several processes all call this together, or one does `alone`, for NumPy arrays.
 
@@ -54,14 +56,19 @@ def read_arrays(folder: Path, targets: list[Any], *, alone: bool = False) -> lis
     if in_one:  # however large: so did earlier versions
         portions = [{name: leaf for portion in portions for name, leaf in portion.items()}] if portions else []
     restored: dict[str, Array] = {}
+    names = {f"{number:04d}" for number in chosen}
     for number, item in enumerate(portions):
+        if names.isdisjoint(item):
+            continue
         restore_args = ocp.checkpoint_utils.construct_restore_args(item)
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(**_by_itself(alone)), **_by_itself(alone)) as checkpointer:
             restored |= checkpointer.restore(
                 folder if in_one else _portion_folder(folder, number),
                 args=ocp.args.PyTreeRestore(item, restore_args=restore_args),
             )
-    return [restored[f"{i:04d}"] if leaf.size else _empty(leaf) for i, leaf in enumerate(targets)]
+        for name in item.keys() - names:
+            del restored[name]
+    return [restored[f"{i:04d}"] if targets[i].size else _empty(targets[i]) for i in chosen]
 
 
 def _by_itself(alone: bool) -> dict[str, Any]:

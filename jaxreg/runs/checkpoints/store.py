@@ -15,7 +15,7 @@ import dataclasses
 import logging
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from jaxreg.errors import CheckpointError
 from jaxreg.files import flush_to_disk
 from jaxreg.runs.checkpoints.arrays import read_arrays, write_arrays
 from jaxreg.runs.checkpoints.failures import Damaged, is_disk_error, reason
-from jaxreg.runs.checkpoints.leaves import PyTree, by_path, named_leaves, tree_of
+from jaxreg.runs.checkpoints.leaves import Array, PyTree, by_path, named_leaves, tree_of
 from jaxreg.runs.checkpoints.manifest import make_manifest, read_manifest, write_manifest
 from jaxreg.runs.checkpoints.verification import verify, verify_arrays, verify_tree
 
@@ -208,31 +208,39 @@ class Found:
         Raises:
           CheckpointError: the tree, a shape or a dtype differ from the saved ones, or other values were read.
         """
-        return self._restored(target, alone=False)
-
-    def _restored(self, target: PyTree, *, alone: bool) -> PyTree:
-        wanted = by_path(target)
-        verify_tree(self.folder, self.leaves, wanted)
-        try:
-            leaves = read_arrays(self.folder / "state", list(wanted.values()), alone=alone)
-        except Exception as error:  # Orbax and TensorStore raise many types for what they cannot read or place
-            raise CheckpointError(f"checkpoint {self.folder} could not be read ({reason(error)})") from error
-        verify_arrays(self.folder, self.leaves, leaves)
+        leaves = self._read(by_path(target), range(len(self.leaves)), alone=False)
         return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
-    def restore_tree(self) -> PyTree:
+    def restore_tree(self, *under: str) -> PyTree:
         """The saved state as NumPy arrays, in the tree that their paths tell: tuples, NamedTuples and dicts.
 
         A process does this by itself.
+
+        Args:
+          under: the keys of a part, one below the other; the rest of a large checkpoint is not read, and missing in the
+            tree. All that there is unless any are given.
 
         Raises:
           CheckpointError: as `restore`.
         """
         try:
-            target = tree_of(self.leaves)
+            whole = by_path(tree_of(self.leaves))
+            start = jax.tree_util.keystr(tuple(map(jax.tree_util.DictKey, under)))
+            chosen = [number for number, path in enumerate(whole) if path.startswith(start)]
+            part = tree_of(self.leaves[number] for number in chosen) if chosen else {}
         except Exception as error:  # of a manifest that no run wrote, with a digest that fits
             raise CheckpointError(f"checkpoint {self.folder} could not be read ({reason(error)})") from error
-        return self._restored(target, alone=True)
+        return jax.tree.unflatten(jax.tree.structure(part), self._read(whole, chosen, alone=True))
+
+    def _read(self, targets: Mapping[str, Any], chosen: Sequence[int], *, alone: bool) -> list[Array]:
+        """The chosen leaves, by their numbers, verified."""
+        verify_tree(self.folder, self.leaves, targets)
+        try:
+            leaves = read_arrays(self.folder / "state", list(targets.values()), chosen, alone=alone)
+        except Exception as error:  # Orbax and TensorStore raise many types for what they cannot read or place
+            raise CheckpointError(f"checkpoint {self.folder} could not be read ({reason(error)})") from error
+        verify_arrays(self.folder, [self.leaves[number] for number in chosen], leaves)
+        return leaves
 
 
 def _on_process_0(act: Callable[[], int | None]) -> int | None:

@@ -115,6 +115,17 @@ def test_leaves_may_come_back_on_the_host(store: Checkpoints) -> None:
     np.testing.assert_array_equal(restored["w"].view(np.uint16), [0x3F80, 0x7FC0, 0x8000])
 
 
+def test_a_part_of_the_tree_is_read_by_its_keys(store: Checkpoints) -> None:
+    blocks = {f"block {i}": {"weights": np.full((2, i), i, np.float32), "bias": (np.arange(3) + i,)} for i in range(3)}
+    store.save(1, {"params": blocks, "other": np.ones(2)}, {})
+    part = found(store).restore_tree("params", "block 1")
+    assert list(part) == ["params"]
+    assert_same_bits(part["params"], {"block 1": blocks["block 1"]})
+    assert_same_bits(found(store).restore_tree("params")["params"], blocks)
+    assert found(store).restore_tree("params", "block") == {}
+    assert sorted(found(store).restore_tree()) == ["other", "params"]
+
+
 def test_a_state_without_elements(store: Checkpoints) -> None:
     for state in ({}, {"a": None, "b": jnp.zeros((0,))}):
         store.save(1, state, {})
