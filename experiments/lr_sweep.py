@@ -3,6 +3,7 @@
 Question: which learning rate trains best, and does a larger one need fewer steps?
 Source:   report 000, part 5, figures 29-36: MNIST, one sigmoid hidden layer, batch 1000, 10 000 steps.
 Command:  python -m experiments.lr_sweep --flagfile=experiments/flagfiles/lr_sweep.cfg [--data_dir=...]
+          ten_thousand.cfg: one rate, ten thousand seeds
 
 Assumed: the source prints numbers for three rates and gives neither hidden size nor init variance. One network of 10
 units and variance 0.01 stands for it here and in parts 4 and 6 (experiments/batch_size.py, early_stopping.py). It was
@@ -12,7 +13,11 @@ test loss is taken as that of one test batch.
 Expected (ten seeds, mean and standard deviation over seeds): test accuracy 0.39 (0.06) at rate 0.001, 0.73 (0.03) at
 0.005 and 0.84 (0.01) at 0.01, where the source prints 0.418, 0.724 and 0.853; 0.93 at 0.5 and 0.94 at 1. All nine
 printed numbers lie within the 95 % prediction interval of one run.
-Wall time: 259 to 358 s of several runs on 2 virtual cores of a shared cloud machine (Intel Xeon).
+ten_thousand.cfg: the test accuracy after five epochs is 0.9486 in the mean, with a standard deviation over seeds of
+0.0017; 95 % of the seeds lie in 0.9451 to 0.9518, the lowest at 0.9413, the highest at 0.9544. Two runs that differ by
+less than about 0.005 may differ by luck.
+Wall time: 259 to 358 s of several runs on 2 virtual cores of a shared cloud machine (Intel Xeon); ten_thousand.cfg 52
+minutes on another (AMD EPYC), report included, in 3.7 GiB.
 """
 
 from __future__ import annotations
