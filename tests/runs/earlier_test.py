@@ -28,7 +28,8 @@ def assert_goes_on(measured: xr.Dataset, expected: xr.Dataset) -> None:
 def earlier(tmp_path: Path) -> Path:
     """The folder with the earlier version's runs `finished`, `interrupted` and the results `expected` of them."""
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        archive.extractall(tmp_path)
     return tmp_path
 
 
