@@ -55,12 +55,12 @@ class Record:
         return make_blocks(number, self.layouts[number], len(sweep.groups[number].configs), len(sweep.seeds))
 
     def keep(self, block: str, params: dict[str, Any]) -> None:
-        """Takes up the last and the best parameters of a finished block, those that are equal as one array.
+        """Takes up the last and the best parameters of a finished block, those of the same bits as one array.
 
         They are where every member was best at its end, as in long sweeps that are checked at the end alone.
         """
         last, best = params["params"], params["best_params"]
-        best = jax.tree.map(lambda last, best: last if np.array_equal(last, best) else best, last, best)
+        best = jax.tree.map(lambda last, best: last if _same_bits(last, best) else best, last, best)
         self.params[block] = {"params": last, "best_params": best}
 
     def forget_params(self) -> None:
@@ -85,3 +85,9 @@ class Record:
         """Steps of all members together."""
         sweep = self.plan.sweep
         return sum(len(group.configs) * len(sweep.seeds) * group.num_steps for group in sweep.groups)
+
+
+def _same_bits(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    """Whether two arrays of one dtype are equal, 0.0 and -0.0 being different."""
+    bits = f"u{one.dtype.itemsize}"
+    return np.array_equal(one.view(bits), other.view(bits))

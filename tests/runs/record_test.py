@@ -19,9 +19,11 @@ def test_best_parameters_that_are_the_last_are_held_once() -> None:
 
 def test_those_that_differ_are_both_kept() -> None:
     record = Record.of(plan(experiment()))
-    last, best = {"weights": np.ones(3), "bias": np.zeros(2)}, {"weights": np.full(3, 2.0), "bias": np.zeros(2)}
+    last = {"weights": np.ones(3), "bias": np.zeros(2), "scale": np.zeros(1)}
+    best = {"weights": np.full(3, 2.0), "bias": np.zeros(2), "scale": -np.zeros(1)}
     record.keep("block", {"params": last, "best_params": best})
     kept = record.params["block"]
     np.testing.assert_array_equal(kept["best_params"]["weights"], 2)
     np.testing.assert_array_equal(kept["params"]["weights"], 1)
     assert kept["best_params"]["bias"] is kept["params"]["bias"]
+    assert np.signbit(kept["best_params"]["scale"])  # -0.0 is another number to the bit
