@@ -17,7 +17,7 @@ ten_thousand.cfg: the test accuracy after five epochs is 0.9486 in the mean, wit
 0.0017; 95 % of the seeds lie in 0.9451 to 0.9518, the lowest at 0.9413, the highest at 0.9544. Two runs that differ by
 less than about 0.005 may differ by luck.
 Wall time: 259 to 358 s of several runs on 2 virtual cores of a shared cloud machine (Intel Xeon); ten_thousand.cfg 52
-minutes on another (AMD EPYC), report included, in 3.7 GiB.
+minutes on another (AMD EPYC), report included, with 3.7 GiB of memory at the end of training.
 """
 
 from __future__ import annotations
