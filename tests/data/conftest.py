@@ -30,6 +30,15 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mnist_archives(mnist_dir: Path) -> Path:
+    """The folder with the archives of MNIST, which whoever prepared it may have deleted since."""
+    folder = mnist_dir / "downloads"
+    if not folder.is_dir():
+        pytest.skip("TFDS_DATA_DIR holds no downloads/")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def mnist(mnist_dir: Path) -> Data:
     return load(DataConfig("mnist", str(mnist_dir)))
 

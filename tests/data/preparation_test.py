@@ -195,10 +195,8 @@ def test_as_published_a_damaged_archive_is_refused_offline(data_dir: Path, archi
         load(config(data_dir, "mnist_as_published"))
 
 
-def test_mnist_as_published_has_the_examples_of_mnist_in_another_order(mnist_dir: Path, mnist: Data) -> None:
-    if not (mnist_dir / "downloads").is_dir():
-        pytest.skip("TFDS_DATA_DIR holds no downloads/")
-    published = load(DataConfig("mnist_as_published", str(mnist_dir)))
+def test_mnist_as_published_has_the_examples_of_mnist_in_another_order(mnist_archives: Path, mnist: Data) -> None:
+    published = load(DataConfig("mnist_as_published", str(mnist_archives.parent)))
     assert published.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]  # as LeCun's files begin
     examples = []
     for data in (mnist, published):
@@ -231,12 +229,10 @@ def test_mnist_pooled_to_7x7(mnist: Data, mnist_7x7: Data) -> None:
 
 @pytest.mark.slow
 def test_mnist_prepared_from_the_original_archives(
-    mnist_dir: Path, mnist: Data, data_dir: Path, requested: list[str]
+    mnist_archives: Path, mnist: Data, data_dir: Path, requested: list[str]
 ) -> None:
-    if not (mnist_dir / "downloads").is_dir():
-        pytest.skip("TFDS_DATA_DIR holds no downloads/")
     (data_dir / "downloads").mkdir()
-    for file in (mnist_dir / "downloads").glob("*mnist*"):
+    for file in mnist_archives.glob("*mnist*"):
         shutil.copyfile(file, data_dir / "downloads" / file.name)
     ours = load(DataConfig("mnist", str(data_dir)))
     assert requested == []
